@@ -1,0 +1,118 @@
+/**
+ * The four expected kinds of failure and the only writer of errors to the wire.
+ *
+ * Messages name things, never values: no token, code, secret, cookie, query string or upstream
+ * body. Anything that is not one of these four is a bug and becomes `server_error` with a request id.
+ */
+
+/** Start-up: names the option and the fix. Printed as two lines, `code: problem` and `fix`. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly code: string
+  readonly problem: string
+  readonly fix: string
+  constructor(code: `ERR_CONFIG_${string}` | 'ERR_LISTEN_IN_USE', problem: string, fix: string) {
+    super(`${code}: ${problem}\n${fix}`)
+    this.code = code
+    this.problem = problem
+    this.fix = fix
+  }
+}
+
+/** Expected refusal at an OAuth endpoint: `error` is the RFC's word, the description is public. */
+export class OAuthError extends Error {
+  override readonly name = 'OAuthError'
+  readonly error: string
+  readonly description: string
+  readonly status: number
+  /** Stable inner reason for log and metric; never on the wire. */
+  readonly reason: string
+  readonly headers: Readonly<Record<string, string>>
+  constructor(
+    error: string,
+    description: string,
+    options: { status?: number; reason?: string; headers?: Readonly<Record<string, string>>; cause?: unknown } = {},
+  ) {
+    super(`${error}: ${description}`, { cause: options.cause })
+    this.error = error
+    this.description = description
+    this.status = options.status ?? 400
+    this.reason = options.reason ?? error
+    this.headers = options.headers ?? {}
+  }
+}
+
+/** Somebody else failed: slow, dead, lying or refusing. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError'
+  readonly code: UpstreamErrorCode
+  readonly operation: string
+  readonly origin: string
+  readonly elapsedMs: number
+  readonly status: number | undefined
+  readonly retryAfterMs: number | undefined
+  constructor(
+    code: UpstreamErrorCode,
+    detail: { operation: string; origin: string; elapsedMs?: number; status?: number; retryAfterMs?: number; cause?: unknown },
+  ) {
+    super(`${code}: ${detail.operation} at ${detail.origin}`, { cause: detail.cause })
+    this.code = code
+    this.operation = detail.operation
+    this.origin = detail.origin
+    this.elapsedMs = detail.elapsedMs ?? 0
+    this.status = detail.status
+    this.retryAfterMs = detail.retryAfterMs
+  }
+}
+export type UpstreamErrorCode =
+  | 'ERR_UPSTREAM_TIMEOUT' | 'ERR_UPSTREAM_CONNECT' | 'ERR_UPSTREAM_TLS' | 'ERR_UPSTREAM_DNS'
+  | 'ERR_UPSTREAM_ADDRESS' | 'ERR_UPSTREAM_URL' | 'ERR_UPSTREAM_TOO_LARGE' | 'ERR_UPSTREAM_REDIRECT'
+  | 'ERR_UPSTREAM_STATUS' | 'ERR_UPSTREAM_BODY' | 'ERR_UPSTREAM_RESET' | 'ERR_UPSTREAM_BREAKER'
+  | 'ERR_UPSTREAM_REFUSED' | 'ERR_UPSTREAM_RATE_LIMIT' | 'ERR_UPSTREAM_ISSUER'
+
+/** The store failed. `unknown`: it may have been applied; ask again only with the same nonce. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  readonly code: 'ERR_STORE_UNAVAILABLE' | 'ERR_STORE_FULL' | 'ERR_STORE_CORRUPT' | 'ERR_STORE_VALUE'
+  readonly certainty: 'not-applied' | 'unknown'
+  constructor(code: StoreError['code'], certainty: StoreError['certainty'], cause?: unknown) {
+    super(code, { cause })
+    this.code = code
+    this.certainty = certainty
+  }
+}
+
+export type PosternError = ConfigError | OAuthError | UpstreamError | StoreError
+export function isPosternError(error: unknown): error is PosternError {
+  return (
+    error instanceof ConfigError || error instanceof OAuthError ||
+    error instanceof UpstreamError || error instanceof StoreError
+  )
+}
+
+const NO_STORE = { 'cache-control': 'no-store' }
+
+/** RFC 6749 section 5.2 body for OAuth endpoints; 503 for what is not the caller's fault. */
+export function toResponse(error: unknown, requestId: string): Response {
+  if (error instanceof OAuthError) {
+    return Response.json(
+      { error: error.error, error_description: printable(error.description) },
+      { status: error.status, headers: { ...NO_STORE, ...error.headers } },
+    )
+  }
+  if (error instanceof UpstreamError || error instanceof StoreError) {
+    return Response.json(
+      { error: 'temporarily_unavailable', error_description: 'try again', request_id: requestId },
+      { status: 503, headers: { ...NO_STORE, 'retry-after': '2' } },
+    )
+  }
+  return Response.json(
+    { error: 'server_error', error_description: 'unexpected condition', request_id: requestId },
+    { status: 500, headers: NO_STORE },
+  )
+}
+
+/** RFC 6749 section 5.2: %x20-21 / %x23-5B / %x5D-7E only. */
+function printable(text: string): string {
+  return text.replaceAll('"', "'").replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
+}

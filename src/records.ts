@@ -1,0 +1,149 @@
+/**
+ * What is stored, how long it lives, and by what it can be found. Values we issue are kept as
+ * digests; values we must replay are `sealed` text (vault/sealing.ts). `docs/storage.md` is
+ * generated from KINDS.
+ */
+
+/** Verified facts about a person, from the provider. Names follow OpenID Connect claims. */
+export interface Profile {
+  readonly name?: string
+  readonly email?: string
+  readonly emailVerified?: boolean
+  readonly login?: string
+  readonly pictureUrl?: string
+}
+
+/** A validated authorization request: what the client asked for, after every check. */
+export interface AuthorizationRequest {
+  readonly clientId: string
+  readonly redirectUri: string
+  readonly state?: string
+  readonly codeChallenge: string
+  readonly resource: string
+  readonly scopes: readonly string[]
+  readonly requestedScope?: string
+  readonly prompt?: string
+  readonly maxAgeSeconds?: number
+}
+
+export interface Values {
+  /** Key: digest of (issuer, subject). `userId` is what tokens carry. */
+  user: {
+    userId: string; issuer: string; subject: string; provider: string
+    profile: Profile; groups: readonly string[]; state: 'active' | 'disabled'
+    createdAtMs: number; lastSignInAtMs: number
+  }
+  /** A registered client. Key: client id. Static clients come from the configuration instead. */
+  client: {
+    name?: string; redirectUris: readonly string[]; grantTypes: readonly string[]
+    authMethod: 'none' | 'client_secret_basic' | 'client_secret_post'; secretDigest?: string
+    applicationType: 'native' | 'web'; clientUri?: string; scope?: string
+    createdAtMs: number; usedAtMs?: number; expiresAtMs: number
+  }
+  /** An answered consent form. Key: the ticket's id, so that one form is answered once. */
+  transaction: {
+    request?: AuthorizationRequest; returnTo?: string
+    cookieDigest?: string; step: 'allowed' | 'denied' | 'done'; shownUserId?: string
+    flowId: string; expiresAtMs: number
+  }
+  /** One trip to the provider. Key: digest of `state`. */
+  attempt: {
+    transactionId: string; provider: string; verifierSealed: string; nonceDigest?: string
+    issuer: string; callbackPath: string; expiresAtMs: number
+  }
+  /** A signed-in browser. Key: digest of its cookie. */
+  session: {
+    userId: string; userKey: string; provider: string; issuer: string; providerSid?: string; vaultId: string
+    authTimeSeconds: number; createdAtMs: number; lastSeenAtMs: number; expiresAtMs: number
+  }
+  /** Remembered consent. Key: digest of (user, client, redirect URI, resource). */
+  approval: {
+    userId: string; clientId: string; redirectUri: string; resource: string
+    scopes: readonly string[]; clientFingerprint: string; approvedAtMs: number; expiresAtMs: number
+  }
+  /** Upstream tokens of a sign-in (later: of a connection). */
+  vault: {
+    userId: string; userKey: string; provider: string; issuer: string; subject: string; tokenOrigin: string
+    sealed: string; keyId: string; scopes: readonly string[]
+    state: 'active' | 'reconnect' | 'ended'; cause?: string
+    accessExpiresAtMs?: number; hasRefreshToken: boolean
+    intent?: { tokenDigest: string; fence: number; startedAtMs: number }; spareSealed?: string
+    createdAtMs: number; refreshedAtMs?: number; expiresAtMs?: number
+  }
+  /** Last good upstream proof, written behind in batches, so that a restart asks nobody. Key: vault id. */
+  proof: { provedAtMs: number; scopes?: readonly string[]; etag?: string; expiresAtMs: number }
+  /** A signing key or another secret of this house, sealed. */
+  secret: {
+    purpose: 'signing' | 'tag' | 'refresh-tag' | 'mcp-session' | 'ticket' | 'cookie'
+    sealed: string; keyId: string; publicJwk?: string
+    publishedAtMs: number; activeAtMs: number; retiredAtMs?: number; expiresAtMs?: number
+  }
+  /** A persisted remote fact (discovery, JWKS): last good copy across restarts. Key: cache name and key. */
+  fact: { name: string; body: string; loadedAtMs: number; expiresAtMs: number }
+  /** One change of state, kept `auditTtlDays`. */
+  audit: { event: string; atMs: number; userId?: string; clientId?: string; detail: string; expiresAtMs: number }
+}
+export type Kind = keyof Values
+/** Kinds that `consume` accepts. */
+export type SingleUse = 'attempt' | 'transaction'
+
+/** Searchable columns per kind; each becomes a real column with an index. */
+export const INDEXES: { readonly [K in Kind]?: Readonly<Record<string, (value: Values[K]) => string | undefined>> } = {
+  user: { userId: (value) => value.userId },
+  session: { userId: (value) => value.userId },
+  approval: { userId: (value) => value.userId, clientId: (value) => value.clientId },
+  vault: { userId: (value) => value.userId },
+  secret: { purpose: (value) => value.purpose },
+  fact: { name: (value) => value.name },
+  audit: { userId: (value) => value.userId },
+}
+
+/** What we issued: user x client x one resource x scopes, and its refresh-token family. */
+export interface Grant {
+  readonly tenant: string
+  readonly id: string
+  readonly userId: string
+  readonly userKey: string
+  readonly clientId: string
+  readonly resource: string
+  readonly scopes: readonly string[]
+  readonly vaultId: string
+  readonly sessionId?: string
+  readonly state: 'pending' | 'active' | 'ended'
+  readonly cause?: string
+  readonly redirectUri: string
+  readonly codeChallenge: string
+  readonly codeDigest: string
+  readonly codeExpiresAtMs: number
+  readonly refreshCurrent?: string
+  readonly refreshPrevious?: string
+  readonly refreshSuccessor?: string
+  readonly refreshGeneration: number
+  readonly refreshGraceUntilMs?: number
+  readonly authTimeSeconds: number
+  readonly createdAtMs: number
+  readonly absoluteExpiresAtMs: number
+  /** Idle end; a pending grant's is its code's. */
+  readonly expiresAtMs: number
+  readonly version: number
+}
+
+export const MARK_KINDS = ['token', 'grant', 'user', 'client', 'connector', 'tenant', 'key'] as const
+export type MarkKind = (typeof MARK_KINDS)[number]
+
+/** "Tokens of this thing issued before `issuedBeforeMs` are dead." */
+export interface Mark {
+  readonly tenant: string
+  readonly kind: MarkKind
+  readonly id: string
+  readonly issuedBeforeMs: number
+  /** When no token it covers can still be alive: longest token life plus 5 minutes. */
+  readonly expiresAtMs: number
+  readonly cause?: string
+}
+export interface RevocationRow extends Mark {
+  readonly sequence: number
+}
+
+/** The one tenant of a self-hosted house; every key names its tenant all the same. */
+export const TENANT = 'default'
