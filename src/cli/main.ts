@@ -1,0 +1,58 @@
+/**
+ * The `postern` command. Text goes to stdout, progress and refusals to stderr.
+ *
+ * Exit: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 something remote or the store
+ * is not reachable; 130 interrupted (api.md section 5).
+ */
+import { readFileSync } from 'node:fs'
+import { defineCommand, runCommand, showUsage } from 'citty'
+import { ConfigError, StoreError } from '../errors.ts'
+import { keysCommand } from './keys.ts'
+import { serveCommand } from './serve.ts'
+
+const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+const COMMANDS = { serve: serveCommand, keys: keysCommand }
+
+const main = defineCommand({
+  meta: {
+    name: 'postern',
+    version: manifest.version,
+    description: 'The auth plane for MCP. Example: postern serve http://127.0.0.1:8000/mcp --provider github',
+  },
+  subCommands: COMMANDS,
+})
+
+const argv = process.argv.slice(2)
+try {
+  if (argv[0] === '--version' || argv[0] === '-v') console.log(manifest.version)
+  else if (argv.includes('--help') || argv.includes('-h') || argv.length === 0) await usage(argv[0])
+  else await runCommand(main, { rawArgs: argv })
+} catch (error) {
+  process.exitCode = report(error)
+}
+
+async function usage(name: string | undefined): Promise<void> {
+  const command = Object.entries(COMMANDS).find(([known]) => known === name)?.[1]
+  if (command === undefined) await showUsage(main)
+  else await showUsage(command, main)
+}
+
+function report(error: unknown): number {
+  if (error instanceof ConfigError) {
+    console.error(error.message)
+    return 2
+  }
+  if (error instanceof StoreError) {
+    console.error(`${error.code}: the store cannot be opened.\nCorrect databaseUrl, or its permissions and free space.`)
+    return 3
+  }
+  if (error instanceof Error && error.name === 'CLIError') {
+    console.error(`${error.message}\nRun: postern --help`)
+    return 2
+  }
+  console.error(error)
+  return 1
+}

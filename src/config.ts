@@ -1,0 +1,171 @@
+/**
+ * The configuration: what a user writes (`PosternConfig`) and what the house runs on (`Config`).
+ *
+ * One file plus environment: flag > environment > file > default. Parsed once, frozen, unknown
+ * names refused with the nearest known one. The table of scalar fields is `config/fields.ts`,
+ * from which `docs/configuration.md` and `schema.json` are generated.
+ */
+import type { Limits } from './config/fields.ts'
+import type { PosternEvent } from './ports.ts'
+import type { Provider, ProviderEntry } from './providers/provider.ts'
+import type { Secret } from './secret.ts'
+
+export type { Limits } from './config/fields.ts'
+
+/** Who may come in: any match admits. `users` are `provider:subject`; e-mail counts only when verified. */
+export type Allow =
+  | 'anyone'
+  | {
+      readonly emails?: readonly string[]
+      readonly emailDomains?: readonly string[]
+      readonly users?: readonly string[]
+      readonly groups?: readonly string[]
+    }
+
+export const CLAIM_NAMES = [
+  'name', 'email', 'email_verified', 'login', 'preferred_username', 'picture', 'avatar_url', 'groups',
+] as const
+export type ClaimName = (typeof CLAIM_NAMES)[number]
+
+/** A remote MCP server as a user writes it. Name: `[a-z0-9-]{1,40}`, part of URLs. */
+export interface ConnectorInput {
+  /** The MCP endpoint. Standing here approves its exact origin, private or http included. */
+  readonly url: string
+  /** Default `identity`: a short-lived JWT of ours. `header` sends a fixed secret. */
+  readonly auth?: 'none' | 'identity' | 'header'
+  readonly header?: { readonly name?: string; readonly value?: string }
+  /** Public path, default `/mcp/<name>`; one connector may take `/mcp`. */
+  readonly path?: string
+  /** Other paths of the same server; a trailing `*` matches the rest of the path. */
+  readonly routes?: { readonly protected?: readonly string[]; readonly public?: readonly string[] }
+  readonly allow?: Allow
+  /** `identity` only: `sub` is our user id, or the subject at the sign-in provider. Default `postern`. */
+  readonly subject?: 'postern' | 'provider'
+  /** Released in the identity JWT. Default none. */
+  readonly claims?: readonly ClaimName[]
+  readonly title?: string
+  readonly description?: string
+  readonly enabled?: boolean
+}
+
+/** A client registered by hand. `secret` makes it confidential. */
+export interface StaticClientInput {
+  readonly name?: string
+  readonly redirectUris: readonly string[]
+  readonly secret?: string
+}
+
+/** What `postern.config.ts` exports and `createPostern` takes. Every field has a default but `allow`. */
+export interface PosternConfig {
+  readonly issuer?: string
+  readonly listen?: {
+    readonly host?: string
+    readonly port?: number
+    readonly metricsPort?: number
+    readonly trustedProxies?: readonly string[]
+  }
+  readonly prefix?: string
+  readonly databaseUrl?: string
+  readonly sealingKey?: string
+  readonly providers?: readonly ProviderEntry[]
+  readonly allow?: Allow
+  readonly connectors?: Readonly<Record<string, ConnectorInput>>
+  readonly resources?: readonly (string | { readonly url: string; readonly credential?: string })[]
+  readonly defaultResource?: string
+  readonly scopeAliases?: Readonly<Record<string, string>>
+  readonly clients?: Readonly<Record<string, StaticClientInput>>
+  readonly registration?: { readonly dynamic?: boolean; readonly redirectHosts?: readonly string[] }
+  readonly egress?: {
+    readonly allowHosts?: readonly string[]
+    readonly denyHosts?: readonly string[]
+    readonly proxyUrl?: string
+    readonly extraCaFile?: string
+  }
+  readonly brand?: {
+    readonly name?: string
+    readonly accentColor?: string
+    readonly supportUrl?: string
+  }
+  readonly log?: {
+    readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+    readonly format?: 'auto' | 'text' | 'json'
+  }
+  /** Called with every event, never awaited; a throw is dropped. TypeScript only. */
+  readonly onEvent?: (event: PosternEvent) => void
+  readonly limits?: Partial<Limits>
+}
+
+export interface ConnectorConfig {
+  readonly name: string
+  readonly url: URL
+  readonly auth: 'none' | 'identity' | 'header'
+  readonly header?: { readonly name: string; readonly value: Secret }
+  readonly path: string
+  /** issuer + path: the audience of our tokens for it. */
+  readonly resource: string
+  readonly routes: { readonly protected: readonly string[]; readonly public: readonly string[] }
+  readonly allow?: Allow
+  readonly subject: 'postern' | 'provider'
+  readonly claims: readonly ClaimName[]
+  readonly title?: string
+  readonly description?: string
+  readonly enabled: boolean
+}
+
+export interface StaticClient {
+  readonly clientId: string
+  readonly name?: string
+  readonly redirectUris: readonly string[]
+  readonly secret?: Secret
+}
+
+/** A server that uses `protect()`: its own public URL; `credential` for another process. */
+export interface ResourceConfig {
+  readonly url: string
+  readonly credential?: Secret
+}
+
+/** The parsed, frozen configuration. */
+export interface Config {
+  readonly issuer: string
+  /** The issuer is http on a loopback host: `allow` may be absent, the sealing key may be made. */
+  readonly development: boolean
+  readonly listen: {
+    readonly host: string
+    readonly port: number
+    readonly metricsPort: number
+    readonly trustedProxies: readonly string[]
+  }
+  readonly prefix: string
+  readonly databaseUrl: string
+  /** 32 bytes each: the first seals, all open. Empty only in development, where one is made. */
+  readonly sealingKeys: readonly Uint8Array[]
+  readonly providers: readonly Provider[]
+  readonly allow?: Allow
+  readonly connectors: readonly ConnectorConfig[]
+  readonly resources: readonly ResourceConfig[]
+  readonly defaultResource?: string
+  readonly scopeAliases: Readonly<Record<string, string>>
+  readonly clients: readonly StaticClient[]
+  readonly registration: { readonly dynamic: boolean; readonly redirectHosts: readonly string[] }
+  readonly egress: {
+    readonly allowHosts: readonly string[]
+    readonly denyHosts: readonly string[]
+    readonly proxyUrl?: string
+    readonly extraCaFile?: string
+  }
+  readonly brand: { readonly name: string; readonly accentColor?: string; readonly supportUrl?: string }
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+    readonly format: 'auto' | 'text' | 'json'
+  }
+  readonly onEvent?: (event: PosternEvent) => void
+  readonly limits: Limits
+}
+
+/** Types a configuration in an editor; returns it unchanged. */
+export function defineConfig(config: PosternConfig): PosternConfig {
+  return config
+}
+
+export { parseConfig } from './config/parse.ts'

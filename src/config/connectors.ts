@@ -1,0 +1,187 @@
+/**
+ * Reads `connectors`: remote MCP servers, their public paths and routes. A path that overlaps one
+ * of ours or another connector's is a start-up error, never a surprise at the first call.
+ */
+import type { ClaimName, ConnectorConfig } from '../config.ts'
+import { ConfigError } from '../errors.ts'
+import { Secret } from '../secret.ts'
+import { readAllow } from './allow.ts'
+import * as read from './values.ts'
+import type { Sources } from './values.ts'
+
+const CONNECTOR_FIELDS = [
+  'url', 'auth', 'header', 'path', 'routes', 'allow', 'subject', 'claims', 'title', 'description', 'enabled',
+]
+const CLAIMS: readonly ClaimName[] = [
+  'name', 'email', 'email_verified', 'login', 'preferred_username', 'picture', 'avatar_url', 'groups',
+]
+const LATER_AUTH = ['oauth', 'client_credentials']
+/** First path segments that belong to the OAuth endpoints or to operations, at any prefix. */
+const OUR_SEGMENTS = [
+  'authorize', 'token', 'register', 'revoke', 'introspect', 'par', 'consent', 'callback', 'logout',
+  '.well-known', 'healthz', 'readyz', 'revocations', 'assets',
+]
+/** Paths for people and the API: below `prefix`. */
+const PEOPLE_SEGMENTS = ['account', 'admin', 'api', 'connect', 'errors', 'widget', 'widget.js', 'mcp.json']
+
+export function readConnectors(
+  value: unknown,
+  house: { issuer: string; prefix: string },
+  sources: Sources,
+): readonly ConnectorConfig[] {
+  const connectors = Object.entries(read.record('connectors', value)).map(([name, entry]) =>
+    readConnector(name, entry, house.issuer, sources),
+  )
+  refuseOverlaps(connectors, house.prefix)
+  return connectors
+}
+
+function readConnector(name: string, entry: unknown, issuer: string, sources: Sources): ConnectorConfig {
+  const at = `connectors.${name}`
+  if (!/^[a-z0-9-]{1,40}$/.test(name)) {
+    throw read.invalid(at, 'a name of 1 to 40 lower-case letters, digits and hyphens')
+  }
+  const input = read.record(at, entry)
+  read.refuseUnknown(at, input, CONNECTOR_FIELDS)
+  if (input.url === undefined) throw read.invalid(`${at}.url`, 'given', `Set ${at}.url to the MCP endpoint.`)
+  const url = read.url(`${at}.url`, input.url, sources)
+  if (url.origin === new URL(issuer).origin) {
+    throw read.invalid(`${at}.url`, 'another server, not this house itself')
+  }
+  const path = input.path === undefined ? `/mcp/${name}` : readPath(`${at}.path`, input.path, sources)
+  const auth = readAuth(at, input.auth, sources)
+  return {
+    name,
+    url,
+    auth,
+    path,
+    resource: `${issuer}${path}`,
+    routes: readRoutes(at, input.routes, sources),
+    subject:
+      input.subject === undefined
+        ? 'postern'
+        : read.choice(`${at}.subject`, input.subject, ['postern', 'provider'] as const, sources),
+    claims: readClaims(at, input.claims, sources),
+    enabled: input.enabled === undefined ? true : read.boolean(`${at}.enabled`, input.enabled, sources),
+    ...(auth === 'header' ? { header: readHeader(name, at, input.header, sources) } : {}),
+    ...(input.allow === undefined ? {} : { allow: readAllow(`${at}.allow`, input.allow, sources) }),
+    ...(input.title === undefined ? {} : { title: read.text(`${at}.title`, input.title, sources) }),
+    ...(input.description === undefined
+      ? {}
+      : { description: read.text(`${at}.description`, input.description, sources) }),
+  }
+}
+
+function readAuth(at: string, value: unknown, sources: Sources): ConnectorConfig['auth'] {
+  if (value === undefined) return 'identity'
+  if (typeof value === 'string' && LATER_AUTH.includes(value)) {
+    throw read.invalid(
+      `${at}.auth`,
+      `none, identity or header; ${value} is not available in this version`,
+      `Use auth: 'identity' and let the server check our JWT.`,
+    )
+  }
+  return read.choice(`${at}.auth`, value, ['none', 'identity', 'header'] as const, sources)
+}
+
+function readClaims(at: string, value: unknown, sources: Sources): readonly ClaimName[] {
+  if (value === undefined) return []
+  return read
+    .list(`${at}.claims`, value, sources)
+    .map((claim, index) => read.choice(`${at}.claims[${index}]`, claim, CLAIMS, sources))
+}
+
+/** Headers that decide framing, routing or authentication here can never be a connector's secret. */
+const REFUSED_HEADERS =
+  /^(host|connection|content-length|content-type|transfer-encoding|upgrade|te|trailer|expect|cookie|accept|mcp-.*|proxy-.*|x-postern-.*)$/
+
+function readHeader(name: string, at: string, value: unknown, sources: Sources): { name: string; value: Secret } {
+  const input = value === undefined ? {} : read.record(`${at}.header`, value)
+  read.refuseUnknown(`${at}.header`, input, ['name', 'value'])
+  const header = input.name === undefined ? 'Authorization' : read.text(`${at}.header.name`, input.name, sources)
+  if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(header) || REFUSED_HEADERS.test(header.toLowerCase())) {
+    throw read.invalid(`${at}.header.name`, 'a header name that a credential may have')
+  }
+  const variable = `POSTERN_CONNECTOR_${name.toUpperCase().replaceAll('-', '_')}_HEADER_VALUE`
+  const file = sources.environment[`${variable}_FILE`]
+  const given =
+    sources.environment[variable] ??
+    (file === undefined ? input.value : read.readReference(`${variable}_FILE`, file, sources))
+  if (given === undefined) {
+    throw new ConfigError(
+      'ERR_CONFIG_HEADER_VALUE',
+      `connector ${name} has no header value.`,
+      `Set ${variable}, or ${at}.header.value to "env:NAME".`,
+    )
+  }
+  return { name: header.toLowerCase(), value: read.secret(`${at}.header.value`, given, sources) }
+}
+
+function readRoutes(at: string, value: unknown, sources: Sources): ConnectorConfig['routes'] {
+  if (value === undefined) return { protected: [], public: [] }
+  const input = read.record(`${at}.routes`, value)
+  read.refuseUnknown(`${at}.routes`, input, ['protected', 'public'])
+  const patterns = (kind: 'protected' | 'public') =>
+    input[kind] === undefined
+      ? []
+      : read
+          .list(`${at}.routes.${kind}`, input[kind], sources)
+          .map((pattern, index) => readPattern(`${at}.routes.${kind}[${index}]`, pattern))
+  return { protected: patterns('protected'), public: patterns('public') }
+}
+
+function readPattern(at: string, pattern: string): string {
+  const body = pattern.endsWith('*') ? pattern.slice(0, -1) : pattern
+  if (body !== '/' && !isPlainPath(body.replace(/(.)\/$/, '$1'))) {
+    throw read.invalid(at, 'a path that starts with /, optionally ending in *')
+  }
+  return pattern
+}
+
+function readPath(at: string, value: unknown, sources: Sources): string {
+  const path = read.text(at, value, sources)
+  if (!isPlainPath(path)) throw read.invalid(at, 'a path like /mcp, without a trailing slash, dots or escapes')
+  return path
+}
+
+/** One spelling only: no dot segments, escapes, doubled slashes or trailing slash. */
+function isPlainPath(path: string): boolean {
+  return /^(\/[A-Za-z0-9_~!$&'()+,=:@-][A-Za-z0-9._~!$&'()+,=:@-]*)+$/.test(path) && !/\/\.{1,2}(\/|$)/.test(path)
+}
+
+interface Claimed {
+  readonly pattern: string
+  readonly owner: string
+}
+
+function refuseOverlaps(connectors: readonly ConnectorConfig[], prefix: string): void {
+  const claimed: Claimed[] = []
+  for (const connector of connectors) {
+    const owner = `connectors.${connector.name}`
+    for (const pattern of [connector.path, ...connector.routes.protected, ...connector.routes.public]) {
+      const twin = claimed.find((other) => other.pattern === pattern)
+      if (twin !== undefined) throw overlap(pattern, owner, twin.owner)
+      const ours = oursAt(pattern, prefix)
+      if (ours !== undefined) throw overlap(pattern, owner, `our own ${ours}`)
+      claimed.push({ pattern, owner })
+    }
+  }
+}
+
+/** Our path that `pattern` would take. A catch-all is not an overlap: ours are matched first. */
+function oursAt(pattern: string, prefix: string): string | undefined {
+  const first = pattern.split('/')[1] ?? ''
+  if (OUR_SEGMENTS.includes(first)) return `/${first}`
+  if (prefix === '' && PEOPLE_SEGMENTS.includes(first) && !first.endsWith('*')) return `/${first}`
+  if (prefix === '' && pattern === '/') return '/ (set prefix to move our pages)'
+  if (prefix !== '' && (pattern === prefix || pattern.startsWith(`${prefix}/`))) return prefix
+  return undefined
+}
+
+function overlap(pattern: string, owner: string, other: string): ConfigError {
+  return new ConfigError(
+    'ERR_CONFIG_OVERLAP',
+    `${owner} and ${other} both want the path ${pattern}.`,
+    'Give one of them another path, or set prefix to move the pages of this house.',
+  )
+}

@@ -1,0 +1,113 @@
+/**
+ * Log, metrics and the call stream on Node: `pino` for lines, `prom-client` for series.
+ *
+ * Never throws and never blocks a request. Lines over `LINES_PER_SECOND_MAX` are counted and
+ * dropped, so that a flood of refusals costs no disk (D5).
+ */
+import { pino } from 'pino'
+import type { Config } from '../config.ts'
+import type { Emit, EventType, PosternEvent } from '../ports.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+
+const LINES_PER_SECOND_MAX = 200
+
+const LEVELS: Partial<Readonly<Record<EventType, 'debug' | 'warn' | 'error'>>> = {
+  'call.forwarded': 'debug',
+  'cache.read': 'debug',
+  'remote.called': 'debug',
+  'provider.unreachable': 'warn',
+  'provider.incident': 'error',
+  'breaker.opened': 'warn',
+  'connector.degraded': 'warn',
+  'token.replayed': 'warn',
+  'server.warning': 'warn',
+  'server.failed': 'error',
+}
+
+export interface NodeEmit extends Emit {
+  readonly metrics: Metrics
+  /** Takes the settings once they are parsed; until then only errors are written. */
+  configure(log: Config['log'], onEvent: Config['onEvent']): void
+}
+
+interface Line {
+  readonly write: (level: 'debug' | 'info' | 'warn' | 'error', event: PosternEvent) => void
+  readonly enabled: (level: string) => boolean
+}
+
+export function createNodeEmit(output: { write(line: string): unknown; isTTY?: boolean } = process.stdout): NodeEmit {
+  const metrics = createMetrics()
+  let line: Line = createLine({ level: 'error', format: 'auto' }, output)
+  let onEvent: Config['onEvent']
+  const budget = createBudget(() => metrics.count('postern_events_dropped_total', undefined, 1))
+  return {
+    metrics,
+    configure(log, listener) {
+      line = createLine(log, output)
+      onEvent = listener
+    },
+    event(event) {
+      const level = event.level ?? LEVELS[event.type] ?? 'info'
+      if (line.enabled(level) && (level === 'error' || budget())) line.write(level, event)
+      if (onEvent !== undefined) tell(onEvent, event)
+    },
+    count: (name, labels, by = 1) => metrics.count(name, labels, by),
+    observe: (name, value, labels) => metrics.observe(name, value, labels),
+    gauge: (name, value, labels) => metrics.gauge(name, value, labels),
+  }
+}
+
+function tell(listener: NonNullable<Config['onEvent']>, event: PosternEvent): void {
+  try {
+    listener(event)
+  } catch {
+    // A listener's mistake must not become a failed request; it sees its own stack in its own tests.
+  }
+}
+
+/** Lets LINES_PER_SECOND_MAX lines a second through. */
+function createBudget(dropped: () => void): () => boolean {
+  let second = 0
+  let used = 0
+  return () => {
+    const now = Math.floor(performance.now() / 1000)
+    if (now !== second) {
+      second = now
+      used = 0
+    }
+    if (used >= LINES_PER_SECOND_MAX) {
+      dropped()
+      return false
+    }
+    used++
+    return true
+  }
+}
+
+const RANK = ['debug', 'info', 'warn', 'error', 'silent']
+
+function createLine(log: Config['log'], output: { write(line: string): unknown; isTTY?: boolean }): Line {
+  const enabled = (level: string) => RANK.indexOf(level) >= RANK.indexOf(log.level)
+  const asText = log.format === 'text' || (log.format === 'auto' && output.isTTY === true)
+  if (asText) return { enabled, write: (level, event) => output.write(`${textLine(level, event)}\n`) }
+  const logger = pino(
+    {
+      level: log.level,
+      base: null,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: (text: string) => output.write(text) },
+  )
+  return {
+    enabled,
+    write: (level, { type, level: _, ...rest }) => logger[level]({ event: type, ...rest }),
+  }
+}
+
+function textLine(level: string, { type, level: _, ...rest }: PosternEvent): string {
+  const details = Object.entries(rest)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${typeof value === 'string' && /\s/.test(value) ? JSON.stringify(value) : value}`)
+  return [new Date().toISOString().slice(11, 23), level.padEnd(5), type, ...details].join(' ')
+}
