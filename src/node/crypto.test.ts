@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest'
+import { createCryptography, KEY_MEMBERS, KEY_OBJECTS } from './crypto.ts'
+
+const KEY = new Uint8Array(32).fill(7)
+
+describe.each([
+  ['key objects', KEY_OBJECTS],
+  ['key members', KEY_MEMBERS],
+])('cryptography with %s', (_name, inputs) => {
+  const cryptography = createCryptography(inputs)
+
+  it('signs with ES256 and refuses another key, text or encoding (RFC 7518 section 3.4)', () => {
+    const jwk = cryptography.createSigningJwk()
+    const other = cryptography.createSigningJwk()
+    const signature = cryptography.sign(cryptography.importSigningKey(jwk), 'header.payload')
+    const key = cryptography.importVerifyKey(jwk)
+    expect(Buffer.from(signature, 'base64url')).toHaveLength(64)
+    expect(cryptography.verify(key, 'header.payload', signature)).toBe(true)
+    expect(cryptography.verify(key, 'header.Payload', signature)).toBe(false)
+    expect(cryptography.verify(cryptography.importVerifyKey(other), 'header.payload', signature)).toBe(false)
+    expect(cryptography.verify(key, 'header.payload', `${signature}=`)).toBe(false)
+    expect(cryptography.verify(key, 'header.payload', `${signature.slice(0, -1)}!`)).toBe(false)
+    expect(cryptography.verify(key, 'header.payload', '')).toBe(false)
+  })
+
+  it('opens what it sealed and nothing else', () => {
+    const sealed = cryptography.seal(KEY, 'väl\u{1f511}', 'owner')
+    expect(cryptography.open(KEY, sealed, 'owner')).toBe('väl\u{1f511}')
+    expect(cryptography.open(KEY, sealed, 'other')).toBeUndefined()
+    expect(cryptography.open(new Uint8Array(32), sealed, 'owner')).toBeUndefined()
+    expect(cryptography.open(KEY, `${sealed} `, 'owner')).toBeUndefined()
+    expect(cryptography.open(KEY, '', 'owner')).toBeUndefined()
+    expect(() => cryptography.seal(new Uint8Array(16), 'x', 'owner')).toThrow(TypeError)
+  })
+})
+
+describe('cryptography', () => {
+  const cryptography = createCryptography(KEY_OBJECTS)
+
+  it('computes the published SHA-256, HMAC and HKDF vectors', () => {
+    expect(cryptography.sha256('abc')).toBe('ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0')
+    const hmac = cryptography.hmacSha256(Buffer.from('Jefe'), 'what do ya want for nothing?')
+    expect(Buffer.from(hmac).toString('hex')).toBe(
+      '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843',
+    )
+    // RFC 5869 test case 3: no salt, no info.
+    const derived = cryptography.hkdfSha256(new Uint8Array(22).fill(0x0b), '', 42)
+    expect(Buffer.from(derived).toString('hex')).toBe(
+      '8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8',
+    )
+  })
+
+  it('compares equal lengths only', () => {
+    expect(cryptography.equal('abc', 'abc')).toBe(true)
+    expect(cryptography.equal('abc', new Uint8Array([97, 98, 99]))).toBe(true)
+    expect(cryptography.equal('abc', 'abd')).toBe(false)
+    expect(cryptography.equal('abc', 'abcd')).toBe(false)
+    expect(cryptography.equal('', '')).toBe(true)
+  })
+
+  it('J8: repeats no nonce', () => {
+    const nonces = new Set<string>()
+    for (let n = 0; n < 5_000; n += 1) nonces.add(cryptography.seal(KEY, '', '').slice(0, 16))
+    expect(nonces.size).toBe(5_000)
+  })
+})
