@@ -9,7 +9,5 @@ if (Number(version.split('.')[0]) < 24) {
   )
   process.exitCode = 2
 } else {
-  import('../dist/cli/main.js').then(function (cli) {
-    return cli.main(process.argv.slice(2))
-  })
+  import('../dist/cli/main.js')
 }

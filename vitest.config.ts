@@ -1,0 +1,39 @@
+/**
+ * Two groups of tests. `unit` runs in memory or against servers of its own on port 0, on two workers.
+ * `real` drives real programs (chromium, workerd, npm, third-party clients), one file at a time,
+ * after the first group is done.
+ */
+import { defineConfig } from 'vitest/config'
+
+const REAL = ['test/browser', 'test/clients', 'test/conformance-suite', 'test/package', 'test/workerd']
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'demo/**/*.test.ts', 'test/**/*.test.ts'],
+          exclude: REAL.map((folder) => `${folder}/**`),
+          testTimeout: 20_000,
+          hookTimeout: 30_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'real',
+          include: REAL.map((folder) => `${folder}/**/*.test.ts`),
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+})
