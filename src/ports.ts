@@ -152,27 +152,47 @@ export interface GrantStore {
     index: { name: 'userId' | 'clientId' | 'vaultId' | 'sessionId'; value: string },
     page: { after?: string; max: number },
   ): Promise<readonly Grant[]>
-  /** pending -> active by code digest, once; `reused` when this digest was redeemed before. */
+  /**
+   * pending -> active by code digest, once; `reused` when this digest was redeemed before. With the
+   * same `refreshDigest` the same caller may ask again and wins again (a lost answer).
+   */
   redeem(
     key: Key,
     codeDigest: string,
     refreshDigest: string | undefined,
     nowMs: number,
+    idleExpiresAtMs: number,
   ): Promise<'active' | 'dead' | 'reused'>
+  /**
+   * `reused` has ended the grant and written its mark (until `markExpiresAtMs`) before it answers.
+   * `dead`: nothing was written. `busy`: others won three times in a row; the caller may ask again.
+   */
   rotate(
     key: Key,
     presentedDigest: string,
     candidate: RefreshCandidate,
-    at: { nowMs: number; graceMs: number; idleExpiresAtMs: number },
+    at: { nowMs: number; graceMs: number; idleExpiresAtMs: number; markExpiresAtMs: number },
   ): Promise<
     | { outcome: 'rotated'; generation: number }
     | { outcome: 'replayed'; sealedSuccessor: string; generation: number }
     | { outcome: 'reused' | 'dead' | 'busy' }
   >
-  /** Ends one grant and writes its mark in one commit; false when it was ended already. */
-  end(key: Key, cause: string, nowMs: number, markExpiresAtMs: number): Promise<boolean>
-  /** One mark for everything it selects; ends the grants it names. Returns the clock's step. */
-  revoke(mark: Mark): Promise<{ sequence: number }>
+  /**
+   * Ends one grant and writes its mark in one commit; false when it was ended already. The mark
+   * covers every token of the grant, whenever issued. `also` (audit rows) is part of the commit.
+   */
+  end(
+    key: Key,
+    cause: string,
+    nowMs: number,
+    markExpiresAtMs: number,
+    also?: readonly Step[],
+  ): Promise<boolean>
+  /**
+   * One mark for everything it selects; ends the grants it names that were created by then (a
+   * connector is named by its resource). Returns the clock's step. `also` is part of the commit.
+   */
+  revoke(mark: Mark, also?: readonly Step[]): Promise<{ sequence: number }>
   /** Rows after `sequence` on the revocation clock. `epoch` changes when the store was restored. */
   revocationsSince(
     sequence: number,
@@ -189,8 +209,9 @@ export interface Cache {
 }
 
 /**
- * At most one holder per key per lease. The fence is for logs and intents; correctness is always
- * the conditional write behind it. `error` is ambiguous: the lease may be held.
+ * At most one holder per key per lease. The fence is for logs and intents, and may start again when
+ * the lock store restarts; correctness is always the conditional write behind it. `error` is
+ * ambiguous: the lease may be held.
  */
 export interface Lock {
   acquire(
