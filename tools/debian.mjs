@@ -44,10 +44,8 @@ function aptGet(command) {
 }
 
 function isInstalled(name) {
-  const answer = spawnSync('dpkg-query', ['-W', '-f=${db:Status-Status}', name], {
-    encoding: 'utf8',
-  })
-  return answer.status === 0 && answer.stdout === 'installed'
+  const answer = spawnSync('dpkg-query', ['-s', name], { encoding: 'utf8' })
+  return answer.status === 0 && /^Status: .* installed$/m.test(answer.stdout)
 }
 
 /** Debian splits `ensurepip` off python3; without it `python3 -m venv` makes no usable folder. */

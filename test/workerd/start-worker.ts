@@ -1,0 +1,110 @@
+/**
+ * Runs a Worker in real workerd: bundles its entry for Workers, starts it, and counts each exchange
+ * it makes. Its exchanges reach the test's own servers on loopback, and redirects are handed back
+ * unfollowed, as on Workers with `redirect: 'manual'`.
+ */
+import {
+  type DispatchFetch,
+  Miniflare,
+  type Request as OutboundRequest,
+  Response,
+  type WorkerOptions,
+} from 'miniflare'
+import { rolldown } from 'rolldown'
+import { request } from 'undici'
+
+/** The newest date that the pinned workerd knows. */
+const COMPATIBILITY_DATE = '2026-07-30'
+const EXTERNAL = /^(node|cloudflare|workerd):/
+
+export interface WorkerRequest {
+  /** File whose default export is the Worker, `*.worker.ts`. */
+  readonly entry: string | URL
+  /** Plain values, as in `vars`. */
+  readonly bindings?: Readonly<Record<string, string | number | boolean>>
+  /** Origin the Worker sees in `request.url` for a relative path. Default: where it really listens. */
+  readonly origin?: string
+  /** Further options of miniflare: `d1Databases`, `kvNamespaces`, `durableObjects`. */
+  readonly options?: Partial<WorkerOptions>
+}
+
+export interface OutboundExchange {
+  readonly method: string
+  readonly url: string
+  readonly status: number
+}
+
+export interface RunningWorker {
+  /** Where it listens, `http://127.0.0.1:<port>`. */
+  readonly url: string
+  /** Sends a request to it; a path is resolved against `origin`. Redirects are not followed. */
+  readonly fetch: (pathOrUrl: string, init?: RequestInit) => Promise<globalThis.Response>
+  /** Exchanges the Worker started, oldest first; failed ones carry the status 0. */
+  readonly outboundExchanges: readonly OutboundExchange[]
+  readonly dispose: () => Promise<void>
+}
+
+/** Bundles and starts a Worker. @throws When the bundle or workerd refuses it. */
+export async function startWorker(worker: WorkerRequest): Promise<RunningWorker> {
+  const outboundExchanges: OutboundExchange[] = []
+  const contents = await bundle(worker.entry)
+  const miniflare = new Miniflare({
+    ...worker.options,
+    modules: [{ type: 'ESModule', path: 'worker.js', contents }],
+    compatibilityDate: COMPATIBILITY_DATE,
+    compatibilityFlags: ['nodejs_compat'],
+    bindings: { ...worker.bindings },
+    outboundService: async (outbound: OutboundRequest) => {
+      const { method, url } = outbound
+      try {
+        const response = await exchange(outbound)
+        outboundExchanges.push({ method, url, status: response.status })
+        return response
+      } catch (error) {
+        outboundExchanges.push({ method, url, status: 0 })
+        throw error
+      }
+    },
+  } as ConstructorParameters<typeof Miniflare>[0])
+  const listening = (await miniflare.ready).origin
+  return {
+    url: listening,
+    fetch: async (pathOrUrl, init) => {
+      const url = new URL(pathOrUrl, worker.origin ?? listening)
+      const settings = { redirect: 'manual', ...init } as Parameters<DispatchFetch>[1]
+      return (await miniflare.dispatchFetch(url, settings)) as unknown as globalThis.Response
+    },
+    outboundExchanges,
+    dispose: () => miniflare.dispose(),
+  }
+}
+
+async function bundle(entry: string | URL): Promise<string> {
+  const build = await rolldown({
+    input: entry instanceof URL ? entry.pathname : entry,
+    external: EXTERNAL,
+    platform: 'neutral',
+    resolve: { conditionNames: ['workerd', 'worker', 'import', 'default'], mainFields: ['module'] },
+  })
+  try {
+    const { output } = await build.generate({ format: 'esm', codeSplitting: false })
+    return output[0].code
+  } finally {
+    await build.close()
+  }
+}
+
+/** One exchange on the Worker's behalf: bytes as they are, no redirect followed, nothing decoded. */
+async function exchange(outbound: OutboundRequest): Promise<Response> {
+  const { statusCode, headers, body } = await request(outbound.url, {
+    method: outbound.method as 'GET',
+    headers: { ...Object.fromEntries(outbound.headers), 'accept-encoding': 'identity' },
+    body: outbound.body === null ? null : new Uint8Array(await outbound.arrayBuffer()),
+  })
+  const pairs = Object.entries(headers).flatMap(([name, value]) =>
+    [value ?? []].flat().map((one): [string, string] => [name, one]),
+  )
+  const empty = [204, 205, 304].includes(statusCode)
+  const bytes = await body.arrayBuffer()
+  return new Response(empty ? null : bytes, { status: statusCode, headers: pairs })
+}
