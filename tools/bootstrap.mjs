@@ -93,6 +93,7 @@ function run(node, command) {
     env: {
       ...process.env,
       PATH: [dirname(node), process.env.PATH].join(delimiter),
+      ...oldNode(),
     },
   })
   // The terminal sends an interrupt to the child as well; this process only waits for its end.
@@ -102,6 +103,18 @@ function run(node, command) {
   child.on('exit', (code, signal) => {
     process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 1)
   })
+}
+
+/** Tells the tests of the launcher where an old Node is, when this machine has one. */
+function oldNode() {
+  const file = process.platform === 'win32' ? 'node.exe' : 'node'
+  const found = pathOutsideRepository()
+    .split(delimiter)
+    .map((folder) => join(folder, file))
+    .find((path) => existsSync(path))
+  if (found === undefined) return {}
+  const answer = spawnSync(found, ['--print', 'process.versions.node'], { encoding: 'utf8' })
+  return Number.parseInt(answer.stdout, 10) < NODE_MAJOR ? { POSTERN_OLD_NODE: found } : {}
 }
 
 function say(text) {
