@@ -1,0 +1,85 @@
+/**
+ * What `serve` tells at start: sign-in, connectors and whether they answer, store and revocation
+ * bound, the command for a client, and every warning worth reading.
+ */
+import type { ConnectorConfig } from '../config.ts'
+import { ignoredEnvironment } from '../config/environment.ts'
+import type { RunningServer } from '../node/server.ts'
+
+export type ProbeResult = 'reachable' | 'open' | 'unreachable'
+
+/** Asks each connector once whether it answers, and whether it answers without a token. */
+export async function probeConnectors(server: RunningServer): Promise<ReadonlyMap<string, ProbeResult>> {
+  const enabled = server.config.connectors.filter((connector) => connector.enabled)
+  const results = await Promise.all(
+    enabled.map(async (connector) => [connector.name, await probe(server, connector)] as const),
+  )
+  return new Map(results)
+}
+
+const INITIALIZE = JSON.stringify({
+  jsonrpc: '2.0',
+  id: 'postern-probe',
+  method: 'initialize',
+  params: {
+    protocolVersion: '2025-11-25',
+    capabilities: {},
+    clientInfo: { name: 'postern', version: '1' },
+  },
+})
+
+async function probe(server: RunningServer, connector: ConnectorConfig): Promise<ProbeResult> {
+  try {
+    const answer = await server.probe(connector.url, INITIALIZE)
+    return answer === 200 && connector.auth !== 'none' ? 'open' : 'reachable'
+  } catch {
+    return 'unreachable'
+  }
+}
+
+export function banner(server: RunningServer, probes: ReadonlyMap<string, ProbeResult>): readonly string[] {
+  const { config } = server
+  const lines = [
+    `Postern ${server.version}${config.development ? '  development (issuer is loopback: only this machine can sign in)' : ''}`,
+    ...config.providers.map(
+      (provider) => `  sign-in   ${provider.title}    callback ${config.issuer}${provider.callbackPath}`,
+    ),
+    ...config.connectors.map((connector) => connectorLine(connector, probes.get(connector.name))),
+    `  store     ${config.databaseUrl.replace(':', ' ')}      revocation bound 0 s here, ${config.limits.upstreamProofStaleSeconds} s at ${config.providers[0]?.title ?? 'the provider'}`,
+    ...warnings(server, probes).map((text) => `  warning   ${text}`),
+  ]
+  const first = config.connectors.find((connector) => connector.enabled)
+  if (first !== undefined) {
+    lines.push(
+      `  clients   claude mcp add --transport http ${first.name} ${first.resource}      others: ${config.issuer}${config.prefix}/`,
+    )
+  }
+  return lines
+}
+
+function connectorLine(connector: ConnectorConfig, result: ProbeResult | undefined): string {
+  const state = !connector.enabled ? 'disabled' : result === 'unreachable' ? 'unreachable' : 'reachable'
+  return `  ${connector.name.padEnd(9)} ${connector.resource}  ->  ${connector.url}   ${connector.auth}   ${state}`
+}
+
+function warnings(server: RunningServer, probes: ReadonlyMap<string, ProbeResult>): readonly string[] {
+  const { config } = server
+  const found: string[] = []
+  for (const connector of config.connectors) {
+    const result = probes.get(connector.name)
+    if (result === 'unreachable') {
+      found.push(
+        `ERR_CONNECTOR_UNREACHABLE: nothing answers at ${connector.url} (connection refused). Start the server, or correct connectors.${connector.name}.url. Sign-in works meanwhile; calls get 502.`,
+      )
+    }
+    if (result === 'open') {
+      found.push(
+        `${connector.name} answers without a token: who reaches port ${connector.url.port || (connector.url.protocol === 'https:' ? '443' : '80')} skips sign-in.`,
+      )
+    }
+  }
+  const ignored = ignoredEnvironment(server.environment)
+  if (ignored.length > 0) found.push(`ignored, as Kubernetes sets them for a Service: ${ignored.join(', ')}`)
+  if (config.databaseUrl === 'memory:') found.push('the store is memory: everything is forgotten at exit')
+  return found
+}

@@ -1,0 +1,75 @@
+/**
+ * What `protect()` asks, in the issuer's process and in any other: is this `Authorization` header good
+ * for this resource, and who is it? One answer type for every runtime's middleware.
+ */
+import type { Profile } from '../records.ts'
+
+/** The person and client behind a call, after every check. */
+export interface Principal {
+  readonly userId: string
+  readonly tenant: string
+  readonly clientId: string
+  readonly grantId: string
+  readonly resource: string
+  readonly scopes: readonly string[]
+  readonly expiresAtSeconds: number
+  /** Absent in another process than the issuer's. */
+  readonly identity?: { readonly provider: string; readonly issuer: string; readonly subject: string }
+  readonly profile?: Profile
+  readonly groups?: readonly string[]
+}
+
+/** The official MCP SDK's type; `extra.principal` is the `Principal`. */
+export interface AuthInfo {
+  token: string
+  clientId: string
+  scopes: string[]
+  /** Seconds since the epoch. */
+  expiresAt?: number
+  resource?: URL
+  extra?: Record<string, unknown>
+}
+
+export interface ProtectOptions {
+  /** Needed only when several resources are configured. */
+  readonly resource?: string
+  /** Scopes a call needs beyond a valid token; default none. */
+  readonly scopes?: readonly string[]
+}
+
+/** A refusal ready for the wire: 400, 401, 403, or 503 with `Retry-After`. */
+export interface Refusal {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+  /** Stable word for log and metric; never on the wire. */
+  readonly reason: string
+}
+
+export type GuardAnswer =
+  | { readonly ok: true; readonly principal: Principal; readonly authInfo: AuthInfo }
+  | { readonly ok: false; readonly refusal: Refusal }
+
+export interface Guard {
+  /** Answers at once when everything is warm; a promise only when something is cold. */
+  authenticate(
+    authorization: string | undefined,
+    options: ProtectOptions,
+  ): GuardAnswer | Promise<GuardAnswer>
+}
+
+/** The official SDK reads this shape from `req.auth`. */
+export function authInfoOf(token: string, principal: Principal): AuthInfo {
+  return {
+    token,
+    clientId: principal.clientId,
+    scopes: [...principal.scopes],
+    expiresAt: principal.expiresAtSeconds,
+    resource: new URL(principal.resource),
+    extra: { principal },
+  }
+}
+
+export function refusalResponse(refusal: Refusal): Response {
+  return new Response(refusal.body, { status: refusal.status, headers: { ...refusal.headers } })
+}

@@ -1,0 +1,74 @@
+/**
+ * `mount` and `protect` for `node:http`, and what Express shares with them. Put `mount` before any
+ * body parser. A warm call is decided from its headers alone, with no `Request` object.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
+import type { AuthInfo, GuardAnswer, Principal, ProtectOptions, Refusal } from '../middleware/guard.ts'
+import { guardOf, type Mountable, mountable, type Protectable } from '../middleware/protectable.ts'
+
+/** A request that `protect` let through carries these, as the official SDK's middleware does. */
+export interface Authenticated {
+  auth?: AuthInfo
+  principal?: Principal
+}
+
+/** Answers the routes of the house and hands every other request to `handler`. */
+export function mount(house: Mountable, handler: RequestListener): RequestListener {
+  const routes = mountedListener(house)
+  return (request, response) => {
+    if (!routes(request, response)) handler(request, response)
+  }
+}
+
+/** Answers a request of the house and says so; `false` leaves it untouched. */
+export function mountedListener(
+  house: Mountable,
+): (request: IncomingMessage, response: ServerResponse, path?: string) => boolean {
+  const routes = mountable(house)
+  const answer = getRequestListener((request) => routes.fetch(request), {
+    overrideGlobalObjects: false,
+    hostname: new URL(routes.issuer).host,
+  })
+  return (request, response, path = request.url ?? '/') => {
+    if (!routes.handles(new URL(path, routes.issuer))) return false
+    void answer(request, response)
+    return true
+  }
+}
+
+/**
+ * @returns The principal, with `req.auth` and `req.principal` set; `undefined` when the request has
+ * been answered already (400, 401, 403, or 503 with `Retry-After`).
+ */
+export function protect(
+  house: Protectable,
+  options: ProtectOptions = {},
+): (request: IncomingMessage & Authenticated, response: ServerResponse) => Promise<Principal | undefined> {
+  const guard = guardOf(house)
+  return async (request, response) => {
+    const pending = guard.authenticate(request.headers.authorization, options)
+    const answer = pending instanceof Promise ? await pending : pending
+    return settle(answer, request, response)
+  }
+}
+
+/** Sets what a handler reads, or writes the refusal. */
+export function settle(
+  answer: GuardAnswer,
+  request: IncomingMessage & Authenticated,
+  response: ServerResponse,
+): Principal | undefined {
+  if (!answer.ok) {
+    writeRefusal(answer.refusal, response)
+    return undefined
+  }
+  request.auth = answer.authInfo
+  request.principal = answer.principal
+  return answer.principal
+}
+
+function writeRefusal(refusal: Refusal, response: ServerResponse): void {
+  response.writeHead(refusal.status, { ...refusal.headers, 'content-length': Buffer.byteLength(refusal.body) })
+  response.end(refusal.body)
+}
