@@ -1,0 +1,50 @@
+/**
+ * Bearer credentials in, `WWW-Authenticate` challenges out (RFC 6750, RFC 9110 section 11, RFC 9728
+ * section 5.1). The token comes from the `Authorization` header only; parsed by grammar, never by
+ * split. Values that go into our header are bounded to the quoted characters of RFC 6750 section 3.
+ */
+export const AUTHORIZATION_MAX_CHARS = 16_384
+
+export type Bearer =
+  | { kind: 'absent' }
+  | { kind: 'malformed' }
+  | { kind: 'other' }
+  | { kind: 'bearer'; token: string }
+
+const ABSENT: Bearer = { kind: 'absent' }
+const MALFORMED: Bearer = { kind: 'malformed' }
+const OTHER: Bearer = { kind: 'other' }
+
+/** Reads the header's one credential; two of them (joined by a comma) are malformed (PR-12). */
+export function readBearer(authorization: string | undefined): Bearer {
+  if (authorization === undefined || authorization === '') return ABSENT
+  if (authorization.length > AUTHORIZATION_MAX_CHARS) return MALFORMED
+  const scheme = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?= |$)/.exec(authorization)?.[0]
+  if (scheme === undefined) return MALFORMED
+  if (scheme.toLowerCase() !== 'bearer') return OTHER
+  const token = /^ +([A-Za-z0-9._~+/-]+=*)$/.exec(authorization.slice(scheme.length))?.[1]
+  return token === undefined ? MALFORMED : { kind: 'bearer', token }
+}
+
+export interface Challenge {
+  /** URL of this endpoint's metadata document. */
+  readonly resourceMetadata: string
+  readonly scope?: string
+  /** Left out when the request carried no credentials at all (PR-08). */
+  readonly error?: 'invalid_token' | 'invalid_request' | 'insufficient_scope'
+  readonly description?: string
+}
+
+/** @throws {TypeError} when the metadata URL could not stand in a header: our own mistake. */
+export function challenge({ resourceMetadata, scope, error, description }: Challenge): string {
+  if (quotable(resourceMetadata) !== resourceMetadata) throw new TypeError('resourceMetadata')
+  const members = [`resource_metadata="${resourceMetadata}"`]
+  if (scope !== undefined && scope !== '') members.push(`scope="${quotable(scope)}"`)
+  if (error !== undefined) members.push(`error="${error}"`)
+  if (description !== undefined) members.push(`error_description="${quotable(description)}"`)
+  return `Bearer ${members.join(', ')}`
+}
+
+function quotable(text: string): string {
+  return text.replaceAll('"', "'").replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
+}

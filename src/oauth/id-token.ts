@@ -1,0 +1,168 @@
+/**
+ * ID tokens of OpenID providers (OpenID Connect Core section 3.1.3.7), against a key set at hand.
+ *
+ * The algorithm comes from the provider's list and our own, never from the token alone; keys come
+ * from the set, never from the header (VAL-15, J1, J2). Never throws, never fetches.
+ */
+import {
+  createLocalJWKSet,
+  decodeProtectedHeader,
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  jwtVerify,
+} from 'jose'
+
+export const ID_TOKEN_MAX_CHARS = 16_384
+export const ID_TOKEN_SKEW_SECONDS = 60
+export const ID_TOKEN_KEYS_MAX = 100
+const KEY_ID_MAX_CHARS = 256
+const SUBJECT_MAX_CHARS = 255
+/** Last second of the year 9999: beyond it a time is no time. */
+const TIME_MAX_SECONDS = 253_402_300_799
+
+/** Public-key algorithms with keys of their own kind; `none` and HMAC do not exist here. */
+const ALGORITHMS: ReadonlySet<string> = new Set([
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+])
+
+export interface IdTokenFacts {
+  readonly jwks: JSONWebKeySet
+  /** Compared exactly (J5). */
+  readonly issuer: string
+  readonly clientId: string
+  /** `undefined` only where no nonce was sent: a token from a refresh. */
+  readonly nonce: string | undefined
+  readonly nowMs: number
+  /** What the provider publishes or the operator configured; only asymmetric ones count. */
+  readonly algorithms: readonly string[]
+}
+
+export type IdTokenClaims = JWTPayload & {
+  readonly iss: string
+  readonly sub: string
+  readonly iat: number
+  readonly exp: number
+}
+export type IdTokenRefusal =
+  | 'malformed'
+  | 'algorithm'
+  | 'typ'
+  | 'unknown_key'
+  | 'signature'
+  | 'issuer'
+  | 'audience'
+  | 'authorized_party'
+  | 'expired'
+  | 'not_yet'
+  | 'claims'
+  | 'nonce'
+/** `unknown_key` is worth one fetch of the key set (VAL-14); every other refusal is final. */
+export type IdTokenJudgement =
+  | { ok: true; claims: IdTokenClaims }
+  | { ok: false; reason: IdTokenRefusal }
+
+export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<IdTokenJudgement> {
+  const early = judgeHeader(jwt, facts)
+  if (early !== undefined) return { ok: false, reason: early }
+  try {
+    const { payload } = await jwtVerify(jwt, createLocalJWKSet(facts.jwks), {
+      issuer: facts.issuer,
+      audience: facts.clientId,
+      algorithms: facts.algorithms.filter((name) => ALGORITHMS.has(name)),
+      clockTolerance: ID_TOKEN_SKEW_SECONDS,
+      currentDate: new Date(facts.nowMs),
+      requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat'],
+    })
+    return judgeClaims(payload, facts)
+  } catch (error) {
+    return { ok: false, reason: refusalOf(error) }
+  }
+}
+
+/** What can be refused before any key is touched. */
+function judgeHeader(jwt: string, facts: IdTokenFacts): IdTokenRefusal | undefined {
+  if (jwt.length > ID_TOKEN_MAX_CHARS || facts.jwks.keys.length > ID_TOKEN_KEYS_MAX) {
+    return 'malformed'
+  }
+  let header: ReturnType<typeof decodeProtectedHeader>
+  try {
+    header = decodeProtectedHeader(jwt)
+  } catch {
+    return 'malformed'
+  }
+  const { alg, kid, typ } = header
+  if (typeof alg !== 'string' || !ALGORITHMS.has(alg) || !facts.algorithms.includes(alg)) {
+    return 'algorithm'
+  }
+  if (kid !== undefined && (typeof kid !== 'string' || kid.length > KEY_ID_MAX_CHARS)) {
+    return 'malformed'
+  }
+  // An access token, a logout token or a security event is not an ID token (J3).
+  if (typ !== undefined && (typeof typ !== 'string' || typ.toLowerCase() !== 'jwt')) return 'typ'
+  return 'crit' in header ? 'malformed' : undefined
+}
+
+function judgeClaims(payload: JWTPayload, facts: IdTokenFacts): IdTokenJudgement {
+  const refuse = (reason: IdTokenRefusal): IdTokenJudgement => ({ ok: false, reason })
+  const nowSeconds = facts.nowMs / 1_000
+  if (!areClaims(payload)) return refuse('claims')
+  if (payload.iat > nowSeconds + ID_TOKEN_SKEW_SECONDS) return refuse('not_yet')
+  const party = payload.azp
+  if (party !== undefined && party !== facts.clientId) return refuse('authorized_party')
+  if (Array.isArray(payload.aud) && payload.aud.length > 1 && party === undefined) {
+    return refuse('authorized_party')
+  }
+  if ('events' in payload) return refuse('typ')
+  if (facts.nonce !== undefined && payload.nonce !== facts.nonce) return refuse('nonce')
+  return { ok: true, claims: payload }
+}
+
+function areClaims(payload: JWTPayload): payload is IdTokenClaims {
+  const { iss, sub, iat, exp, auth_time: authTime } = payload
+  return (
+    typeof iss === 'string' &&
+    typeof sub === 'string' &&
+    sub !== '' &&
+    sub.length <= SUBJECT_MAX_CHARS &&
+    sub.isWellFormed() &&
+    !sub.includes('\0') &&
+    isTime(iat) &&
+    isTime(exp) &&
+    (authTime === undefined || isTime(authTime))
+  )
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= TIME_MAX_SECONDS
+}
+
+const CLAIM_REFUSALS: Readonly<Record<string, IdTokenRefusal>> = {
+  iss: 'issuer',
+  aud: 'audience',
+  nbf: 'not_yet',
+}
+
+function refusalOf(error: unknown): IdTokenRefusal {
+  if (error instanceof errors.JWTExpired) return 'expired'
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    return error.reason === 'check_failed' ? (CLAIM_REFUSALS[error.claim] ?? 'claims') : 'claims'
+  }
+  if (error instanceof errors.JWKSNoMatchingKey) return 'unknown_key'
+  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'unknown_key'
+  if (error instanceof errors.JWSSignatureVerificationFailed) return 'signature'
+  if (error instanceof errors.JOSEAlgNotAllowed) return 'algorithm'
+  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed'
+  // Weak or broken keys, unsupported curves, platform errors: refusals as well (J6).
+  return 'signature'
+}
