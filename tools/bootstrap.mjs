@@ -114,7 +114,7 @@ function oldNode() {
     .find((path) => existsSync(path))
   if (found === undefined) return {}
   const answer = spawnSync(found, ['--print', 'process.versions.node'], { encoding: 'utf8' })
-  return Number.parseInt(answer.stdout, 10) < NODE_MAJOR ? { POSTERN_OLD_NODE: found } : {}
+  return Number.parseInt(answer.stdout, 10) < NODE_MAJOR ? { POSTERN_TEST_OLD_NODE: found } : {}
 }
 
 function say(text) {

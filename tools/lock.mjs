@@ -1,0 +1,82 @@
+/**
+ * Keeps `package-lock.json` complete for every platform. npm leaves out optional packages that it
+ * could not look up, and `npm ci` then refuses the lock elsewhere. Their versions are exact in the
+ * package that wants them, and their platform is in their name, so they are written from there.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ROOT } from './run.mjs'
+
+const FILE = join(ROOT, 'package-lock.json')
+const PLATFORM =
+  /-(android|darwin|freebsd|linux|openharmony|win32)-(arm64|arm|ia32|ppc64|riscv64|s390x|x64)(?:-(gnu|musl|msvc|eabi)\w*)?$/
+const LIBC = { gnu: 'glibc', musl: 'musl' }
+
+/** Faults of the lock file, one line each. */
+export function lockFaults() {
+  const { packages } = readLock()
+  const hosts = Object.entries(packages)
+    .filter(([, entry]) => /^https?:/.test(entry.resolved ?? ''))
+    .map(([path]) => `${path} records where it was downloaded from`)
+  const missing = missingPackages(packages).map(
+    ({ path, wantedBy }) => `${path} is missing, wanted by ${wantedBy}`,
+  )
+  return [...hosts, ...missing]
+}
+
+/** Adds what is missing. @throws When a version or a platform cannot be told from the lock alone. */
+export function completeLock() {
+  const lock = readLock()
+  const missing = missingPackages(lock.packages)
+  if (missing.length === 0) return
+  for (const { path, version, dev } of missing) lock.packages[path] = lockEntry(path, version, dev)
+  const [root, ...others] = Object.entries(lock.packages)
+  others.sort(([one], [other]) => one.localeCompare(other, 'en'))
+  lock.packages = Object.fromEntries([root, ...others])
+  writeFileSync(FILE, `${JSON.stringify(lock, null, 2)}\n`)
+}
+
+function missingPackages(packages) {
+  return Object.entries(packages).flatMap(([wantedBy, entry]) =>
+    Object.entries(entry.optionalDependencies ?? {})
+      .filter(([name]) => !isReachable(packages, wantedBy, name))
+      .map(([name, version]) => ({
+        path: `node_modules/${name}`,
+        version,
+        wantedBy,
+        dev: entry.dev,
+      })),
+  )
+}
+
+/** Node's look-up: beside the package that wants it, then in each folder above. */
+function isReachable(packages, wantedBy, name) {
+  const folders = [wantedBy]
+  for (let folder = wantedBy; folder.includes('/node_modules/'); ) {
+    folder = folder.slice(0, folder.lastIndexOf('/node_modules/'))
+    folders.push(folder)
+  }
+  return ['', ...folders.map((folder) => `${folder}/`)].some(
+    (prefix) => packages[`${prefix}node_modules/${name}`] !== undefined,
+  )
+}
+
+function lockEntry(path, version, dev) {
+  const [, os, cpu, abi] = PLATFORM.exec(path) ?? []
+  if (os === undefined || !/^\d+\.\d+\.\d+$/.test(version)) {
+    throw new Error(`package-lock.json: ${path}@${version} must be added where npm can look it up`)
+  }
+  const libc = LIBC[abi]
+  return {
+    version,
+    cpu: [cpu],
+    ...(dev ? { dev } : {}),
+    ...(libc === undefined ? {} : { libc: [libc] }),
+    optional: true,
+    os: [os],
+  }
+}
+
+function readLock() {
+  return JSON.parse(readFileSync(FILE, 'utf8'))
+}
