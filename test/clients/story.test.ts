@@ -21,6 +21,11 @@ import { type SignedInClient, signInWithSdkOne } from './sdk-one.ts'
 const APP = fileURLToPath(new URL('../python/story_app.py', import.meta.url))
 const PROVIDER_DELAY_MS = 1_000
 const CALLS = 3
+/**
+ * FastMCP's own middleware checks every request with GitHub (user, then scopes); the REST route
+ * then checks what it was given, as its authors wrote it, and pays the same again.
+ */
+const PROVIDER_CALLS_TODAY = { tool: 2, rest: 4 }
 const ACT_DEADLINE_MS = 600_000
 const CLIENT_ID = 'Iv1.story'
 const CLIENT_SECRET = 'a-secret-of-the-story'
@@ -57,12 +62,12 @@ describe('the first story', () => {
     return stage
   }
 
-  it('today: every tool call and every REST call asks GitHub twice', { timeout: ACT_DEADLINE_MS }, async (context) => {
+  it('today: every tool call and every REST call asks GitHub at least twice', { timeout: ACT_DEADLINE_MS }, async (context) => {
     const before = await playBefore(await setStage(context))
     acts.before = before
     console.log(table(acts))
     for (const route of ['tool', 'rest'] as const) {
-      expect(before[route].providerCalls, route).toBe(2 * CALLS)
+      expect(before[route].providerCalls, route).toBe(PROVIDER_CALLS_TODAY[route] * CALLS)
       expect(before[route].p50Ms, route).toBeGreaterThan(2 * PROVIDER_DELAY_MS)
       expect(before[route].person, route).toMatchObject({ sub: '1001', login: 'ada', desk: 'B-12' })
     }
@@ -215,6 +220,8 @@ async function callRest(publicUrl: string, accessToken: string): Promise<unknown
 
 /** Provider calls are counted at the double's own socket, never inside the app or Postern. */
 async function measure(github: Double, call: () => Promise<unknown>): Promise<Measured> {
+  // Unmeasured: what the client does behind the first call (opening its event stream) ends first.
+  await call()
   const callsBefore = github.calls()
   const timesMs: number[] = []
   let person: unknown
