@@ -5,12 +5,19 @@
  */
 import { defineConfig } from 'vitest/config'
 
-const REAL = ['test/browser', 'test/clients', 'test/conformance-suite', 'test/package', 'test/workerd']
+const REAL = [
+  'test/browser',
+  'test/clients',
+  'test/conformance-suite',
+  'test/package',
+  'test/workerd',
+]
 
 export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], exclude: ['**/*.test.ts'] },
     projects: [
       {
         extends: true,

@@ -17,7 +17,8 @@ const PARTS = [
   ['unused code', () => runTool('knip', 'knip', ['--no-progress'], options)],
   [
     'import rules',
-    () => runTool('vitest', 'vitest', ['run', 'test/architecture.test.ts'], options),
+    () =>
+      runTool('vitest', 'vitest', ['run', '--reporter=dot', 'test/architecture.test.ts'], options),
   ],
   ...furtherParts(),
 ]

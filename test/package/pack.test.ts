@@ -45,10 +45,12 @@ describe('the launcher on an old Node', () => {
     })
   })
 
-  const oldNode = process.env.POSTERN_OLD_NODE
-  it.runIf(oldNode !== undefined)('does so on the old Node of this machine', async () => {
-    const { stdout } = await run(oldNode ?? '', ['--print', 'process.versions.node'])
-    await expect(run(oldNode ?? '', [LAUNCHER, 'serve'])).rejects.toMatchObject({
+  // Set by tools/bootstrap.mjs where the machine has one; elsewhere the test above stands alone.
+  const oldNode = process.env.POSTERN_TEST_OLD_NODE
+  if (oldNode === undefined) return
+  it('does so on the old Node of this machine', async () => {
+    const { stdout } = await run(oldNode, ['--print', 'process.versions.node'])
+    await expect(run(oldNode, [LAUNCHER, 'serve'])).rejects.toMatchObject({
       code: 2,
       stdout: '',
       stderr: oldText(stdout.trim()),

@@ -4,14 +4,42 @@ import { FIELDS, type Field, LIMIT_FIELDS } from '../../src/config/fields.ts'
 export const path = 'docs/configuration.md'
 
 const CONNECTOR_ROWS = [
-  ['`url`', 'required', 'The MCP endpoint. Standing in the file approves its exact origin, private or http included.'],
-  ['`auth`', '`identity`', '`none`, `identity` (a short-lived JWT of ours), `header` (a fixed secret).'],
-  ['`header`', '`{ name: "Authorization" }`', '`auth: "header"` only; the value also as `POSTERN_CONNECTOR_<NAME>_HEADER_VALUE`.'],
-  ['`path`', '`/mcp/<name>`', 'Public path; one connector may take `/mcp`. Resource = issuer + path.'],
-  ['`routes`', '`{}`', '`{ protected: ["/api/*"], public: ["/health"] }`: other paths of the same server; the longest match wins.'],
+  [
+    '`url`',
+    'required',
+    'The MCP endpoint. Standing in the file approves its exact origin, private or http included.',
+  ],
+  [
+    '`auth`',
+    '`identity`',
+    '`none`, `identity` (a short-lived JWT of ours), `header` (a fixed secret).',
+  ],
+  [
+    '`header`',
+    '`{ name: "Authorization" }`',
+    '`auth: "header"` only; the value also as `POSTERN_CONNECTOR_<NAME>_HEADER_VALUE`.',
+  ],
+  [
+    '`path`',
+    '`/mcp/<name>`',
+    'Public path; one connector may take `/mcp`. Resource = issuer + path.',
+  ],
+  [
+    '`routes`',
+    '`{}`',
+    '`{ protected: ["/api/*"], public: ["/health"] }`: other paths of the same server; the longest match wins.',
+  ],
   ['`allow`', "the house's", 'Who may see, connect and call it; same shape as `allow`.'],
-  ['`subject`', '`postern`', '`identity` only: `sub` is our user id, or `provider`: the subject at the sign-in provider.'],
-  ['`claims`', '`[]`', 'Released in the identity JWT: `name email email_verified login preferred_username picture avatar_url groups`.'],
+  [
+    '`subject`',
+    '`postern`',
+    '`identity` only: `sub` is our user id, or `provider`: the subject at the sign-in provider.',
+  ],
+  [
+    '`claims`',
+    '`[]`',
+    'Released in the identity JWT: `name email email_verified login preferred_username picture avatar_url groups`.',
+  ],
   ['`title`, `description`', '-', 'Shown to people.'],
   ['`enabled`', '`true`', '`false` answers 404.'],
 ]
@@ -54,7 +82,8 @@ ${table(LIMIT_FIELDS)}
 function table(fields: readonly Field[]): string {
   const rows = fields.map((entry) => {
     const value = entry.default === undefined ? '-' : `\`${JSON.stringify(entry.default)}\``
-    const range = entry.min === undefined ? (entry.choices?.join(', ') ?? '') : `${entry.min} to ${entry.max}`
+    const range =
+      entry.min === undefined ? (entry.choices?.join(', ') ?? '') : `${entry.min} to ${entry.max}`
     return `| \`${entry.path}\` | ${value} | ${range} | \`${entry.environment ?? '-'}\` | ${entry.sentence} |`
   })
   return `| field | default | range | environment | meaning |\n|---|---|---|---|---|\n${rows.join('\n')}`
