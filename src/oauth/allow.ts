@@ -26,9 +26,10 @@ export interface PersonFacts {
   readonly groups: readonly string[]
 }
 
-/** Any match admits; no rule at all admits everybody (start-up demands one for a public issuer). */
+/** Any match admits; no rule admits nobody: whoever means everybody says `anyone` (I7). */
 export function isAllowed(allow: AllowRule | undefined, person: PersonFacts): boolean {
-  if (allow === undefined || allow === 'anyone') return true
+  if (allow === undefined) return false
+  if (allow === 'anyone') return true
   if (allow.users?.includes(`${person.provider}:${person.subject}`) === true) return true
   if (allow.groups?.some((group) => person.groups.includes(group)) === true) return true
   const email = person.profile.emailVerified === true ? parseEmail(person.profile.email) : undefined

@@ -106,22 +106,20 @@ export function authorizationResponse(
 export interface SilenceFacts {
   readonly client: Client
   readonly request: AuthorizationRequest
-  /** User of the browser's session, already found usable. */
-  readonly userId: string
-  readonly approval: Values['approval'] | undefined
+  /** Of this session's user, who is part of its key. */
+  readonly approval?: Values['approval']
   readonly nowMs: number
-  /** `Sec-Fetch-Mode: navigate` and `Sec-Fetch-Dest: document`, or neither header sent. */
-  readonly topLevelNavigation: boolean
+  /** `Sec-Fetch-Mode: navigate` and `Sec-Fetch-Dest: document`. */
+  readonly isTopLevelNavigation: boolean
 }
 
 /** No page: an assured client, an https redirect, and a young approval of exactly this (A2, CON-10). */
 export function mayBeSilent(facts: SilenceFacts): boolean {
   const { client, request, approval, nowMs } = facts
   if (client.kind !== 'static' || !request.redirectUri.startsWith('https://')) return false
-  if (!facts.topLevelNavigation || approval === undefined) return false
+  if (!facts.isTopLevelNavigation || approval === undefined) return false
   if (request.prompt !== undefined && request.prompt !== 'none') return false
   return (
-    approval.userId === facts.userId &&
     approval.clientId === client.clientId &&
     approval.redirectUri === request.redirectUri &&
     approval.resource === request.resource &&

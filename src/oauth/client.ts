@@ -1,19 +1,13 @@
 /**
  * A client, whichever way it became known: from the configuration (static) or by registration.
  *
- * After `staticClient` or `dynamicClient` the type is the proof; nobody looks at the record again.
+ * The issuer makes it from a record or the configuration; after that the type is the proof.
  */
-import type { Runtime } from '../ports.ts'
-import type { Values } from '../records.ts'
-import { isLoopbackRedirect, isPrivateUseRedirect, isSameRedirect } from './redirect-uri.ts'
+import { isSameRedirect } from './redirect-uri.ts'
 import type { AuthMethod } from './registration.ts'
 
 export { isLoopbackRedirect, isPrivateUseRedirect, redirectHost } from './redirect-uri.ts'
-export {
-  judgeRegistration,
-  type RegisteredMetadata,
-  registrationResponse,
-} from './registration.ts'
+export { judgeRegistration, type RegisteredMetadata } from './registration.ts'
 
 export interface Client {
   readonly clientId: string
@@ -28,56 +22,6 @@ export interface Client {
   readonly applicationType: 'native' | 'web'
   /** Changes when anything changes that a person agreed to (REG-16). */
   readonly fingerprint: string
-}
-
-/** A client of the configuration file: confidential (Basic) when it has a secret. */
-export function staticClient(
-  input: {
-    readonly clientId: string
-    readonly name?: string
-    readonly redirectUris: readonly string[]
-    readonly secret?: string
-    /** Default with a secret `client_secret_basic`, without `none`. */
-    readonly authMethod?: AuthMethod
-  },
-  runtime: Runtime,
-): Client {
-  const onDevice = (uri: string): boolean => isLoopbackRedirect(uri) || isPrivateUseRedirect(uri)
-  return fingerprinted(
-    {
-      clientId: input.clientId,
-      kind: 'static',
-      ...(input.name === undefined ? {} : { name: input.name }),
-      redirectUris: input.redirectUris,
-      authMethod: input.authMethod ?? (input.secret === undefined ? 'none' : 'client_secret_basic'),
-      ...(input.secret === undefined ? {} : { secretDigest: runtime.sha256(input.secret) }),
-      grantTypes: ['authorization_code', 'refresh_token'],
-      applicationType: input.redirectUris.some(onDevice) ? 'native' : 'web',
-    },
-    runtime,
-  )
-}
-
-/** A registered client from its stored record. */
-export function dynamicClient(
-  clientId: string,
-  record: Values['client'],
-  runtime: Runtime,
-): Client {
-  return fingerprinted(
-    {
-      clientId,
-      kind: 'dynamic',
-      ...(record.name === undefined ? {} : { name: record.name }),
-      ...(record.clientUri === undefined ? {} : { clientUri: record.clientUri }),
-      redirectUris: record.redirectUris,
-      authMethod: record.authMethod,
-      ...(record.secretDigest === undefined ? {} : { secretDigest: record.secretDigest }),
-      grantTypes: record.grantTypes,
-      applicationType: record.applicationType,
-    },
-    runtime,
-  )
 }
 
 export type RedirectMatch =
@@ -95,17 +39,4 @@ export function matchRedirectUri(client: Client, presented: string | undefined):
   return client.redirectUris.some((registered) => isSameRedirect(registered, presented))
     ? { matched: true, redirectUri: presented }
     : { matched: false, reason: 'mismatch' }
-}
-
-function fingerprinted(client: Omit<Client, 'fingerprint'>, runtime: Runtime): Client {
-  const agreed = JSON.stringify([
-    client.kind,
-    client.name ?? null,
-    client.clientUri ?? null,
-    client.redirectUris.toSorted(),
-    client.authMethod,
-    client.grantTypes.toSorted(),
-    client.applicationType,
-  ])
-  return { ...client, fingerprint: runtime.sha256(agreed) }
 }

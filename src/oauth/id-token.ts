@@ -92,8 +92,9 @@ export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<Id
 
 /** What can be refused before any key is touched. */
 function judgeHeader(jwt: string, facts: IdTokenFacts): IdTokenRefusal | undefined {
-  if (jwt.length > ID_TOKEN_MAX_CHARS || facts.jwks.keys.length > ID_TOKEN_KEYS_MAX) {
-    return 'malformed'
+  if (jwt.length > ID_TOKEN_MAX_CHARS) return 'malformed'
+  if (!Array.isArray(facts.jwks.keys) || facts.jwks.keys.length > ID_TOKEN_KEYS_MAX) {
+    return 'unknown_key'
   }
   let header: ReturnType<typeof decodeProtectedHeader>
   try {

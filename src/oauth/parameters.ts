@@ -27,11 +27,10 @@ export class Parameters {
       })
     }
     const values = new Map<string, string[]>()
-    let count = 0
-    for (const pair of urlencoded.split('&', PARAMETERS_MAX + 2)) {
+    const pairs = urlencoded.split('&', PARAMETERS_MAX + 1)
+    if (pairs.length > PARAMETERS_MAX) throw refuse('too many parameters', 'parameters_too_many')
+    for (const pair of pairs) {
       if (pair === '') continue
-      count += 1
-      if (count > PARAMETERS_MAX) throw refuse('too many parameters', 'parameters_too_many')
       const equals = pair.indexOf('=')
       const name = decodeForm(equals < 0 ? pair : pair.slice(0, equals))
       const value = equals < 0 ? '' : decodeForm(pair.slice(equals + 1))

@@ -60,34 +60,6 @@ export function judgeRegistration(body: unknown, policy: RedirectPolicy): Regist
   }
 }
 
-export interface RegistrationAnswer {
-  readonly clientId: string
-  readonly issuedAtSeconds: number
-  readonly metadata: RegisteredMetadata
-  /** Only for secret-based methods; never expires by itself. */
-  readonly clientSecret?: string
-}
-
-/** The 201 body: complete registered metadata (RFC 7591 section 3.2.1). */
-export function registrationResponse(answer: RegistrationAnswer): Record<string, unknown> {
-  const { metadata: kept, clientSecret } = answer
-  return {
-    client_id: answer.clientId,
-    client_id_issued_at: answer.issuedAtSeconds,
-    ...(clientSecret === undefined
-      ? {}
-      : { client_secret: clientSecret, client_secret_expires_at: 0 }),
-    ...(kept.name === undefined ? {} : { client_name: kept.name }),
-    redirect_uris: [...kept.redirectUris],
-    grant_types: [...kept.grantTypes],
-    response_types: ['code'],
-    token_endpoint_auth_method: kept.authMethod,
-    application_type: kept.applicationType,
-    ...(kept.clientUri === undefined ? {} : { client_uri: kept.clientUri }),
-    ...(kept.scope === undefined ? {} : { scope: kept.scope }),
-  }
-}
-
 function readRedirectUris(value: unknown): readonly string[] {
   if (!Array.isArray(value) || value.length === 0) {
     throw redirect('redirect_uris must have at least one URI', 'redirect_uris_missing')

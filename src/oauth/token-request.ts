@@ -133,9 +133,18 @@ export function authenticateClient(
   const passes =
     client !== undefined &&
     client.clientId === presented.clientId &&
-    client.authMethod === presented.method &&
+    mayUseMethod(client, presented.method) &&
     (isPublic || (presented.method !== 'none' && secretMatches))
   if (!passes) throw invalidClient(presented.method, 'client_refused')
+}
+
+/**
+ * The registered method and nothing else (A24). For a static client the operator gave a secret, not a
+ * method: it may be sent either way, because hosted clients do not ask which one.
+ */
+function mayUseMethod(client: Client, method: AuthMethod): boolean {
+  if (client.kind === 'static' && client.secretDigest !== undefined) return method !== 'none'
+  return client.authMethod === method
 }
 
 /** A `resource` at the token endpoint must be the grant's own (TOK-10). */
