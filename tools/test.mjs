@@ -21,7 +21,7 @@ if (long) process.env.POSTERN_TEST_LONG = '1'
 const startedMs = performance.now()
 const files = [...runBuild(), ...runVitest(), ...(await runFurtherSuites())]
 const total = sum(files)
-if (long) writeLongReport(files, total, performance.now() - startedMs)
+if (long && filters.length === 0) writeLongReport(files, total, performance.now() - startedMs)
 report()
 
 function runBuild() {
