@@ -1,0 +1,231 @@
+/**
+ * Grants and revocation marks as SQL. A grant is one row: redeem, rotate and end are one UPDATE
+ * each, and 0 rows touched means that somebody else was first. The token carries the grant's id, so
+ * no digest has an index. Marks get their sequence from one clock row, advanced in their own commit
+ * as its last lock, so that commit order is sequence order.
+ */
+import { StoreError } from '../errors.ts'
+import type { GrantStore, Key, RefreshCandidate, Step } from '../ports.ts'
+import type { Mark, MarkKind, RevocationRow } from '../records.ts'
+import {
+  keyText, numberOf, optionalKeyText, optionalNumberOf, optionalTextOf, type Row, type Sql,
+  type Statement, textOf, wholeNumber,
+} from './sql.ts'
+import { grantOf, markOf } from './sql-grant-row.ts'
+import { pageMax, stepStatement } from './sql-records.ts'
+
+const LIST_COLUMNS = {
+  userId: 'user_id', clientId: 'client_id', vaultId: 'vault_id', sessionId: 'session_id',
+} as const
+/** The column by which a mark names grants; the other kinds name none. */
+const SELECTORS: Partial<Record<MarkKind, string>> = {
+  grant: 'id', user: 'user_id', client: 'client_id', connector: 'resource',
+}
+const ROTATE_ATTEMPTS_MAX = 3
+const CLEAR_REFRESH = `state = 'ended', refresh_current = NULL, refresh_previous = NULL,
+  refresh_successor = NULL, refresh_grace_until = NULL, version = version + 1`
+
+export function createSqlGrants(sql: Sql): GrantStore {
+  const find = async (key: Key): Promise<Row | undefined> => {
+    const rows = await sql.read({
+      sql: 'SELECT * FROM grants WHERE tenant = ?1 AND id = ?2',
+      args: [keyText(key.tenant), keyText(key.id)],
+    })
+    return rows[0]
+  }
+  return {
+    async find(key) {
+      const row = await find(key)
+      return row === undefined ? undefined : grantOf(row)
+    },
+    async list(tenant, index, page) {
+      const rows = await sql.read({
+        sql: `SELECT * FROM grants WHERE tenant = ?1 AND ${LIST_COLUMNS[index.name]} = ?2
+          AND id > ?3 ORDER BY id LIMIT ?4`,
+        args: [keyText(tenant), keyText(index.value), keyText(page.after ?? ''), pageMax(page.max)],
+      })
+      return rows.map(grantOf)
+    },
+    async redeem(key, codeDigest, refreshDigest, nowMs, idleExpiresAtMs) {
+      const { changes } = await sql.write({
+        sql: `UPDATE grants SET state = 'active', refresh_current = ?4, redeemed_at = ?5,
+          expires_at = CASE WHEN absolute_expires_at < ?6 THEN absolute_expires_at ELSE ?6 END,
+          version = version + 1
+          WHERE tenant = ?1 AND id = ?2 AND state = 'pending' AND code_digest = ?3
+            AND code_expires_at > ?5`,
+        args: [
+          keyText(key.tenant), keyText(key.id), keyText(codeDigest), optionalKeyText(refreshDigest),
+          wholeNumber(nowMs), wholeNumber(idleExpiresAtMs),
+        ],
+      })
+      if (changes === 1) return 'active'
+      const row = await find(key)
+      if (row === undefined || textOf(row, 'code_digest') !== codeDigest) return 'dead'
+      if (optionalNumberOf(row, 'redeemed_at') === undefined) return 'dead'
+      const mine =
+        refreshDigest !== undefined && textOf(row, 'state') === 'active' &&
+        optionalTextOf(row, 'refresh_current') === refreshDigest
+      return mine ? 'active' : 'reused'
+    },
+    rotate: (key, presentedDigest, candidate, at) =>
+      rotate(sql, find, key, { presentedDigest, candidate, ...at }),
+    async end(key, cause, nowMs, markExpiresAtMs, also = []) {
+      wholeNumber(nowMs)
+      const result = await sql.commit([
+        {
+          sql: `UPDATE grants SET cause = ?3, ${CLEAR_REFRESH}
+            WHERE tenant = ?1 AND id = ?2 AND state <> 'ended'`,
+          args: [keyText(key.tenant), keyText(key.id), keyText(cause)],
+          expect: 1,
+        },
+        ...also.map(stepStatement),
+        ...markStatements(grantMark(key, cause, markExpiresAtMs)),
+      ])
+      return result.won
+    },
+    revoke: (mark, also = []) => revoke(sql, mark, also),
+    revocationsSince: (sequence, max) => revocationsSince(sql, sequence, max),
+  }
+}
+
+/** A grant ends for good: whatever it issued, whenever, is covered while a token of it can live. */
+function grantMark(key: Key, cause: string, expiresAtMs: number): Mark {
+  return {
+    tenant: key.tenant, kind: 'grant', id: key.id, cause, expiresAtMs, issuedBeforeMs: expiresAtMs,
+  }
+}
+
+interface Rotation {
+  readonly presentedDigest: string
+  readonly candidate: RefreshCandidate
+  readonly nowMs: number
+  readonly graceMs: number
+  readonly idleExpiresAtMs: number
+  readonly markExpiresAtMs: number
+}
+
+async function rotate(
+  sql: Sql,
+  find: (key: Key) => Promise<Row | undefined>,
+  key: Key,
+  rotation: Rotation,
+): ReturnType<GrantStore['rotate']> {
+  const { presentedDigest, candidate, nowMs } = rotation
+  for (let attempt = 0; attempt < ROTATE_ATTEMPTS_MAX; attempt += 1) {
+    const { rows } = await sql.write(rotateStatement(key, rotation))
+    if (rows[0] !== undefined) {
+      return { outcome: 'rotated', generation: numberOf(rows[0], 'refresh_generation') }
+    }
+    const row = await find(key)
+    if (row === undefined || textOf(row, 'state') !== 'active') return { outcome: 'dead' }
+    if (numberOf(row, 'expires_at') <= nowMs) return { outcome: 'dead' }
+    const generation = numberOf(row, 'refresh_generation')
+    const current = optionalTextOf(row, 'refresh_current')
+    // The answer of an earlier try was lost: the candidate is kept across retries, so it names us.
+    if (current === candidate.digest) return { outcome: 'rotated', generation }
+    if (current === presentedDigest) continue
+    const successor = optionalTextOf(row, 'refresh_successor')
+    const replayable =
+      optionalTextOf(row, 'refresh_previous') === presentedDigest &&
+      (optionalNumberOf(row, 'refresh_grace_until') ?? 0) > nowMs
+    if (replayable && successor !== undefined) {
+      return { outcome: 'replayed', sealedSuccessor: successor, generation }
+    }
+    const ended = await sql.commit([
+      {
+        sql: `UPDATE grants SET cause = ?3, ${CLEAR_REFRESH}
+          WHERE tenant = ?1 AND id = ?2 AND state = 'active' AND version = ?4`,
+        args: [keyText(key.tenant), keyText(key.id), 'reused', numberOf(row, 'version')],
+        expect: 1,
+      },
+      ...markStatements(grantMark(key, 'reused', rotation.markExpiresAtMs)),
+    ])
+    if (ended.won) return { outcome: 'reused' }
+  }
+  return { outcome: 'busy' }
+}
+
+function rotateStatement(key: Key, rotation: Rotation): Statement {
+  const { presentedDigest, candidate, nowMs, graceMs, idleExpiresAtMs } = rotation
+  return {
+    sql: `UPDATE grants SET refresh_previous = refresh_current, refresh_current = ?4,
+      refresh_successor = ?5, refresh_generation = refresh_generation + 1,
+      refresh_grace_until = ?7, version = version + 1,
+      expires_at = CASE WHEN absolute_expires_at < ?8 THEN absolute_expires_at ELSE ?8 END
+      WHERE tenant = ?1 AND id = ?2 AND state = 'active' AND refresh_current = ?3
+        AND expires_at > ?6 RETURNING refresh_generation, version`,
+    args: [
+      keyText(key.tenant), keyText(key.id), keyText(presentedDigest), keyText(candidate.digest),
+      keyText(candidate.sealedSuccessor), wholeNumber(nowMs), wholeNumber(nowMs + graceMs),
+      wholeNumber(idleExpiresAtMs),
+    ],
+  }
+}
+
+async function revoke(
+  sql: Sql,
+  mark: Mark,
+  also: readonly Step[],
+): Promise<{ sequence: number }> {
+  const column = SELECTORS[mark.kind]
+  const everything = mark.kind === 'tenant'
+  const ends: Statement[] =
+    column === undefined && !everything
+      ? []
+      : [
+          {
+            sql: `UPDATE grants SET cause = ?2, ${CLEAR_REFRESH} WHERE tenant = ?1
+              AND state <> 'ended' AND created_at <= ?3 ${everything ? '' : `AND ${column} = ?4`}`,
+            args: [
+              keyText(mark.tenant), keyText(mark.cause ?? 'revoked'),
+              wholeNumber(mark.issuedBeforeMs), ...(everything ? [] : [keyText(mark.id)]),
+            ],
+          },
+        ]
+  const result = await sql.commit([
+    ...ends, ...also.map(stepStatement), ...markStatements(mark),
+  ])
+  const row = result.won ? result.results.at(-1)?.rows[0] : undefined
+  // Only a step of `also` can lose, and then nothing was written.
+  if (row === undefined) throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
+  return { sequence: numberOf(row, 'sequence') }
+}
+
+/** Clock first, row second, nothing after: on PostgreSQL the clock row is locked until the commit. */
+function markStatements(mark: Mark): Statement[] {
+  return [
+    { sql: 'UPDATE revocation_clock SET sequence = sequence + 1 WHERE id = 1', args: [], expect: 1 },
+    {
+      sql: `INSERT INTO revocations (sequence, tenant, kind, id, issued_before, expires_at, cause)
+        SELECT sequence, ?1, ?2, ?3, CAST(?4 AS BIGINT), CAST(?5 AS BIGINT), ?6
+        FROM revocation_clock WHERE id = 1 RETURNING sequence`,
+      args: [
+        keyText(mark.tenant), mark.kind, keyText(mark.id), wholeNumber(mark.issuedBeforeMs),
+        wholeNumber(mark.expiresAtMs), optionalKeyText(mark.cause),
+      ],
+      expect: 1,
+    },
+  ]
+}
+
+async function revocationsSince(
+  sql: Sql,
+  sequence: number,
+  max: number,
+): Promise<{ sequence: number; epoch: number; rows: readonly RevocationRow[] }> {
+  // One statement, one snapshot: a clock read after the rows could skip one.
+  const rows = await sql.read({
+    sql: `SELECT c.sequence AS clock, c.epoch AS epoch, r.* FROM revocation_clock c
+      LEFT JOIN revocations r ON r.sequence > ?1 WHERE c.id = 1 ORDER BY r.sequence LIMIT ?2`,
+    args: [wholeNumber(sequence), Math.max(1, pageMax(max))],
+  })
+  const first = rows[0]
+  if (first === undefined) throw new StoreError('ERR_STORE_CORRUPT', 'not-applied')
+  const marks = rows.filter((row) => row['sequence'] !== null).map(markOf)
+  const complete = rows.length < Math.max(1, pageMax(max)) || marks.length === 0
+  return {
+    sequence: complete ? numberOf(first, 'clock') : (marks.at(-1)?.sequence ?? sequence),
+    epoch: numberOf(first, 'epoch'),
+    rows: marks,
+  }
+}
