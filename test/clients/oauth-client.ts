@@ -51,19 +51,21 @@ interface SavedClient {
   readonly client_secret?: string
 }
 
-/** An `OAuthClientProvider` that keeps everything in memory and hands the URL to `visit`. */
-export class MemoryOAuthClient {
+/**
+ * An `OAuthClientProvider` that keeps everything in memory and remembers the URL to open.
+ * `Discovery` is the library's own record of what it found, kept for the callback leg.
+ */
+export class MemoryOAuthClient<Discovery> {
   readonly redirectUrl: string
   readonly issuedState = randomUUID()
   authorizationUrl: URL | undefined
-  saved: { client?: SavedClient; tokens?: SavedTokens; verifier?: string } = {}
+  saved: { client?: SavedClient; tokens?: SavedTokens; verifier?: string; discovery?: Discovery } =
+    {}
   readonly #name: string
-  readonly #visit: (url: URL) => void | Promise<void>
 
-  constructor(options: { redirectUrl: string; name: string; visit?: (url: URL) => void | Promise<void> }) {
+  constructor(options: { redirectUrl: string; name: string }) {
     this.redirectUrl = options.redirectUrl
     this.#name = options.name
-    this.#visit = options.visit ?? (() => undefined)
   }
 
   get clientMetadata() {
@@ -105,8 +107,16 @@ export class MemoryOAuthClient {
     return this.saved.verifier
   }
 
-  redirectToAuthorization(url: URL): void | Promise<void> {
+  saveDiscoveryState(state: Discovery): void {
+    this.saved.discovery = state
+  }
+
+  discoveryState(): Discovery | undefined {
+    return this.saved.discovery
+  }
+
+  /** The host program opens `authorizationUrl` when the library has given up its call. */
+  redirectToAuthorization(url: URL): void {
     this.authorizationUrl = url
-    return this.#visit(url)
   }
 }

@@ -14,7 +14,7 @@ import { leadHosts } from '../kit/hosts.ts'
 import { need } from '../kit/needs.ts'
 import { freePort, servePostern } from '../kit/postern.ts'
 import { startProcess } from '../kit/process.ts'
-import { preparePython, type PythonEnvironment } from '../kit/python.ts'
+import { type PythonEnvironment, preparePython } from '../kit/python.ts'
 import { startGitHubStandIn } from './github-stand-in.ts'
 import { type SignedInClient, signInWithSdkOne } from './sdk-one.ts'
 
@@ -62,7 +62,9 @@ describe('the first story', () => {
     return stage
   }
 
-  it('today: every tool call and every REST call asks GitHub at least twice', { timeout: ACT_DEADLINE_MS }, async (context) => {
+  it('today: every tool call and every REST call asks GitHub at least twice', {
+    timeout: ACT_DEADLINE_MS,
+  }, async (context) => {
     const before = await playBefore(await setStage(context))
     acts.before = before
     console.log(table(acts))
@@ -73,7 +75,9 @@ describe('the first story', () => {
     }
   })
 
-  it('behind Postern: same code, people and URL, no provider call on either route', { timeout: ACT_DEADLINE_MS }, async (context) => {
+  it('behind Postern: same code, people and URL, no provider call on either route', {
+    timeout: ACT_DEADLINE_MS,
+  }, async (context) => {
     const after = await playAfter(await setStage(context))
     acts.after = after
     console.log(table(acts))
@@ -206,15 +210,23 @@ async function measureBoth(stage: Stage, publicUrl: string, browser: Browser): P
   }
 }
 
-async function callTool({ client }: SignedInClient<{ callTool(call: { name: string }): Promise<unknown> }>): Promise<unknown> {
-  const result = (await client.callTool({ name: 'my_desk' })) as { isError?: boolean; structuredContent?: unknown }
+async function callTool({
+  client,
+}: SignedInClient<{ callTool(call: { name: string }): Promise<unknown> }>): Promise<unknown> {
+  const result = (await client.callTool({ name: 'my_desk' })) as {
+    isError?: boolean
+    structuredContent?: unknown
+  }
   if (result.isError === true) throw new Error(`the tool refused: ${JSON.stringify(result)}`)
   return result.structuredContent
 }
 
 async function callRest(publicUrl: string, accessToken: string): Promise<unknown> {
-  const response = await fetch(`${publicUrl}/api/me`, { headers: { authorization: `Bearer ${accessToken}` } })
-  if (response.status !== 200) throw new Error(`REST answered ${response.status}: ${await response.text()}`)
+  const response = await fetch(`${publicUrl}/api/me`, {
+    headers: { authorization: `Bearer ${accessToken}` },
+  })
+  if (response.status !== 200)
+    throw new Error(`REST answered ${response.status}: ${await response.text()}`)
   return await response.json()
 }
 
@@ -231,7 +243,11 @@ async function measure(github: Double, call: () => Promise<unknown>): Promise<Me
     timesMs.push(performance.now() - startedMs)
   }
   timesMs.sort((a, b) => a - b)
-  return { person, providerCalls: github.calls() - callsBefore, p50Ms: timesMs[Math.floor(CALLS / 2)] ?? 0 }
+  return {
+    person,
+    providerCalls: github.calls() - callsBefore,
+    p50Ms: timesMs[Math.floor(CALLS / 2)] ?? 0,
+  }
 }
 
 function table(acts: Readonly<Record<string, Act>>): string {

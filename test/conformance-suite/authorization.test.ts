@@ -15,7 +15,9 @@ const SUITE_TEST_DEADLINE_MS = 300_000
 const MAY_WARN = 'authorization-server-metadata-cimd'
 
 describe('the official conformance suite, authorization server set', () => {
-  it('authorization-server-metadata-endpoint and authorization-code-grant succeed', { timeout: SUITE_TEST_DEADLINE_MS }, async (context) => {
+  it('authorization-server-metadata-endpoint and authorization-code-grant succeed', {
+    timeout: SUITE_TEST_DEADLINE_MS,
+  }, async (context) => {
     const chromium = need(context, 'chromium', findChromium())
     const browser = await openBrowser(chromium)
     const fixture = await startFixture()
@@ -28,13 +30,23 @@ describe('the official conformance suite, authorization server set', () => {
         (url) => playBrowser(browser, url),
       )
       const checks = Object.values(results).flat()
-      expect(Object.keys(results).toSorted()).toEqual(['authorization-code-grant', 'authorization-server-metadata-endpoint'])
+      expect(Object.keys(results).toSorted()).toEqual([
+        'authorization-code-grant',
+        'authorization-server-metadata-endpoint',
+      ])
       expect(checks.map(({ id }) => id).toSorted()).toEqual(
-        expect.arrayContaining(['authorization-code-grant', 'authorization-server-metadata', MAY_WARN]),
+        expect.arrayContaining([
+          'authorization-code-grant',
+          'authorization-server-metadata',
+          MAY_WARN,
+        ]),
       )
       const allowed = ({ id, status }: (typeof checks)[number]): boolean =>
         status === 'SUCCESS' || status === 'INFO' || (id === MAY_WARN && status === 'WARNING')
-      expect(checks.filter((check) => !allowed(check)), JSON.stringify(summarize(results))).toEqual([])
+      expect(
+        checks.filter((check) => !allowed(check)),
+        JSON.stringify(summarize(results)),
+      ).toEqual([])
     } finally {
       await browser.close()
       await house.close()
@@ -53,6 +65,7 @@ async function register(issuer: string, redirectUri: string): Promise<string> {
       token_endpoint_auth_method: 'none',
     }),
   })
-  if (response.status !== 201) throw new Error(`registration: ${response.status} ${await response.text()}`)
+  if (response.status !== 201)
+    throw new Error(`registration: ${response.status} ${await response.text()}`)
   return ((await response.json()) as { client_id: string }).client_id
 }

@@ -13,8 +13,13 @@ export function registerContent(server: McpServer): void {
 }
 
 function registerResources(server: McpServer): void {
-  const fixed: Readonly<Record<string, { mimeType: string; text: string } | { mimeType: string; blob: string }>> = {
-    'static-text': { mimeType: 'text/plain', text: 'This is the content of the static text resource.' },
+  const fixed: Readonly<
+    Record<string, { mimeType: string; text: string } | { mimeType: string; blob: string }>
+  > = {
+    'static-text': {
+      mimeType: 'text/plain',
+      text: 'This is the content of the static text resource.',
+    },
     'static-binary': { mimeType: 'image/png', blob: PNG_BASE64 },
     'watched-resource': { mimeType: 'text/plain', text: 'Watched resource content' },
   }
@@ -43,35 +48,63 @@ function registerResources(server: McpServer): void {
 }
 
 function registerPrompts(server: McpServer): void {
-  const said = (content: string) => ({ role: 'user' as const, content: { type: 'text' as const, text: content } })
-  server.registerPrompt('test_simple_prompt', { title: 'Simple', description: 'No arguments' }, async () => ({
-    messages: [said('This is a simple prompt for testing.')],
-  }))
+  const said = (content: string) => ({
+    role: 'user' as const,
+    content: { type: 'text' as const, text: content },
+  })
+  server.registerPrompt(
+    'test_simple_prompt',
+    { title: 'Simple', description: 'No arguments' },
+    async () => ({
+      messages: [said('This is a simple prompt for testing.')],
+    }),
+  )
   server.registerPrompt(
     'test_prompt_with_arguments',
-    { title: 'Arguments', description: 'Two', argsSchema: z.object({ arg1: z.string(), arg2: z.string() }) },
-    async ({ arg1, arg2 }) => ({ messages: [said(`Prompt with arguments: arg1='${arg1}', arg2='${arg2}'`)] }),
+    {
+      title: 'Arguments',
+      description: 'Two',
+      argsSchema: z.object({ arg1: z.string(), arg2: z.string() }),
+    },
+    async ({ arg1, arg2 }) => ({
+      messages: [said(`Prompt with arguments: arg1='${arg1}', arg2='${arg2}'`)],
+    }),
   )
   server.registerPrompt(
     'test_prompt_with_embedded_resource',
-    { title: 'Resource', description: 'Embeds one', argsSchema: z.object({ resourceUri: z.string() }) },
+    {
+      title: 'Resource',
+      description: 'Embeds one',
+      argsSchema: z.object({ resourceUri: z.string() }),
+    },
     async ({ resourceUri }) => ({
       messages: [
         {
           role: 'user' as const,
           content: {
             type: 'resource' as const,
-            resource: { uri: resourceUri, mimeType: 'text/plain', text: 'Embedded resource content for testing.' },
+            resource: {
+              uri: resourceUri,
+              mimeType: 'text/plain',
+              text: 'Embedded resource content for testing.',
+            },
           },
         },
         said('Please process the embedded resource above.'),
       ],
     }),
   )
-  server.registerPrompt('test_prompt_with_image', { title: 'Image', description: 'Embeds one' }, async () => ({
-    messages: [
-      { role: 'user' as const, content: { type: 'image' as const, data: PNG_BASE64, mimeType: 'image/png' } },
-      said('Please analyze the image above.'),
-    ],
-  }))
+  server.registerPrompt(
+    'test_prompt_with_image',
+    { title: 'Image', description: 'Embeds one' },
+    async () => ({
+      messages: [
+        {
+          role: 'user' as const,
+          content: { type: 'image' as const, data: PNG_BASE64, mimeType: 'image/png' },
+        },
+        said('Please analyze the image above.'),
+      ],
+    }),
+  )
 }

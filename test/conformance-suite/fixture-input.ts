@@ -34,8 +34,10 @@ export function registerInputTools(server: McpServer, mint: Mint): void {
     test_input_required_result_capabilities: askWhatIsDeclared,
   }
   for (const [name, run] of Object.entries(tools)) {
-    server.registerTool(name, { description: `Needs input (${name})`, inputSchema: z.object({}) }, (_args, context) =>
-      run(context),
+    server.registerTool(
+      name,
+      { description: `Needs input (${name})`, inputSchema: z.object({}) },
+      (_args, context) => run(context),
     )
   }
   server.registerPrompt(
@@ -44,11 +46,20 @@ export function registerInputTools(server: McpServer, mint: Mint): void {
     async (given) => {
       // Without arguments a prompt's callback is given the request context, which its type omits.
       const context = given as unknown as ServerContext
-      const found = acceptedContent<{ context: string }>(context.mcpReq.inputResponses, 'user_context')?.context
+      const found = acceptedContent<{ context: string }>(
+        context.mcpReq.inputResponses,
+        'user_context',
+      )?.context
       if (typeof found !== 'string') {
-        return inputRequired({ inputRequests: { user_context: form('What is the context?', 'context', 'string') } })
+        return inputRequired({
+          inputRequests: { user_context: form('What is the context?', 'context', 'string') },
+        })
       }
-      return { messages: [{ role: 'user' as const, content: { type: 'text' as const, text: `Use: ${found}` } }] }
+      return {
+        messages: [
+          { role: 'user' as const, content: { type: 'text' as const, text: `Use: ${found}` } },
+        ],
+      }
     },
   )
 }
@@ -71,13 +82,17 @@ function question(content: string) {
 async function askName({ mcpReq }: ServerContext): Promise<Answer> {
   const name = acceptedContent<{ name: string }>(mcpReq.inputResponses, 'user_name')?.name
   if (typeof name === 'string') return text(`Hello, ${name}!`)
-  return inputRequired({ inputRequests: { user_name: form('What is your name?', 'name', 'string') } })
+  return inputRequired({
+    inputRequests: { user_name: form('What is your name?', 'name', 'string') },
+  })
 }
 
 async function askModel({ mcpReq }: ServerContext): Promise<Answer> {
   const answer = mcpReq.inputResponses?.capital_question
   if (answer !== undefined) return text(`Sampling response: ${JSON.stringify(answer)}`)
-  return inputRequired({ inputRequests: { capital_question: question('What is the capital of France?') } })
+  return inputRequired({
+    inputRequests: { capital_question: question('What is the capital of France?') },
+  })
 }
 
 async function askRoots({ mcpReq }: ServerContext): Promise<Answer> {
@@ -104,7 +119,8 @@ async function confirmWithState({ mcpReq }: ServerContext, mint: Mint): Promise<
 async function askAll({ mcpReq }: ServerContext, mint: Mint): Promise<Answer> {
   const answers = mcpReq.inputResponses ?? {}
   const wanted = ['user_name', 'greeting', 'client_roots']
-  if (wanted.every((key) => answers[key] !== undefined)) return text(`All there: ${Object.keys(answers).join(' ')}`)
+  if (wanted.every((key) => answers[key] !== undefined))
+    return text(`All there: ${Object.keys(answers).join(' ')}`)
   return inputRequired({
     inputRequests: {
       user_name: form('What is your name?', 'name', 'string'),
@@ -125,13 +141,15 @@ async function askTwice({ mcpReq }: ServerContext, mint: Mint): Promise<Answer> 
     })
   }
   if (round === 1) {
-    const name = acceptedContent<{ name: string }>(mcpReq.inputResponses, 'step1')?.name ?? 'unknown'
+    const name =
+      acceptedContent<{ name: string }>(mcpReq.inputResponses, 'step1')?.name ?? 'unknown'
     return inputRequired({
       inputRequests: { step2: form('What is your favourite colour?', 'color', 'string') },
       requestState: await mint({ round: 2, name, nonce: crypto.randomUUID() }),
     })
   }
-  const color = acceptedContent<{ color: string }>(mcpReq.inputResponses, 'step2')?.color ?? 'unknown'
+  const color =
+    acceptedContent<{ color: string }>(mcpReq.inputResponses, 'step2')?.color ?? 'unknown'
   return text(`${state?.name ?? 'unknown'} likes ${color}`)
 }
 
@@ -140,9 +158,13 @@ async function askWhatIsDeclared({ mcpReq }: ServerContext): Promise<Answer> {
   const envelope: Readonly<Record<string, unknown>> = mcpReq.envelope ?? {}
   const declared = envelope[CLIENT_CAPABILITIES_META_KEY] as ClientCapabilities | undefined
   const inputRequests: InputRequests = {
-    ...(declared?.elicitation === undefined ? {} : { user_name: form('What is your name?', 'name', 'string') }),
+    ...(declared?.elicitation === undefined
+      ? {}
+      : { user_name: form('What is your name?', 'name', 'string') }),
     ...(declared?.sampling === undefined ? {} : { greeting: question('Write a greeting') }),
     ...(declared?.roots === undefined ? {} : { client_roots: inputRequired.listRoots() }),
   }
-  return Object.keys(inputRequests).length === 0 ? text('nothing declared') : inputRequired({ inputRequests })
+  return Object.keys(inputRequests).length === 0
+    ? text('nothing declared')
+    : inputRequired({ inputRequests })
 }

@@ -1,6 +1,11 @@
 /** Tools of the conformance fixture that answer by themselves or talk to the client while they run. */
 import { setTimeout as pause } from 'node:timers/promises'
-import { type CallToolResult, fromJsonSchema, type McpServer, type RequestId } from '@modelcontextprotocol/server'
+import {
+  type CallToolResult,
+  fromJsonSchema,
+  type McpServer,
+  type RequestId,
+} from '@modelcontextprotocol/server'
 import { z } from 'zod'
 
 const STEP_MS = 50
@@ -26,10 +31,14 @@ export function registerTools(server: McpServer, hooks: FixtureHooks): void {
     ['test_trigger_tool_change', hooks.toolsChanged],
     ['test_trigger_prompt_change', hooks.promptsChanged],
   ] as const) {
-    server.registerTool(name, { description: 'Announces a list change', inputSchema: z.object({}) }, async () => {
-      change()
-      return text('announced')
-    })
+    server.registerTool(
+      name,
+      { description: 'Announces a list change', inputSchema: z.object({}) },
+      async () => {
+        change()
+        return text('announced')
+      },
+    )
   }
   server.registerTool(
     'test_reconnection',
@@ -76,7 +85,9 @@ function registerFixedAnswers(server: McpServer): void {
     ],
   }
   for (const [name, content] of Object.entries(fixed)) {
-    server.registerTool(name, { description: `Always the same answer (${name})` }, async () => ({ content }))
+    server.registerTool(name, { description: `Always the same answer (${name})` }, async () => ({
+      content,
+    }))
   }
   server.registerTool('test_error_handling', { description: 'Always fails' }, async () => {
     throw new Error('This tool intentionally returns an error for testing')
@@ -137,8 +148,15 @@ function registerRunning(server: McpServer): void {
     'test_tool_with_logging',
     { description: 'Logs three times while it runs', inputSchema: empty },
     async (_args, context) => {
-      for (const data of ['Tool execution started', 'Tool processing data', 'Tool execution completed']) {
-        await context.mcpReq.notify({ method: 'notifications/message', params: { level: 'info', data } })
+      for (const data of [
+        'Tool execution started',
+        'Tool processing data',
+        'Tool execution completed',
+      ]) {
+        await context.mcpReq.notify({
+          method: 'notifications/message',
+          params: { level: 'info', data },
+        })
         await pause(STEP_MS)
       }
       return text('Tool with logging executed successfully')
@@ -179,11 +197,17 @@ function registerRunning(server: McpServer): void {
 function registerClientRequests(server: McpServer): void {
   server.registerTool(
     'test_sampling',
-    { description: 'Asks the client for a completion', inputSchema: z.object({ prompt: z.string() }) },
+    {
+      description: 'Asks the client for a completion',
+      inputSchema: z.object({ prompt: z.string() }),
+    },
     async ({ prompt }, context) => {
       const answer = await context.mcpReq.send({
         method: 'sampling/createMessage',
-        params: { messages: [{ role: 'user', content: { type: 'text', text: prompt } }], maxTokens: 100 },
+        params: {
+          messages: [{ role: 'user', content: { type: 'text', text: prompt } }],
+          maxTokens: 100,
+        },
       })
       return text(`LLM response: ${JSON.stringify(answer)}`)
     },
@@ -200,25 +224,35 @@ function registerClientRequests(server: McpServer): void {
         },
         required: ['username', 'email'],
       }
-      const answer = await context.mcpReq.send({ method: 'elicitation/create', params: { message, requestedSchema } })
+      const answer = await context.mcpReq.send({
+        method: 'elicitation/create',
+        params: { message, requestedSchema },
+      })
       return text(`User response: ${JSON.stringify(answer)}`)
     },
   )
   for (const [name, properties] of Object.entries(FORMS)) {
-    server.registerTool(name, { description: `Asks with a form (${name})`, inputSchema: z.object({}) }, async (_args, context) => {
-      const requestedSchema = { type: 'object' as const, properties, required: [] }
-      const answer = await context.mcpReq.send({
-        method: 'elicitation/create',
-        params: { message: 'Please fill in the form', requestedSchema },
-      })
-      return text(`Elicitation completed: ${JSON.stringify(answer)}`)
-    })
+    server.registerTool(
+      name,
+      { description: `Asks with a form (${name})`, inputSchema: z.object({}) },
+      async (_args, context) => {
+        const requestedSchema = { type: 'object' as const, properties, required: [] }
+        const answer = await context.mcpReq.send({
+          method: 'elicitation/create',
+          params: { message: 'Please fill in the form', requestedSchema },
+        })
+        return text(`Elicitation completed: ${JSON.stringify(answer)}`)
+      },
+    )
   }
 }
 
 const OPTIONS = ['option1', 'option2', 'option3']
 const titled = (word: string) =>
-  ['First', 'Second', 'Third'].map((order, index) => ({ const: `value${index + 1}`, title: `${order} ${word}` }))
+  ['First', 'Second', 'Third'].map((order, index) => ({
+    const: `value${index + 1}`,
+    title: `${order} ${word}`,
+  }))
 
 /** Defaults for every primitive type (SEP-1034); every way to write an enumeration (SEP-1330). */
 const FORMS = {

@@ -63,7 +63,8 @@ export async function startFixture(): Promise<Fixture> {
     if (!isLocalHost(request, response) || !isLocalOrigin(request, response)) return
     if (request.url !== '/mcp') return refuse(response, 404, 'Not found')
     const body = request.method === 'POST' ? await readJson(request) : undefined
-    if (request.method === 'POST' && isModern(request, body)) return await handleModern(request, response, body)
+    if (request.method === 'POST' && isModern(request, body))
+      return await handleModern(request, response, body)
     const sessionId = single(request.headers['mcp-session-id'])
     if (sessionId !== undefined) {
       const transport = sessions.get(sessionId)
@@ -94,11 +95,13 @@ export async function startFixture(): Promise<Fixture> {
   }
 }
 
-function newServer(verify: NonNullable<ConstructorParameters<typeof McpServer>[1]>['requestState'] extends
-  | { verify?: infer V }
-  | undefined
-  ? V
-  : never): McpServer {
+function newServer(
+  verify: NonNullable<ConstructorParameters<typeof McpServer>[1]>['requestState'] extends
+    | { verify?: infer V }
+    | undefined
+    ? V
+    : never,
+): McpServer {
   return new McpServer(
     { name: 'postern-conformance-fixture', version: '1.0.0' },
     {
@@ -114,7 +117,9 @@ function newServer(verify: NonNullable<ConstructorParameters<typeof McpServer>[1
   )
 }
 
-function openSession(sessions: Map<string, NodeStreamableHTTPServerTransport>): NodeStreamableHTTPServerTransport {
+function openSession(
+  sessions: Map<string, NodeStreamableHTTPServerTransport>,
+): NodeStreamableHTTPServerTransport {
   const transport = new NodeStreamableHTTPServerTransport({
     sessionIdGenerator: () => randomUUID(),
     eventStore: memoryEventStore(),

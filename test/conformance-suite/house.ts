@@ -29,7 +29,15 @@ export async function openHouse(serverUrl: string): Promise<House> {
   const postern = await servePostern({
     issuer,
     listen: { port, metricsPort: 0 },
-    providers: [{ type: 'github', url: double, apiUrl: double, clientId: 'Iv1.suite', clientSecret: 'a-secret-of-the-suite' }],
+    providers: [
+      {
+        type: 'github',
+        url: double,
+        apiUrl: double,
+        clientId: 'Iv1.suite',
+        clientSecret: 'a-secret-of-the-suite',
+      },
+    ],
     connectors: { main: { url: serverUrl, path: '/mcp', auth: 'identity' } },
   }).catch(async (error: unknown) => {
     await closeDoubles()

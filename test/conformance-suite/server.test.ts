@@ -24,7 +24,8 @@ describe('the official conformance suite, server set', () => {
 
   beforeAll(async () => {
     fixture = await startFixture()
-    for (const revision of REVISIONS) direct.set(revision, await runServerSuite(fixture.url, revision))
+    for (const revision of REVISIONS)
+      direct.set(revision, await runServerSuite(fixture.url, revision))
     if (process.env.UPDATE_EXPECTED_CHECKS === '1') writeExpected(direct)
   }, SUITE_TEST_DEADLINE_MS)
   afterAll(() => fixture.close())
@@ -36,12 +37,16 @@ describe('the official conformance suite, server set', () => {
     const failed = Object.entries(results)
       .filter(([scenario]) => !NOT_IMPLEMENTED.test(scenario))
       .flatMap(([scenario, checks]) =>
-        checks.filter(({ status }) => status === 'FAILURE').map(({ id, errorMessage }) => `${scenario} ${id}: ${errorMessage}`),
+        checks
+          .filter(({ status }) => status === 'FAILURE')
+          .map(({ id, errorMessage }) => `${scenario} ${id}: ${errorMessage}`),
       )
     expect(failed).toEqual([])
   })
 
-  it('through Postern: check by check the same, for both revisions', { timeout: SUITE_TEST_DEADLINE_MS }, async (context) => {
+  it('through Postern: check by check the same, for both revisions', {
+    timeout: SUITE_TEST_DEADLINE_MS,
+  }, async (context) => {
     const chromium = need(context, 'chromium', findChromium())
     const browser = await openBrowser(chromium)
     const house = await openHouse(fixture.url)
@@ -62,6 +67,8 @@ describe('the official conformance suite, server set', () => {
 
 /** `UPDATE_EXPECTED_CHECKS=1`: after a new version of the suite, looked at before it is committed. */
 function writeExpected(direct: ReadonlyMap<Revision, Results>): void {
-  const expected = Object.fromEntries([...direct].map(([revision, results]) => [revision, checkIds(results)]))
+  const expected = Object.fromEntries(
+    [...direct].map(([revision, results]) => [revision, checkIds(results)]),
+  )
   writeFileSync(EXPECTED_FILE, `${JSON.stringify(expected, undefined, 2)}\n`)
 }

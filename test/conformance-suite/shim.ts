@@ -22,14 +22,23 @@ export async function startTokenShim(targetPort: number): Promise<TokenShim> {
       headers.push('authorization', `Bearer ${added?.accessToken ?? ''}`)
     }
     const forwarded = httpRequest(
-      { host: '127.0.0.1', port: targetPort, method: incoming.method, path: incoming.url, headers, agent: false },
+      {
+        host: '127.0.0.1',
+        port: targetPort,
+        method: incoming.method,
+        path: incoming.url,
+        headers,
+        agent: false,
+      },
       (answer) => {
         outgoing.writeHead(answer.statusCode ?? 502, answer.rawHeaders)
         outgoing.flushHeaders()
         answer.pipe(outgoing)
       },
     )
-    forwarded.on('error', () => (outgoing.headersSent ? outgoing.destroy() : outgoing.writeHead(502).end()))
+    forwarded.on('error', () =>
+      outgoing.headersSent ? outgoing.destroy() : outgoing.writeHead(502).end(),
+    )
     outgoing.on('close', () => forwarded.destroy())
     incoming.pipe(forwarded)
   })

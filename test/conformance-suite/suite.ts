@@ -8,7 +8,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { runProcess, type RunningProcess, startProcess } from '../kit/process.ts'
+import { type RunningProcess, runProcess, startProcess } from '../kit/process.ts'
 
 const ENTRY = fileURLToPath(
   new URL('../../node_modules/@modelcontextprotocol/conformance/dist/index.js', import.meta.url),
@@ -52,8 +52,17 @@ export async function runAuthorizationSuite(
   return await inFolder(async (folder) => {
     const suite: RunningProcess = startProcess(
       command(
-        'authorization', '--url', options.issuer, '--client-id', options.clientId, '--resource', options.resource,
-        '--port', String(options.port), '--output-dir', folder,
+        'authorization',
+        '--url',
+        options.issuer,
+        '--client-id',
+        options.clientId,
+        '--resource',
+        options.resource,
+        '--port',
+        String(options.port),
+        '--output-dir',
+        folder,
       ),
     )
     try {
@@ -68,7 +77,12 @@ export async function runAuthorizationSuite(
 }
 
 function command(...args: readonly string[]) {
-  return { name: 'conformance', command: process.execPath, args: [ENTRY, ...args], env: { NO_COLOR: '1' } }
+  return {
+    name: 'conformance',
+    command: process.execPath,
+    args: [ENTRY, ...args],
+    env: { NO_COLOR: '1' },
+  }
 }
 
 async function inFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
@@ -89,7 +103,8 @@ async function readResults(folder: string, output: string): Promise<Results> {
     const checks = JSON.parse(await readFile(join(folder, entry), 'utf8')) as Check[]
     results[scenario] = checks.toSorted((a, b) => key(a).localeCompare(key(b)))
   }
-  if (Object.keys(results).length === 0) throw new Error(`the suite ran nothing:\n${output.slice(-2_000)}`)
+  if (Object.keys(results).length === 0)
+    throw new Error(`the suite ran nothing:\n${output.slice(-2_000)}`)
   return results
 }
 
@@ -102,7 +117,10 @@ export function summarize(results: Results): Record<string, string[]> {
   return Object.fromEntries(
     Object.entries(results)
       .toSorted(([a], [b]) => a.localeCompare(b))
-      .map(([scenario, checks]) => [scenario, checks.map(({ id, name, status }) => `${id} ${name} ${status}`)]),
+      .map(([scenario, checks]) => [
+        scenario,
+        checks.map(({ id, name, status }) => `${id} ${name} ${status}`),
+      ]),
   )
 }
 

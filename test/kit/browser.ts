@@ -5,7 +5,13 @@
  * Every control is found the way a person finds it (role and name). No waits but on navigations.
  */
 import { existsSync } from 'node:fs'
-import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
+import {
+  type Browser,
+  type BrowserContext,
+  chromium,
+  type Locator,
+  type Page,
+} from 'playwright-core'
 
 const STEPS_MAX = 12
 const STEP_DEADLINE_MS = 20_000
@@ -54,8 +60,13 @@ export function findChromium(): { value: string } | { missing: string } {
     : { value: found }
 }
 
-export function openBrowser(executablePath: string, options: BrowserOptions = {}): Promise<Browser> {
-  const rules = Object.entries(options.hosts ?? {}).map(([host, port]) => `MAP ${host} 127.0.0.1:${port}`)
+export function openBrowser(
+  executablePath: string,
+  options: BrowserOptions = {},
+): Promise<Browser> {
+  const rules = Object.entries(options.hosts ?? {}).map(
+    ([host, port]) => `MAP ${host} 127.0.0.1:${port}`,
+  )
   return chromium.launch({
     executablePath,
     headless: true,
@@ -106,7 +117,10 @@ export async function playIn(
     if (control === undefined) throw new Error(await stuck(page, pages))
     const moved = page.waitForEvent('framenavigated', (frame) => frame === page.mainFrame())
     await control.click({ noWaitAfter: true })
-    await settle(moved.then(() => page.waitForLoadState('domcontentloaded')), arrival.promise)
+    await settle(
+      moved.then(() => page.waitForLoadState('domcontentloaded')),
+      arrival.promise,
+    )
   }
   const callbackUrl = arrival.url()
   if (callbackUrl === undefined) throw new Error(await stuck(page, pages))
@@ -168,7 +182,10 @@ async function heading(page: Page): Promise<string> {
 }
 
 async function stuck(page: Page, pages: readonly string[]): Promise<string> {
-  const text = await page.locator('body').innerText().catch(() => '')
+  const text = await page
+    .locator('body')
+    .textContent()
+    .catch(() => '')
   const address = new URL(page.url())
-  return `the person is stuck at ${address.origin}${address.pathname} after ${pages.join(' > ')}:\n${text.slice(0, 1_000)}`
+  return `the person is stuck at ${address.origin}${address.pathname} after ${pages.join(' > ')}:\n${text?.trim().slice(0, 1_000) ?? ''}`
 }

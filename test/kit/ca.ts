@@ -4,7 +4,15 @@
  * Written as DER by hand (RFC 5280) because Node can sign but not issue, and a fresh machine may
  * have no openssl. Valid for one day; keys live in memory and in the test's own folder only.
  */
-import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign, X509Certificate } from 'node:crypto'
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+  X509Certificate,
+} from 'node:crypto'
 
 const DAY_MS = 86_400_000
 const ECDSA_SHA256 = '1.2.840.10045.4.3.2'
@@ -61,7 +69,11 @@ export function createTestCa(): TestCa {
     },
     spkiDigest: (cert) =>
       createHash('sha256')
-        .update(createPublicKey(new X509Certificate(cert).publicKey.export({ type: 'spki', format: 'pem' })).export({ type: 'spki', format: 'der' }))
+        .update(
+          createPublicKey(
+            new X509Certificate(cert).publicKey.export({ type: 'spki', format: 'pem' }),
+          ).export({ type: 'spki', format: 'der' }),
+        )
         .digest('base64'),
   }
 }
@@ -94,13 +106,19 @@ function certificate(parts: {
 }
 
 function keyId(key: KeyObject): Buffer {
-  return createHash('sha1').update(key.export({ type: 'spki', format: 'der' })).digest()
+  return createHash('sha1')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest()
 }
 
 function tlv(tag: number, content: Buffer): Buffer {
   const size = content.length
   const head =
-    size < 0x80 ? [tag, size] : size < 0x100 ? [tag, 0x81, size] : [tag, 0x82, size >> 8, size & 0xff]
+    size < 0x80
+      ? [tag, size]
+      : size < 0x100
+        ? [tag, 0x81, size]
+        : [tag, 0x82, size >> 8, size & 0xff]
   return Buffer.concat([Buffer.from(head), content])
 }
 
@@ -117,7 +135,9 @@ function boolean(value: boolean): Buffer {
 }
 
 function extension(id: string, critical: boolean, value: Buffer): Buffer {
-  return critical ? sequence(objectId(id), boolean(true), octets(value)) : sequence(objectId(id), octets(value))
+  return critical
+    ? sequence(objectId(id), boolean(true), octets(value))
+    : sequence(objectId(id), octets(value))
 }
 
 function distinguishedName(commonName: string): Buffer {

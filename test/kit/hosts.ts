@@ -21,7 +21,11 @@ export interface LedHosts {
 }
 
 /** @param target Port on 127.0.0.1 of the plain HTTP server that plays all `hostNames`. */
-export async function leadHosts(ca: TestCa, hostNames: readonly string[], target: number): Promise<LedHosts> {
+export async function leadHosts(
+  ca: TestCa,
+  hostNames: readonly string[],
+  target: number,
+): Promise<LedHosts> {
   const issued = ca.issue(hostNames)
   const sockets = new Set<Socket>()
   const track = (socket: Socket): void => {
@@ -29,12 +33,15 @@ export async function leadHosts(ca: TestCa, hostNames: readonly string[], target
     socket.on('error', () => socket.destroy())
     socket.once('close', () => sockets.delete(socket))
   }
-  const front = createTlsServer({ cert: issued.cert, key: issued.key, ALPNProtocols: ['http/1.1'] }, (client) => {
-    const server = connect(target, '127.0.0.1')
-    track(client)
-    track(server)
-    client.pipe(server).pipe(client)
-  })
+  const front = createTlsServer(
+    { cert: issued.cert, key: issued.key, ALPNProtocols: ['http/1.1'] },
+    (client) => {
+      const server = connect(target, '127.0.0.1')
+      track(client)
+      track(server)
+      client.pipe(server).pipe(client)
+    },
+  )
   const tlsPort = await listen(front)
   const refused: string[] = []
   const proxy = createServer((_request, response) => response.writeHead(405).end())
@@ -61,7 +68,9 @@ export async function leadHosts(ca: TestCa, hostNames: readonly string[], target
     refused,
     async close() {
       for (const socket of sockets) socket.destroy()
-      await Promise.all([front, proxy].map((server) => new Promise((resolve) => server.close(resolve))))
+      await Promise.all(
+        [front, proxy].map((server) => new Promise((resolve) => server.close(resolve))),
+      )
     },
   }
 }

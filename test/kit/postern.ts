@@ -2,8 +2,9 @@
  * The product itself as a child process, as a user starts it: `serve --config <file>` on the Node
  * that runs the tests, in a folder of its own (database, sealing key), ready when it says so.
  */
-import { createServer } from 'node:http'
+
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

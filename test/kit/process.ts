@@ -97,8 +97,12 @@ export async function runProcess(
   return { code, output: running.lines.join('\n') }
 }
 
-function cleanEnvironment(extra: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const kept = ['PATH', 'HOME', 'LANG', 'TMPDIR', 'TZ'].map((name) => [name, process.env[name]] as const)
+function cleanEnvironment(
+  extra: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const kept = ['PATH', 'HOME', 'LANG', 'TMPDIR', 'TZ'].map(
+    (name) => [name, process.env[name]] as const,
+  )
   const merged = { ...Object.fromEntries(kept), ...extra }
   return Object.fromEntries(
     Object.entries(merged).filter((entry): entry is [string, string] => entry[1] !== undefined),
@@ -133,8 +137,14 @@ function waitForLine(wait: {
     }, wait.deadlineMs)
     const waiter: Waiter = {
       pattern: wait.pattern,
-      resolve: (match) => (clearTimeout(timer), resolve(match)),
-      reject: (error) => (clearTimeout(timer), reject(error)),
+      resolve: (match) => {
+        clearTimeout(timer)
+        resolve(match)
+      },
+      reject: (error) => {
+        clearTimeout(timer)
+        reject(error)
+      },
     }
     wait.waiters.add(waiter)
   })

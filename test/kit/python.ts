@@ -18,7 +18,8 @@ const PROBE_DEADLINE_MS = 30_000
 const INSTALL_DEADLINE_MS = 420_000
 const VERSION_MIN = 10
 /** What an installation may take from the environment: where the index is and how it is trusted. */
-const INSTALL_VARIABLES = /^(PIP_.*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|HTTPS?_PROXY|NO_PROXY|https?_proxy|no_proxy)$/
+const INSTALL_VARIABLES =
+  /^(PIP_.*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|HTTPS?_PROXY|NO_PROXY|https?_proxy|no_proxy)$/
 
 /**
  * The pinned sets. `resolve`: the pins are constraints of what is asked for. Without it they are the
@@ -41,11 +42,17 @@ type Found = { value: PythonEnvironment } | { missing: string }
 export async function preparePython(name: keyof typeof SETS): Promise<Found> {
   const version = await pythonVersion()
   if (version === undefined) {
-    return { missing: `no python3 3.${VERSION_MIN} or newer; on Debian install python3 and python3-venv` }
+    return {
+      missing: `no python3 3.${VERSION_MIN} or newer; on Debian install python3 and python3-venv`,
+    }
   }
   const set = SETS[name]
   const pins = join(ROOT, 'test/python', set.pins)
-  const digest = createHash('sha256').update(readFileSync(pins)).update(version).digest('hex').slice(0, 12)
+  const digest = createHash('sha256')
+    .update(readFileSync(pins))
+    .update(version)
+    .digest('hex')
+    .slice(0, 12)
   const folder = join(CACHE, `${name}-${digest}`)
   if (!existsSync(folder)) {
     const wanted = set.resolve === undefined ? ['--no-deps', '-r', pins] : ['-c', pins, set.resolve]
@@ -62,7 +69,8 @@ export async function preparePython(name: keyof typeof SETS): Promise<Found> {
 
 /** `3.11`, or `undefined` when there is none or it is too old. */
 async function pythonVersion(): Promise<string | undefined> {
-  const script = 'import sys; print("python 3.%d" % sys.version_info[1] if sys.version_info[0] == 3 else "")'
+  const script =
+    'import sys; print("python 3.%d" % sys.version_info[1] if sys.version_info[0] == 3 else "")'
   const { code, output } = await python(['-c', script], PROBE_DEADLINE_MS)
   const minor = Number(/^python 3\.(\d+)$/m.exec(output)?.[1] ?? Number.NaN)
   return code === 0 && minor >= VERSION_MIN ? `3.${minor}` : undefined
@@ -76,7 +84,16 @@ async function install(folder: string, wanted: readonly string[]): Promise<strin
     const pip = await findPip(work)
     if (pip === undefined) return 'python3 has neither pip nor venv; on Debian install python3-venv'
     const target = join(work, 'packages')
-    const args = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', target, ...wanted]
+    const args = [
+      '-m',
+      'pip',
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      '--target',
+      target,
+      ...wanted,
+    ]
     const { code, output } = await python(args, INSTALL_DEADLINE_MS, pip)
     if (code !== 0) return `its packages could not be installed:\n${output.slice(-800)}`
     // Lost the race: somebody else's folder has the same content.
