@@ -21,6 +21,7 @@ import {
   type EventStore,
   isInitializeRequest,
   McpServer,
+  type RequestStateCodec,
 } from '@modelcontextprotocol/server'
 import { registerContent } from './fixture-content.ts'
 import { registerInputTools } from './fixture-input.ts'
@@ -36,48 +37,15 @@ export interface Fixture {
   close(): Promise<void>
 }
 
+type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
+type Sessions = Map<string, NodeStreamableHTTPServerTransport>
+
 export async function startFixture(): Promise<Fixture> {
   let requests = 0
-  const sessions = new Map<string, NodeStreamableHTTPServerTransport>()
-  const codec = createRequestStateCodec<Record<string, unknown>>({
-    key: crypto.getRandomValues(new Uint8Array(32)),
-  })
-  const build = (): McpServer => {
-    const server = newServer(codec.verify)
-    registerTools(server, {
-      toolsChanged: () => modern.notify.toolsChanged(),
-      promptsChanged: () => modern.notify.promptsChanged(),
-      closeStream: (sessionId, requestId) => sessions.get(sessionId)?.closeSSEStream(requestId),
-    })
-    registerInputTools(server, (state) => codec.mint(state))
-    registerContent(server)
-    return server
-  }
-  const modern = createMcpHandler(build)
-  const handleModern = toNodeHandler(modern)
-  const isLocalHost = localhostHostValidation()
-  const isLocalOrigin = localhostOriginValidation()
-
-  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    requests++
-    if (!isLocalHost(request, response) || !isLocalOrigin(request, response)) return
-    if (request.url !== '/mcp') return refuse(response, 404, 'Not found')
-    const body = request.method === 'POST' ? await readJson(request) : undefined
-    if (request.method === 'POST' && isModern(request, body))
-      return await handleModern(request, response, body)
-    const sessionId = single(request.headers['mcp-session-id'])
-    if (sessionId !== undefined) {
-      const transport = sessions.get(sessionId)
-      if (transport === undefined) return refuse(response, 404, 'Session not found')
-      return await transport.handleRequest(request, response, body)
-    }
-    if (!isInitializeRequest(body)) return refuse(response, 400, 'Session id required')
-    const transport = openSession(sessions)
-    await build().connect(transport)
-    await transport.handleRequest(request, response, body)
-  }
-
+  const sessions: Sessions = new Map()
+  const handle = createHandler(sessions)
   const server = createServer((request, response) => {
+    requests++
     handle(request, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy()
       else refuse(response, 500, error instanceof Error ? error.message : 'failed')
@@ -95,13 +63,47 @@ export async function startFixture(): Promise<Fixture> {
   }
 }
 
-function newServer(
-  verify: NonNullable<ConstructorParameters<typeof McpServer>[1]>['requestState'] extends
-    | { verify?: infer V }
-    | undefined
-    ? V
-    : never,
-): McpServer {
+/** Newer requests go to the stateless handler, older ones to the session they name or open. */
+function createHandler(sessions: Sessions): Handler {
+  const codec = createRequestStateCodec<Record<string, unknown>>({
+    key: crypto.getRandomValues(new Uint8Array(32)),
+  })
+  const build = (): McpServer => {
+    const server = newServer(codec)
+    registerTools(server, {
+      toolsChanged: () => modern.notify.toolsChanged(),
+      promptsChanged: () => modern.notify.promptsChanged(),
+      closeStream: (sessionId, requestId) => sessions.get(sessionId)?.closeSSEStream(requestId),
+    })
+    registerInputTools(server, (state) => codec.mint(state))
+    registerContent(server)
+    return server
+  }
+  const modern = createMcpHandler(build)
+  const handleModern = toNodeHandler(modern)
+  const isLocalHost = localhostHostValidation()
+  const isLocalOrigin = localhostOriginValidation()
+  return async (request, response) => {
+    if (!isLocalHost(request, response) || !isLocalOrigin(request, response)) return
+    if (request.url !== '/mcp') return refuse(response, 404, 'Not found')
+    const body = request.method === 'POST' ? await readJson(request) : undefined
+    if (request.method === 'POST' && isModern(request, body)) {
+      return await handleModern(request, response, body)
+    }
+    const sessionId = single(request.headers['mcp-session-id'])
+    if (sessionId !== undefined) {
+      const transport = sessions.get(sessionId)
+      if (transport === undefined) return refuse(response, 404, 'Session not found')
+      return await transport.handleRequest(request, response, body)
+    }
+    if (!isInitializeRequest(body)) return refuse(response, 400, 'Session id required')
+    const transport = openSession(sessions)
+    await build().connect(transport)
+    await transport.handleRequest(request, response, body)
+  }
+}
+
+function newServer(codec: RequestStateCodec<Record<string, unknown>>): McpServer {
   return new McpServer(
     { name: 'postern-conformance-fixture', version: '1.0.0' },
     {
@@ -112,14 +114,12 @@ function newServer(
         logging: {},
         completions: {},
       },
-      requestState: { verify },
+      requestState: { verify: codec.verify },
     },
   )
 }
 
-function openSession(
-  sessions: Map<string, NodeStreamableHTTPServerTransport>,
-): NodeStreamableHTTPServerTransport {
+function openSession(sessions: Sessions): NodeStreamableHTTPServerTransport {
   const transport = new NodeStreamableHTTPServerTransport({
     sessionIdGenerator: () => randomUUID(),
     eventStore: memoryEventStore(),
