@@ -1,0 +1,106 @@
+/**
+ * Which connector a request path belongs to.
+ *
+ * The endpoint of a connector is one exact path with no suffix, so nothing below it can leave its
+ * resource (T1). `routes` patterns may end in `*`; the longest match wins. A path with two readings
+ * (dots, escapes of separators, backslashes, doubled slashes, parameters) matches no pattern: it is
+ * `ambiguous` and refused before anybody normalises it (G4).
+ */
+import type { Config, ConnectorConfig } from '../config.ts'
+import { challenge } from '../oauth/challenge.ts'
+import { canonicalResource, protectedResourceMetadataPath } from '../oauth/urls.ts'
+
+/** Where a call goes. Made once; pools are keyed by `addresses` and `origin`. */
+export interface Upstream {
+  readonly name: string
+  readonly origin: string
+  /** `approved`: the configuration file names this exact origin, private or not. */
+  readonly addresses: 'approved' | 'public'
+}
+
+export interface Route {
+  readonly kind: 'mcp' | 'protected' | 'public'
+  readonly connector: ConnectorConfig
+  readonly upstream: Upstream
+  /** Path and query at the server; `undefined`: the path of the request, below the issuer's. */
+  readonly upstreamPath: string | undefined
+  /** Audience that a token needs here. */
+  readonly resource: string
+  /** `WWW-Authenticate` values, made once. */
+  readonly challenges: { readonly missing: string; readonly invalid: string; readonly malformed: string }
+  readonly resourceMetadata: string
+}
+
+export interface Connectors {
+  readonly list: readonly ConnectorConfig[]
+  /** @param path Path of the request target, without query. */
+  route(path: string): Route | 'ambiguous' | undefined
+  /** True for paths that are the gateway's before any of ours: exact endpoints, all below `/mcp/`. */
+  claims(path: string): boolean
+  /** Path at the server behind for a request path that matched a pattern. */
+  strip(path: string): string
+}
+
+/** The one scope of a connector without a scope table (flows.md section 3). */
+export const CALL_SCOPE = 'mcp'
+
+export function createConnectors(config: Pick<Config, 'issuer' | 'connectors'>): Connectors {
+  const base = new URL(config.issuer).pathname.replace(/\/$/, '')
+  const exact = new Map<string, Route>()
+  const prefixes: { readonly prefix: string; readonly route: Route }[] = []
+  const list = config.connectors.filter((connector) => connector.enabled)
+  for (const connector of list) {
+    const shared = sharedFacts(config.issuer, connector)
+    const { pathname, search } = connector.url
+    exact.set(base + connector.path, { ...shared, kind: 'mcp', upstreamPath: pathname + search })
+    for (const kind of ['protected', 'public'] as const) {
+      for (const pattern of connector.routes[kind]) {
+        const route: Route = { ...shared, kind, upstreamPath: undefined }
+        if (pattern.endsWith('*')) prefixes.push({ prefix: base + pattern.slice(0, -1), route })
+        else exact.set(base + pattern, route)
+      }
+    }
+  }
+  prefixes.sort((left, right) => right.prefix.length - left.prefix.length)
+  const mcp = `${base}/mcp`
+  return {
+    list,
+    route(path) {
+      const found = exact.get(path)
+      if (found !== undefined) return found
+      if (isAmbiguousPath(path)) return 'ambiguous'
+      return prefixes.find(({ prefix }) => path.startsWith(prefix))?.route
+    },
+    claims: (path) => exact.has(path) || path === mcp || path.startsWith(`${mcp}/`),
+    strip: (path) => path.slice(base.length),
+  }
+}
+
+function sharedFacts(
+  issuer: string,
+  connector: ConnectorConfig,
+): Pick<Route, 'connector' | 'upstream' | 'resource' | 'challenges' | 'resourceMetadata'> {
+  const resource = canonicalResource(connector.resource) ?? connector.resource
+  const resourceMetadata = new URL(issuer).origin + protectedResourceMetadataPath(resource)
+  const scope = CALL_SCOPE
+  return {
+    connector,
+    resource,
+    resourceMetadata,
+    upstream: { name: connector.name, origin: connector.url.origin, addresses: 'approved' },
+    challenges: {
+      missing: challenge({ resourceMetadata, scope }),
+      invalid: challenge({ resourceMetadata, scope, error: 'invalid_token' }),
+      malformed: challenge({ resourceMetadata, error: 'invalid_request' }),
+    },
+  }
+}
+
+/** Printable ASCII that every server reads the same way: no `.` or `..` segment, in any spelling. */
+export function isAmbiguousPath(path: string): boolean {
+  return (
+    !/^\/[\x21-\x7e]*$/.test(path) ||
+    /[\\;<>"^`{|}]|\/\/|\/\.{1,2}(?:\/|$)|%(?:2e|2f|5c|3b|25|0|1|7f)/i.test(path) ||
+    /%(?![0-9a-f]{2})/i.test(path)
+  )
+}

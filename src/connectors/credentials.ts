@@ -1,0 +1,141 @@
+/**
+ * What a call carries to its server: nothing, a fixed header, or a JWT of ours for this user.
+ *
+ * The JWT's audience is derived from the URL that is called, never configured (flows.md section 12);
+ * it lives at most as long as the caller's token and is reused until 80 % of its life. Signing is
+ * synchronous, so one caller makes it and all others find it. Hot: no `net/`, no `providers/`.
+ */
+import type { ClaimName, Config, ConnectorConfig } from '../config.ts'
+import type { Session } from '../issuer/authenticate.ts'
+import { encodeBase64url } from '../oauth/base64url.ts'
+import type { Runtime, SigningKey } from '../ports.ts'
+
+/** Flat name, value, name, value: as `undici` and `http.ServerResponse` take headers. */
+export interface Credential {
+  readonly headers: readonly string[]
+}
+
+export interface Credentials {
+  /** `cold` when something must be loaded first; never for the kinds that exist today. */
+  credential(session: Session, connector: ConnectorConfig): Credential | 'cold'
+  /** The server refused this caller's JWT: make a new one next time. */
+  forget(session: Session, connector: ConnectorConfig): void
+}
+
+export interface CredentialDeps {
+  readonly config: Pick<Config, 'issuer' | 'limits'>
+  readonly keys: { current(): { readonly kid: string; readonly key: SigningKey } }
+  readonly runtime: Runtime
+}
+
+/** JWTs kept per connector and generation; two generations live. About 1 KB each. */
+const KEPT_MAX = 25_000
+const REUSE_SHARE = 0.8
+/** A token about to end still gets a JWT that survives the trip. */
+const LIFE_MIN_SECONDS = 1
+
+const NONE: Credential = { headers: [] }
+
+interface Kept extends Credential {
+  readonly renewAtMs: number
+}
+interface Memory {
+  young: Map<string, Kept>
+  old: Map<string, Kept>
+  readonly audience: string
+  readonly fixed?: Credential
+}
+
+export function createCredentials({ config, keys, runtime }: CredentialDeps): Credentials {
+  const memories = new WeakMap<ConnectorConfig, Memory>()
+  const memoryOf = (connector: ConnectorConfig): Memory => {
+    const known = memories.get(connector)
+    if (known !== undefined) return known
+    const made = createMemory(connector)
+    memories.set(connector, made)
+    return made
+  }
+  const mint = (session: Session, connector: ConnectorConfig, audience: string): Kept => {
+    const nowMs = runtime.nowMs()
+    const iat = Math.floor(nowMs / 1000)
+    const rest = Math.floor(session.expiresAtMs / 1000) - iat
+    const life = Math.max(LIFE_MIN_SECONDS, Math.min(config.limits.identityTokenTtlSeconds, rest))
+    const { kid, key } = keys.current()
+    const claims = {
+      ...releasedClaims(session, connector.claims),
+      iss: config.issuer,
+      aud: audience,
+      sub: subjectOf(session, connector),
+      client_id: session.clientId,
+      scope: session.scopes.join(' '),
+      iat,
+      exp: iat + life,
+      jti: encodeBase64url(runtime.randomBytes(16)),
+      act: { sub: config.issuer },
+    }
+    const input = `${encodeJson({ alg: 'ES256', typ: 'at+jwt', kid })}.${encodeJson(claims)}`
+    return {
+      headers: ['authorization', `Bearer ${input}.${runtime.sign(key, input)}`],
+      renewAtMs: nowMs + life * 1000 * REUSE_SHARE,
+    }
+  }
+  return {
+    credential(session, connector) {
+      const memory = memoryOf(connector)
+      if (memory.fixed !== undefined) return memory.fixed
+      const kept = memory.young.get(session.digest) ?? memory.old.get(session.digest)
+      if (kept !== undefined && kept.renewAtMs > runtime.nowMs()) return kept
+      const made = mint(session, connector, memory.audience)
+      if (memory.young.size >= KEPT_MAX) {
+        memory.old = memory.young
+        memory.young = new Map()
+      }
+      memory.young.set(session.digest, made)
+      return made
+    },
+    forget(session, connector) {
+      const memory = memoryOf(connector)
+      memory.young.delete(session.digest)
+      memory.old.delete(session.digest)
+    },
+  }
+}
+
+function createMemory(connector: ConnectorConfig): Memory {
+  const audience = connector.url.origin + connector.url.pathname
+  const memory = { young: new Map<string, Kept>(), old: new Map<string, Kept>(), audience }
+  if (connector.auth === 'identity') return memory
+  if (connector.auth === 'none' || connector.header === undefined) return { ...memory, fixed: NONE }
+  const { name, value } = connector.header
+  return { ...memory, fixed: { headers: [name, value.reveal()] } }
+}
+
+/** The provider's subject is how a migrated server finds its users again; absent: nobody. */
+function subjectOf(session: Session, connector: ConnectorConfig): string {
+  if (connector.subject === 'postern') return session.userId
+  if (session.subject === undefined) throw new TypeError('a session without its subject')
+  return session.subject
+}
+
+function releasedClaims(
+  { profile, groups }: Session,
+  released: readonly ClaimName[],
+): Readonly<Record<string, unknown>> {
+  const values: Readonly<Record<ClaimName, unknown>> = {
+    name: profile?.name,
+    email: profile?.email,
+    email_verified: profile?.emailVerified,
+    login: profile?.login,
+    preferred_username: profile?.login,
+    picture: profile?.pictureUrl,
+    avatar_url: profile?.pictureUrl,
+    groups,
+  }
+  return Object.fromEntries(released.map((name) => [name, values[name]]))
+}
+
+const encoder = new TextEncoder()
+
+function encodeJson(value: object): string {
+  return encodeBase64url(encoder.encode(JSON.stringify(value)))
+}

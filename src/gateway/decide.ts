@@ -1,0 +1,288 @@
+/**
+ * One pure, synchronous decision for both carriers: refuse, wait for something cold, or forward.
+ *
+ * Nothing here waits, reads a clock or opens a socket; everything comes from the view. Order: what
+ * needs no secret, then the token, then what is not remembered with it (audience, scope, marks,
+ * proof), then what the call carries. Any value that is not an explicit yes is a refusal (I7).
+ */
+import { CALL_SCOPE, type Route } from '../connectors/connectors.ts'
+import type { Credential } from '../connectors/credentials.ts'
+import type { ConnectorConfig } from '../config.ts'
+import type { Judged, Session } from '../issuer/authenticate.ts'
+import { readBearer } from '../oauth/challenge.ts'
+import {
+  type Answer,
+  ANSWERS,
+  insufficientScope,
+  invalidToken,
+  malformedToken,
+  methodAnswer,
+  missingToken,
+  preflightAnswer,
+} from './answers.ts'
+import type { Head } from './headers.ts'
+import { isStateless } from './session-id.ts'
+
+export type Need = 'session' | 'proof' | 'credential'
+
+/** What a decision may look at. Every method answers at once, from memory. */
+export interface View {
+  readonly requestBodyMaxBytes: number
+  nowMs(): number
+  route(path: string): Route | 'ambiguous' | undefined
+  /** The path below the issuer's own. */
+  strip(path: string): string
+  hostAllowed(host: string): boolean
+  originAllowed(origin: string): boolean
+  remembered(token: string): Session | undefined
+  judge(token: string): Judged
+  allowed(session: Session, connector: ConnectorConfig): boolean
+  marked(session: Session): boolean | 'view-too-old'
+  proof(session: Session): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
+  credential(session: Session, connector: ConnectorConfig): Credential | 'cold'
+  openSessionId(presented: string, session: Session, connector: ConnectorConfig): string | undefined
+}
+
+export interface Forward {
+  readonly kind: 'forward'
+  readonly route: Route
+  /** Path and query at the server. */
+  readonly path: string
+  /** Absent on a public route only. */
+  readonly session: Session | undefined
+  readonly credential: Credential | undefined
+  /** The server's own session identifier, opened. */
+  readonly upstreamSessionId: string | undefined
+  readonly stateless: boolean
+  /** Renew the proof once the answer is out. */
+  readonly renew: boolean
+}
+export interface Refuse {
+  readonly kind: 'refuse'
+  readonly answer: Answer
+  readonly route: Route | undefined
+  readonly session: Session | undefined
+}
+export interface Wait {
+  readonly kind: 'wait'
+  readonly need: Need
+  readonly route: Route
+  readonly token: string
+  readonly session: Session | undefined
+}
+export type Decision = Refuse | Wait | Forward
+
+export function decide(method: string, target: string, head: Head, view: View): Decision {
+  if (target.charCodeAt(0) !== SLASH) return refusal(ANSWERS.absolute_form)
+  const mark = target.indexOf('?')
+  const path = mark < 0 ? target : target.slice(0, mark)
+  const query = mark < 0 ? '' : target.slice(mark)
+  const route = view.route(path)
+  if (route === undefined) return refusal(ANSWERS.route_unknown)
+  if (route === 'ambiguous') return refusal(ANSWERS.path_ambiguous)
+  const broken = judgeShape(method, head, route, view)
+  if (broken !== undefined) return refusal(broken, route)
+  if (route.kind === 'public') return publicForward(route, path, query, view)
+  const twice = judgeTokenPlaces(head, query)
+  if (twice !== undefined) return refusal(twice, route)
+  return authenticate(head, route, path, query, view)
+}
+
+const SLASH = 47
+const ROUTE_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+function refusal(answer: Answer, route?: Route, session?: Session): Refuse {
+  return { kind: 'refuse', answer, route, session }
+}
+
+function judgeShape(method: string, head: Head, route: Route, view: View): Answer | undefined {
+  if (head.fault !== undefined) return ANSWERS[head.fault]
+  if (head.host === undefined || !view.hostAllowed(head.host)) return ANSWERS.host
+  if (head.origin !== undefined && route.kind !== 'public' && !view.originAllowed(head.origin)) {
+    return ANSWERS.origin
+  }
+  if (method !== 'POST') {
+    if (method === 'OPTIONS' && head.origin !== undefined && head.preflight !== undefined) {
+      return preflightAnswer(route.kind)
+    }
+    const allowed =
+      route.kind === 'mcp' ? method === 'GET' || method === 'DELETE' : ROUTE_METHODS.includes(method)
+    if (!allowed) return methodAnswer(route.kind)
+    const bodyless = method === 'GET' || method === 'HEAD' || method === 'DELETE'
+    if (bodyless && (head.chunked || (head.contentLength ?? 0) > 0)) return ANSWERS.body_unexpected
+  }
+  if ((head.contentLength ?? 0) > view.requestBodyMaxBytes) return ANSWERS.body_too_large
+  return undefined
+}
+
+/** SEC-03, PR-12: a token in the query counts for nothing, and is a fault beside a real one. */
+function judgeTokenPlaces(head: Head, query: string): Answer | undefined {
+  if (head.authorization === undefined) return undefined
+  if (query !== '' && namesToken(query)) return ANSWERS.token_twice
+  const type = head.contentType
+  if (type !== undefined && /^application\/x-www-form-urlencoded/i.test(type)) {
+    return ANSWERS.token_twice
+  }
+  return undefined
+}
+
+function namesToken(query: string): boolean {
+  return /[?&]access(?:_|%5f)token(?:=|&|$)/i.test(query)
+}
+
+function publicForward(route: Route, path: string, query: string, view: View): Forward {
+  return {
+    kind: 'forward',
+    route,
+    path: upstreamPath(route, path, query, view),
+    session: undefined,
+    credential: undefined,
+    upstreamSessionId: undefined,
+    stateless: true,
+    renew: false,
+  }
+}
+
+function authenticate(
+  head: Head,
+  route: Route,
+  path: string,
+  query: string,
+  view: View,
+): Decision {
+  const authorization = head.authorization
+  // Exact bytes seen before need no grammar. Everybody sends `Bearer`; other spellings are rare.
+  let token = authorization?.startsWith('Bearer ') === true ? authorization.slice(7) : undefined
+  let session = token === undefined ? undefined : view.remembered(token)
+  if (session === undefined) {
+    const bearer = readBearer(authorization)
+    if (bearer.kind === 'malformed') return refusal(malformedToken(route), route)
+    if (bearer.kind !== 'bearer') return refusal(missingToken(route), route)
+    token = bearer.token
+    const judged = view.judge(token)
+    if (typeof judged === 'string') return notYet(judged, token, route)
+    session = judged
+  }
+  const admission = admit(session, route.resource, route.connector, view)
+  if (admission === 'cold') {
+    return { kind: 'wait', need: 'proof', route, token: token ?? '', session }
+  }
+  if (admission !== 'admitted' && admission !== 'renew') {
+    return refusal(refusedAdmission(admission, route, session), route, session)
+  }
+  return forward(head, route, session, admission === 'renew', path, query, token ?? '', view)
+}
+
+function notYet(judged: Exclude<Judged, Session>, token: string, route: Route): Decision {
+  switch (judged) {
+    case 'cold':
+      return { kind: 'wait', need: 'session', route, token, session: undefined }
+    case 'busy':
+      return refusal(ANSWERS.busy, route)
+    case 'unavailable':
+      return refusal(ANSWERS.store_unavailable, route)
+    case 'shape':
+      return refusal(invalidToken(route, 'token_shape'), route)
+    case 'expired':
+      return refusal(invalidToken(route, 'token_expired'), route)
+    case 'ended':
+      return refusal(invalidToken(route, 'grant_ended'), route)
+    case 'budget':
+      return refusal(invalidToken(route, 'failure_budget'), route)
+    default:
+      return refusal(invalidToken(route, 'token_invalid'), route)
+  }
+}
+
+/** `admitted`; `renew`: admitted, prove again behind; `cold`: prove first; the rest are refusals. */
+export type Admission =
+  | 'admitted' | 'renew' | 'cold'
+  | 'token_audience' | 'token_expired' | 'token_revoked' | 'proof_dead'
+  | 'scope' | 'not_allowed' | 'view_too_old' | 'proof_suspect'
+
+/**
+ * What is asked of a remembered session on every request: audience, expiry, scope, who may, marks,
+ * proof. Shared with `protect()`, which has no connector.
+ */
+export function admit(
+  session: Session,
+  resource: string,
+  connector: ConnectorConfig | undefined,
+  view: Pick<View, 'nowMs' | 'allowed' | 'marked' | 'proof'>,
+): Admission {
+  if (session.resource !== resource) return 'token_audience'
+  if (!(session.expiresAtMs > view.nowMs())) return 'token_expired'
+  const marked = view.marked(session)
+  if (marked === 'view-too-old') return 'view_too_old'
+  if (marked !== false) return 'token_revoked'
+  if (connector !== undefined) {
+    if (!session.scopes.includes(CALL_SCOPE)) return 'scope'
+    if (!view.allowed(session, connector)) return 'not_allowed'
+  }
+  switch (view.proof(session)) {
+    case 'fresh':
+      return 'admitted'
+    case 'stale':
+      return 'renew'
+    case 'cold':
+      return 'cold'
+    case 'dead':
+      return 'proof_dead'
+    default:
+      return 'proof_suspect'
+  }
+}
+
+function refusedAdmission(
+  admission: Exclude<Admission, 'admitted' | 'renew' | 'cold'>,
+  route: Route,
+  session: Session,
+): Answer {
+  switch (admission) {
+    case 'scope':
+      return insufficientScope(route, session.scopes, CALL_SCOPE)
+    case 'not_allowed':
+    case 'view_too_old':
+    case 'proof_suspect':
+      return ANSWERS[admission]
+    default:
+      return invalidToken(route, admission)
+  }
+}
+
+function forward(
+  head: Head,
+  route: Route,
+  session: Session,
+  renew: boolean,
+  path: string,
+  query: string,
+  token: string,
+  view: View,
+): Decision {
+  const stateless = route.kind !== 'mcp' || isStateless(head.protocolVersion)
+  let upstreamSessionId: string | undefined
+  if (!stateless && head.sessionId !== undefined) {
+    upstreamSessionId = view.openSessionId(head.sessionId, session, route.connector)
+    if (upstreamSessionId === undefined) return refusal(ANSWERS.session_unknown, route, session)
+  }
+  const credential = view.credential(session, route.connector)
+  if (credential === 'cold') return { kind: 'wait', need: 'credential', route, token, session }
+  return {
+    kind: 'forward',
+    route,
+    path: upstreamPath(route, path, query, view),
+    session,
+    credential,
+    upstreamSessionId,
+    stateless,
+    renew,
+  }
+}
+
+function upstreamPath(route: Route, path: string, query: string, view: View): string {
+  const fixed = route.upstreamPath
+  if (fixed === undefined) return view.strip(path) + query
+  if (query === '') return fixed
+  return fixed.includes('?') ? `${fixed}&${query.slice(1)}` : fixed + query
+}
