@@ -1,0 +1,36 @@
+/** Reads a request body up to a limit: what is longer is refused, never buffered whole. */
+
+/** Forms of the OAuth endpoints and our pages. */
+export const FORM_BODY_MAX_BYTES = 65_536
+
+/** `undefined`: longer than `maxBytes`. Text is UTF-8; broken sequences become U+FFFD and match nothing. */
+export async function readBody(request: Request, maxBytes: number): Promise<string | undefined> {
+  const announced = Number(request.headers.get('content-length') ?? '0')
+  if (announced > maxBytes) return undefined
+  if (request.body === null) return ''
+  const chunks: Uint8Array[] = []
+  let sizeBytes = 0
+  const reader = request.body.getReader()
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) break
+    sizeBytes += value.byteLength
+    if (sizeBytes > maxBytes) {
+      await reader.cancel()
+      return undefined
+    }
+    chunks.push(value)
+  }
+  const whole = new Uint8Array(sizeBytes)
+  let offset = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, offset)
+    offset += chunk.byteLength
+  }
+  return new TextDecoder().decode(whole)
+}
+
+export function isForm(request: Request): boolean {
+  const type = request.headers.get('content-type') ?? ''
+  return type.split(';', 1)[0]?.trim().toLowerCase() === 'application/x-www-form-urlencoded'
+}

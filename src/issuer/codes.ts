@@ -1,0 +1,166 @@
+/**
+ * Issues an authorization code: a grant in state `pending` that carries the code's digest, committed
+ * together with the approval, after a guarded write of the user's row (so that a user who was disabled
+ * meanwhile gets nothing). A code lives 60 s (AZ-06).
+ */
+import { authorizationResponse } from '../oauth/authorization.ts'
+import type { Client } from '../oauth/client.ts'
+import { formatCode } from '../oauth/code.ts'
+import type { Step, Versioned } from '../ports.ts'
+import { type AuthorizationRequest, type Grant, TENANT, type Values } from '../records.ts'
+import { approvalStep } from './approvals.ts'
+import { redirectAnswer } from './answers.ts'
+import { type House, report } from './house.ts'
+import { createId, key } from './ids.ts'
+import type { SignedIn } from './sessions.ts'
+
+const CODE_TTL_MS = 60_000
+const CODE_RANDOM_BYTES = 32
+const AUDIT_DAY_MS = 86_400_000
+/** Rounds of re-reading after a lost commit: another tab, another node. */
+export const COMMIT_ATTEMPTS_MAX = 3
+
+/** Who the grant is for and what it depends on. */
+export interface GrantSubject {
+  readonly userId: string
+  readonly userKey: string
+  readonly vaultId: string
+  readonly sessionDigest: string
+  readonly authTimeSeconds: number
+}
+
+export interface IssuedCode {
+  readonly steps: readonly Step[]
+  readonly code: string
+  readonly grantId: string
+}
+
+/** The steps that approve and grant; the caller commits them with what must stand or fall with them. */
+export async function codeSteps(
+  house: House,
+  subject: GrantSubject,
+  request: AuthorizationRequest,
+  client: Client,
+  options: { readonly approve: boolean },
+): Promise<IssuedCode> {
+  const { runtime } = house
+  const grantId = createId(runtime, 'grt')
+  const code = formatCode({ grantId, random: runtime.randomBytes(CODE_RANDOM_BYTES) })
+  const approval = options.approve ? await approvalStep(house, subject.userId, request, client) : undefined
+  const grant = pendingGrant(house, subject, request, { grantId, codeDigest: runtime.sha256(code) })
+  const steps: Step[] = [{ verb: 'createGrant', grant }]
+  if (approval !== undefined) steps.push(approval)
+  steps.push(auditStep(house, 'consent.given', { userId: subject.userId, clientId: client.clientId }))
+  return { steps, code, grantId }
+}
+
+function pendingGrant(
+  house: House,
+  subject: GrantSubject,
+  request: AuthorizationRequest,
+  ids: { readonly grantId: string; readonly codeDigest: string },
+): Grant {
+  const nowMs = house.runtime.nowMs()
+  return {
+    tenant: TENANT,
+    id: ids.grantId,
+    userId: subject.userId,
+    userKey: subject.userKey,
+    clientId: request.clientId,
+    resource: request.resource,
+    scopes: request.scopes,
+    vaultId: subject.vaultId,
+    sessionId: subject.sessionDigest,
+    state: 'pending',
+    redirectUri: request.redirectUri,
+    codeChallenge: request.codeChallenge,
+    codeDigest: ids.codeDigest,
+    codeExpiresAtMs: nowMs + CODE_TTL_MS,
+    refreshGeneration: 0,
+    authTimeSeconds: subject.authTimeSeconds,
+    createdAtMs: nowMs,
+    absoluteExpiresAtMs: nowMs + house.config.limits.refreshTokenAbsoluteSeconds * 1000,
+    expiresAtMs: nowMs + CODE_TTL_MS,
+    version: 1,
+  }
+}
+
+/** A write of the row as it is: wins only if nobody changed it since it was read. */
+export function guardStep(user: Versioned<'user'>): Step {
+  return { verb: 'put', kind: 'user', key: user.key, ifVersion: user.version, value: user.value }
+}
+
+export function auditStep(
+  house: House,
+  event: string,
+  who: { readonly userId?: string; readonly clientId?: string; readonly detail?: string },
+): Step {
+  const nowMs = house.runtime.nowMs()
+  const value: Values['audit'] = {
+    event,
+    atMs: nowMs,
+    ...(who.userId === undefined ? {} : { userId: who.userId }),
+    ...(who.clientId === undefined ? {} : { clientId: who.clientId }),
+    detail: who.detail ?? '',
+    expiresAtMs: nowMs + house.config.limits.auditTtlDays * AUDIT_DAY_MS,
+  }
+  return { verb: 'create', kind: 'audit', key: key(createId(house.runtime, 'evt')), value }
+}
+
+/** The last step of every sign-in with a client: 303 with `code`, `state`, `iss`. */
+export function codeAnswer(
+  house: House,
+  request: AuthorizationRequest,
+  issued: IssuedCode,
+  cookies: readonly string[] = [],
+): Response {
+  const url = authorizationResponse(
+    request.redirectUri,
+    { code: issued.code },
+    { iss: house.config.issuer, ...(request.state === undefined ? {} : { state: request.state }) },
+  )
+  return redirectAnswer(url, cookies)
+}
+
+/**
+ * Issues a code for a browser with a session, with no trip to the provider.
+ *
+ * @param once Steps that make it happen once (the answered form); empty for the silent rule.
+ * @returns `undefined` when the rows it depends on kept changing.
+ */
+export async function issueForSession(
+  house: House,
+  signedIn: SignedIn,
+  request: AuthorizationRequest,
+  client: Client,
+  options: { readonly once: readonly Step[]; readonly approve: boolean; readonly flowId: string },
+): Promise<IssuedCode | undefined> {
+  const { session } = signedIn
+  const subject: GrantSubject = {
+    userId: session.value.userId,
+    userKey: session.value.userKey,
+    vaultId: session.value.vaultId,
+    sessionDigest: signedIn.digest,
+    authTimeSeconds: session.value.authTimeSeconds,
+  }
+  for (let round = 0; round < COMMIT_ATTEMPTS_MAX; round += 1) {
+    const user = round === 0 ? signedIn.user : await house.store.get('user', signedIn.user.key)
+    if (user === undefined || user.value.state !== 'active') return undefined
+    const issued = await codeSteps(house, subject, request, client, options)
+    const { won } = await house.store.commit([guardStep(user), ...options.once, ...issued.steps])
+    if (won) {
+      house.clients.markUsed(client)
+      report(house, {
+        type: options.approve ? 'consent.given' : 'signin.completed',
+        flowId: options.flowId,
+        userId: subject.userId,
+        clientId: client.clientId,
+        grantId: issued.grantId,
+        provider: session.value.provider,
+        reason: options.approve ? 'session' : 'silent',
+      })
+      return issued
+    }
+  }
+  return undefined
+}

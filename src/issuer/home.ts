@@ -1,0 +1,79 @@
+/**
+ * Pages for people that need no client: `/` (the servers they may use, or sign-in), `/mcp.json`, and
+ * sign-out of this browser.
+ */
+import { homePage, type HomeServer } from '../ui/home.ts'
+import { messagePage } from '../ui/message.ts'
+import { jsonAnswer, pageAnswer, redirectAnswer } from './answers.ts'
+import { isSameOrigin } from './consent.ts'
+import { returnPath, signInAnswer } from './consent-page.ts'
+import { readCookies, sessionCookie } from './cookies.ts'
+import { type House, mayUse, report } from './house.ts'
+import { createFlowId, key } from './ids.ts'
+import { refusalPage } from './refusals.ts'
+import { accountDetail, accountLabel, findSignedIn, type SignedIn, touchSession } from './sessions.ts'
+
+export async function home(house: House, http: Request): Promise<Response> {
+  const jar = readCookies(http, house.secure)
+  const signedIn = await findSignedIn(house, jar)
+  if (signedIn === undefined && house.providers.length > 0) return signInAnswer(house, jar, house.paths.home)
+  if (signedIn !== undefined) touchSession(house, signedIn)
+  const detail = signedIn === undefined ? undefined : accountDetail(signedIn.user.value)
+  const page = homePage(house.pages, {
+    ...(signedIn === undefined
+      ? {}
+      : { account: { label: accountLabel(signedIn.user.value), ...(detail === undefined ? {} : { detail }) } }),
+    servers: servers(house, signedIn),
+    logoutPath: house.paths.logout,
+    configPath: house.paths.mcpJson,
+  })
+  return pageAnswer(page)
+}
+
+/** One file for a client's settings, with every server this person may use. */
+export async function mcpJson(house: House, http: Request): Promise<Response> {
+  const signedIn = await findSignedIn(house, readCookies(http, house.secure))
+  if (signedIn === undefined && house.providers.length > 0) return redirectAnswer(house.paths.home)
+  const entries = servers(house, signedIn).map((server) => [server.name, { type: 'http', url: server.url }])
+  return jsonAnswer({ mcpServers: Object.fromEntries(entries) })
+}
+
+function servers(house: House, signedIn: SignedIn | undefined): readonly HomeServer[] {
+  return house.resources.flatMap((entry) => {
+    if (entry.connector === undefined) return []
+    if (signedIn !== undefined && !mayUse(house, signedIn.user.value, entry)) return []
+    const { name, title, description } = entry.connector
+    return [
+      {
+        name,
+        url: entry.resource,
+        ...(title === undefined ? {} : { title }),
+        ...(description === undefined ? {} : { description }),
+      },
+    ]
+  })
+}
+
+/** Ends this browser's session only; `return_to` is a path of ours or nothing (A21). */
+export async function logout(house: House, http: Request): Promise<Response> {
+  const flowId = createFlowId(house.runtime)
+  if (!isSameOrigin(house, http)) {
+    const message = { title: 'Sign out was not asked for here', text: 'The request came from another site.' }
+    return refusalPage(house, message, { reason: 'logout_cross_site', flowId }, { status: 403 })
+  }
+  const jar = readCookies(http, house.secure)
+  const value = sessionCookie.read(jar)
+  if (value !== undefined) {
+    await house.store.remove('session', key(house.runtime.sha256(value)))
+    report(house, { type: 'signin.completed', level: 'debug', reason: 'signed_out', flowId })
+  }
+  const target = returnPath(house, new URL(http.url).searchParams.get('return_to') ?? undefined)
+  if (target !== undefined) return redirectAnswer(target, [sessionCookie.drop(jar)])
+  const message = {
+    title: 'Signed out',
+    text: 'This browser is signed out. Your apps stay connected.',
+    link: { path: house.paths.home, text: 'Sign in again' },
+    flowId,
+  }
+  return pageAnswer(messagePage(house.pages, message), 200, [sessionCookie.drop(jar)])
+}

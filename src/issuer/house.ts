@@ -1,0 +1,178 @@
+/**
+ * What the authorization server is made of: the ports and rooms it is given, and the facts derived
+ * once from the configuration (paths, resources, who may come in). No globals, no clock of its own.
+ */
+import type { Config, ConnectorConfig } from '../config.ts'
+import { isAllowed } from '../oauth/allow.ts'
+import { canonicalResource } from '../oauth/urls.ts'
+import type { Bus, Emit, PosternEvent, Runtime, SigningKey, Store, VerifyKey } from '../ports.ts'
+import type { Provider, ProviderContext } from '../providers/provider.ts'
+import type { TokenSet } from '../oauth/token-answer.ts'
+import { type Mark, TENANT, type Values } from '../records.ts'
+import type { House as PageHouse } from '../ui/layout.ts'
+import { styleSheet } from '../ui/style.ts'
+import { type Clients, createClients } from './clients.ts'
+
+/** Every resource has this one scope until connectors may define more. */
+export const RESOURCE_SCOPES: readonly string[] = ['mcp']
+
+export interface IssuerKeys {
+  current(): { readonly kid: string; readonly key: SigningKey }
+  verifyKeys(): ReadonlyMap<string, VerifyKey>
+  jwks(): { readonly keys: readonly object[] }
+  tagKey(): Uint8Array
+  refreshTagKey(): Uint8Array
+  ticketKey(): Uint8Array
+}
+
+/** Memory of which sign-ins are still good at their provider; answers at once, renews behind. */
+export interface IssuerProofs {
+  state(vaultId: string): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
+  renew(vaultId: string): void
+  /** A sign-in just proved this record, so the first call does not wait. */
+  proved?(vaultId: string, proof: { readonly scopes?: readonly string[]; readonly etag?: string }): void
+}
+
+export interface IssuerRevocation {
+  markLocal(mark: Mark): void
+}
+
+/** Seals upstream tokens to their owner. */
+export interface IssuerVault {
+  sealTokens(vaultId: string, tokens: TokenSet): { readonly sealed: string; readonly keyId: string }
+}
+
+export interface IssuerProvider {
+  readonly provider: Provider
+  readonly context: ProviderContext
+}
+
+export interface IssuerDeps {
+  readonly config: Config
+  readonly store: Store
+  readonly runtime: Runtime
+  readonly emit: Emit
+  readonly bus: Bus
+  readonly keys: IssuerKeys
+  readonly vault: IssuerVault
+  readonly proofs: IssuerProofs
+  readonly revocation: IssuerRevocation
+  readonly providers: readonly IssuerProvider[]
+  /** Address of the peer, behind trusted proxies the client's; `undefined`: limits per address are off. */
+  readonly clientAddress?: (request: Request) => string | undefined
+  /** Where the OAuth endpoints live below the issuer, when an application mounts them. Default ''. */
+  readonly endpointPrefix?: string
+}
+
+export interface Resource {
+  readonly resource: string
+  readonly scopes: readonly string[]
+  readonly title?: string
+  readonly connector?: ConnectorConfig
+}
+
+export interface Paths {
+  readonly authorize: string
+  readonly consent: string
+  readonly token: string
+  readonly register: string
+  readonly revoke: string
+  readonly logout: string
+  readonly home: string
+  readonly mcpJson: string
+  readonly style: string
+  readonly mark: string
+}
+
+/** The dependencies plus what follows from them. */
+export interface House extends IssuerDeps {
+  readonly issuerUrl: URL
+  /** False only for the loopback http issuer: cookies lose `__Host-` and `Secure`. */
+  readonly secure: boolean
+  readonly paths: Paths
+  readonly resources: readonly Resource[]
+  readonly pages: PageHouse
+  readonly style: string
+  readonly clients: Clients
+}
+
+export function createHouse(deps: IssuerDeps): House {
+  const { config, runtime } = deps
+  const issuerUrl = new URL(config.issuer)
+  const base = issuerUrl.pathname.replace(/\/$/, '')
+  const endpoints = `${base}${deps.endpointPrefix ?? ''}`
+  const people = `${base}${config.prefix}`
+  const style = styleSheet(config.brand.accentColor)
+  const assets = `${endpoints}/assets`
+  const paths: Paths = {
+    authorize: `${endpoints}/authorize`,
+    consent: `${endpoints}/consent`,
+    token: `${endpoints}/token`,
+    register: `${endpoints}/register`,
+    revoke: `${endpoints}/revoke`,
+    logout: `${endpoints}/logout`,
+    home: `${people}/`,
+    mcpJson: `${people}/mcp.json`,
+    style: `${assets}/style-${runtime.sha256(style).slice(0, 12)}.css`,
+    mark: `${assets}/mark.svg`,
+  }
+  return {
+    ...deps,
+    issuerUrl,
+    secure: issuerUrl.protocol === 'https:',
+    paths,
+    style,
+    clients: createClients(deps),
+    resources: listResources(config),
+    pages: {
+      brandName: config.brand.name,
+      homePath: paths.home,
+      stylePath: paths.style,
+      markPath: paths.mark,
+      ...(config.brand.supportUrl === undefined ? {} : { supportUrl: config.brand.supportUrl }),
+    },
+  }
+}
+
+function listResources(config: Config): readonly Resource[] {
+  const connectors = config.connectors
+    .filter((connector) => connector.enabled)
+    .map((connector) => ({
+      resource: canonicalResource(connector.resource) ?? connector.resource,
+      scopes: RESOURCE_SCOPES,
+      title: connector.title ?? connector.name,
+      connector,
+    }))
+  const servers = config.resources.map((entry) => ({
+    resource: canonicalResource(entry.url) ?? entry.url,
+    scopes: RESOURCE_SCOPES,
+  }))
+  return [...connectors, ...servers]
+}
+
+export function findResource(house: House, resource: string): Resource | undefined {
+  return house.resources.find((entry) => entry.resource === resource)
+}
+
+export function findProvider(house: House, id: string): IssuerProvider | undefined {
+  return house.providers.find((entry) => entry.provider.id === id)
+}
+
+type Person = Pick<Values['user'], 'provider' | 'subject' | 'profile' | 'groups'>
+
+/** May this person sign in here at all. */
+export function mayEnter(house: House, person: Person): boolean {
+  const { allow, development } = house.config
+  // Absent means anyone only for a loopback issuer; elsewhere the start already refused it.
+  return allow === undefined ? development : isAllowed(allow, person)
+}
+
+/** May this person use this resource: the house's rule, and the connector's own where it has one. */
+export function mayUse(house: House, person: Person, resource: Resource | undefined): boolean {
+  const allow = resource?.connector?.allow
+  return mayEnter(house, person) && (allow === undefined || isAllowed(allow, person))
+}
+
+export function report(house: House, event: PosternEvent): void {
+  house.emit.event({ tenant: TENANT, ...event })
+}

@@ -1,0 +1,102 @@
+/**
+ * Signed-in browsers: a random cookie, its digest in the store, idle 12 h, absolute 7 days. Made only
+ * by a finished sign-in, always with a new value (A13); ended by sign-out, never prolonged past 7 days.
+ */
+import type { Versioned } from '../ports.ts'
+import type { Values } from '../records.ts'
+import { type CookieJar, sessionCookie } from './cookies.ts'
+import { findProvider, type House, type IssuerProvider, mayEnter } from './house.ts'
+import { createSecret, key } from './ids.ts'
+
+const SESSION_ABSOLUTE_MS = 7 * 86_400_000
+/** A session in use is written again at most this often. */
+const SESSION_TOUCH_MS = 600_000
+
+export interface SignedIn {
+  readonly digest: string
+  readonly session: Versioned<'session'>
+  readonly user: Versioned<'user'>
+  readonly provider: IssuerProvider
+}
+
+/** The account behind a browser, or `undefined`: no cookie, ended, disabled, no longer allowed, upstream dead. */
+export async function findSignedIn(house: House, jar: CookieJar): Promise<SignedIn | undefined> {
+  const value = sessionCookie.read(jar)
+  if (value === undefined) return undefined
+  const { store, runtime, proofs } = house
+  const digest = runtime.sha256(value)
+  const session = await store.get('session', key(digest))
+  if (session === undefined || session.value.expiresAtMs <= runtime.nowMs()) return undefined
+  const provider = findProvider(house, session.value.provider)
+  if (provider === undefined || provider.provider.issuer !== session.value.issuer) return undefined
+  const [user, vault] = await Promise.all([
+    store.get('user', key(session.value.userKey)),
+    store.get('vault', key(session.value.vaultId)),
+  ])
+  if (user === undefined || user.value.state !== 'active' || !mayEnter(house, user.value)) return undefined
+  if (vault?.value.state !== 'active' || proofs.state(session.value.vaultId) === 'dead') return undefined
+  return { digest, session, user, provider }
+}
+
+/** Was this person authenticated recently enough for a client that said `max_age` or `prompt=login`. */
+export function isRecentEnough(
+  house: House,
+  signedIn: SignedIn,
+  request: { readonly maxAgeSeconds?: number; readonly prompt?: string },
+): boolean {
+  if (promptWords(request.prompt).some((word) => word === 'login' || word === 'select_account')) return false
+  if (request.maxAgeSeconds === undefined) return true
+  const ageSeconds = Math.floor(house.runtime.nowMs() / 1000) - signedIn.session.value.authTimeSeconds
+  return ageSeconds <= request.maxAgeSeconds
+}
+
+export function promptWords(prompt: string | undefined): readonly string[] {
+  return (prompt ?? '').split(' ').filter((word) => word !== '')
+}
+
+type SessionFacts = Pick<
+  Values['session'],
+  'userId' | 'userKey' | 'provider' | 'issuer' | 'providerSid' | 'vaultId'
+>
+
+/** A new session and the cookie that names it. The caller commits the row with the rest of the sign-in. */
+export function createSession(
+  house: House,
+  jar: CookieJar,
+  facts: SessionFacts,
+): { readonly digest: string; readonly value: Values['session']; readonly cookie: string } {
+  const { runtime, config } = house
+  const secret = createSecret(runtime)
+  const nowMs = runtime.nowMs()
+  return {
+    digest: runtime.sha256(secret),
+    value: {
+      ...facts,
+      authTimeSeconds: Math.floor(nowMs / 1000),
+      createdAtMs: nowMs,
+      lastSeenAtMs: nowMs,
+      expiresAtMs: nowMs + Math.min(config.limits.sessionIdleSeconds * 1000, SESSION_ABSOLUTE_MS),
+    },
+    cookie: sessionCookie.set(jar, secret, SESSION_ABSOLUTE_MS / 1000),
+  }
+}
+
+/** Moves the idle end of a session in use, after the answer; losing a race costs nothing. */
+export function touchSession(house: House, signedIn: SignedIn): void {
+  const { runtime, store, config } = house
+  const { key: sessionKey, version, value } = signedIn.session
+  const nowMs = runtime.nowMs()
+  if (nowMs - value.lastSeenAtMs < SESSION_TOUCH_MS) return
+  const expiresAtMs = Math.min(nowMs + config.limits.sessionIdleSeconds * 1000, value.createdAtMs + SESSION_ABSOLUTE_MS)
+  runtime.waitUntil(store.put('session', sessionKey, version, { ...value, lastSeenAtMs: nowMs, expiresAtMs }))
+}
+
+export function accountLabel(user: Values['user']): string {
+  return user.profile.name ?? user.profile.login ?? user.profile.email ?? user.subject
+}
+
+/** The second line under the label: what tells two accounts of one person apart. */
+export function accountDetail(user: Values['user']): string | undefined {
+  const label = accountLabel(user)
+  return [user.profile.email, user.profile.login].find((text) => text !== undefined && text !== label)
+}

@@ -1,0 +1,307 @@
+/**
+ * Finishes a sign-in after the provider's answer was accepted: exchange the code once, who is it, may
+ * they, is it the account that the page showed; then everything in one commit, the user's row first
+ * (flows.md section 5, steps 5 to 9).
+ */
+import { OAuthError, UpstreamError } from '../errors.ts'
+import { type Client, matchRedirectUri } from '../oauth/client.ts'
+import type { Parameters } from '../oauth/parameters.ts'
+import type { Step, Versioned } from '../ports.ts'
+import type { SetUpMistake, SignIn } from '../providers/provider.ts'
+import type { Values } from '../records.ts'
+import { redirectAnswer } from './answers.ts'
+import { nonceOf, openVerifier, providerFailedPage } from './attempt.ts'
+import { auditStep, codeAnswer, codeSteps, COMMIT_ATTEMPTS_MAX, type IssuedCode } from './codes.ts'
+import { authorizePath } from './consent.ts'
+import { openForm } from './consent-page.ts'
+import { type CookieJar, transactionCookie } from './cookies.ts'
+import { withDeadline } from './deadline.ts'
+import { findResource, type House, type IssuerProvider, mayUse, report } from './house.ts'
+import { createId, key } from './ids.ts'
+import { redirectError, redirectUriPage, refusalPage, returnPage, unknownClientPage } from './refusals.ts'
+import { createSession } from './sessions.ts'
+
+/** An answer of the provider that passed every check of `callback.ts`; its attempt is consumed. */
+export interface Answered {
+  readonly jar: CookieJar
+  readonly entry: IssuerProvider
+  readonly parameters: Parameters
+  readonly stateDigest: string
+  readonly attempt: Values['attempt']
+  readonly transaction: Values['transaction']
+  readonly transactionId: string
+}
+
+export async function continueSignIn(house: House, answered: Answered): Promise<Response> {
+  const { parameters, entry, transaction } = answered
+  const error = parameters.get('error')
+  if (error !== undefined) return upstreamError(house, answered, error)
+  const code = parameters.get('code')
+  if (code === undefined) return upstreamError(house, answered, 'code_missing')
+  let arrival: SignIn
+  try {
+    arrival = await exchange(house, answered, code)
+  } catch (cause) {
+    if (cause instanceof OAuthError) return upstreamError(house, answered, cause.reason)
+    if (!(cause instanceof UpstreamError)) throw cause
+    return providerFailedPage(house, answered.jar, transaction, entry, cause, [dropCookie(answered)])
+  }
+  return admit(house, answered, arrival)
+}
+
+async function exchange(house: House, answered: Answered, code: string): Promise<SignIn> {
+  const { entry, attempt, parameters, stateDigest } = answered
+  const verifier = openVerifier(house, stateDigest, attempt.verifierSealed)
+  if (verifier === undefined) throw new OAuthError('server_error', 'sign-in could not be finished', { reason: 'verifier_unreadable' })
+  const iss = parameters.get('iss')
+  return withDeadline(
+    house.runtime,
+    house.config.limits.tokenCallTimeoutMs,
+    { operation: 'token', origin: entry.provider.issuer },
+    entry.provider.exchange(entry.context, {
+      code,
+      verifier,
+      nonce: nonceOf(house, verifier),
+      ...(iss === undefined ? {} : { iss }),
+    }),
+  )
+}
+
+/** AZ-23: the person's no is `access_denied`, everything else `server_error`; upstream text goes nowhere. */
+function upstreamError(house: House, answered: Answered, error: string): Promise<Response> | Response {
+  const { transaction, entry } = answered
+  const { request, flowId } = transaction
+  const cookies = [dropCookie(answered)]
+  const mistake = explain(entry, error)
+  if (mistake !== undefined) return mistakePage(house, answered, mistake)
+  const denied = error === 'access_denied'
+  const reason = denied ? 'denied_at_provider' : 'provider_error'
+  if (request !== undefined) {
+    return redirectError(house, request, { error: denied ? 'access_denied' : 'server_error', reason, flowId }, cookies)
+  }
+  const { title } = entry.provider
+  const message = {
+    title: denied ? 'You said no' : `${title} could not sign you in`,
+    text: denied ? `You did not allow the sign-in at ${title}.` : `${title} answered with an error.`,
+    link: { path: transaction.returnTo ?? house.paths.home, text: 'Start again' },
+  }
+  return refusalPage(house, message, { reason, flowId }, { cookies })
+}
+
+/** Does this word mean that the operator has to correct something. */
+function explain({ provider, context }: IssuerProvider, error: string): SetUpMistake | undefined {
+  if (error === 'ERR_PROVIDER_CALLBACK') return provider.explain?.('redirect_uri_mismatch', context.redirectUri)
+  if (error === 'ERR_PROVIDER_CLIENT') return provider.explain?.('incorrect_client_credentials', context.redirectUri)
+  return provider.explain?.(error, context.redirectUri)
+}
+
+function mistakePage(house: House, answered: Answered, mistake: SetUpMistake): Promise<Response> {
+  const { transaction, entry } = answered
+  const { request, flowId } = transaction
+  const message = {
+    title: `This server is not set up right at ${entry.provider.title}`,
+    text: mistake.problem,
+    fix: mistake.fix,
+    code: mistake.code,
+  }
+  const reason = mistake.code === 'ERR_PROVIDER_CALLBACK' ? 'provider_callback' : 'provider_client'
+  const answer = { cookies: [dropCookie(answered)] }
+  if (request === undefined) return refusalPage(house, message, { reason, flowId }, answer)
+  return returnPage(house, request, { error: 'server_error', reason, flowId }, message, answer)
+}
+
+/** `allow`, disabled users, client still valid, and the account that the page had shown. */
+async function admit(house: House, answered: Answered, arrival: SignIn): Promise<Response> {
+  const { transaction, entry } = answered
+  const { request, flowId } = transaction
+  const { identity } = arrival
+  const userKey = house.runtime.sha256(JSON.stringify([identity.issuer, identity.subject]))
+  const existing = await house.store.get('user', key(userKey))
+  const person = { provider: entry.provider.id, ...identity }
+  const resource = request === undefined ? undefined : findResource(house, request.resource)
+  if (existing !== undefined && existing.value.state !== 'active') return notAllowed(house, answered, 'user_disabled')
+  if (!mayUse(house, person, resource)) return notAllowed(house, answered, 'not_allowed')
+  let client: Client | undefined
+  if (request !== undefined) {
+    client = await house.clients.find(request.clientId)
+    if (client === undefined) return unknownClientPage(house, flowId)
+    if (!matchRedirectUri(client, request.redirectUri).matched) return redirectUriPage(house, client, request.redirectUri, flowId)
+  }
+  const shown = transaction.shownUserId
+  const switched = shown !== undefined && shown !== existing?.value.userId
+  const target = request === undefined || client === undefined || switched ? undefined : { request, client }
+  return store(house, answered, { arrival, userKey, target, switched })
+}
+
+interface Admitted {
+  readonly arrival: SignIn
+  readonly userKey: string
+  /** What to grant; absent for a first-party sign-in and where the Allow is void (A27). */
+  readonly target: { readonly request: NonNullable<Values['transaction']['request']>; readonly client: Client } | undefined
+  readonly switched: boolean
+}
+
+async function store(house: House, answered: Answered, admitted: Admitted): Promise<Response> {
+  for (let round = 0; round < COMMIT_ATTEMPTS_MAX; round += 1) {
+    const prepared = await prepare(house, answered, admitted)
+    if (prepared === undefined) return notAllowed(house, answered, 'user_disabled')
+    const { won } = await house.store.commit(prepared.steps)
+    if (won) return finish(house, answered, admitted, prepared)
+  }
+  // Somebody kept writing the same rows: the person may try again, nothing was stored.
+  const { transaction, entry, jar } = answered
+  const busy = new UpstreamError('ERR_UPSTREAM_RESET', { operation: 'commit', origin: house.config.issuer })
+  return providerFailedPage(house, jar, transaction, entry, busy, [dropCookie(answered)])
+}
+
+interface Prepared {
+  readonly steps: readonly Step[]
+  readonly userId: string
+  readonly vaultId: string
+  readonly cookie: string
+  readonly issued: IssuedCode | undefined
+}
+
+/** One commit, the user's row first: the rest depends on it. */
+async function prepare(house: House, answered: Answered, admitted: Admitted): Promise<Prepared | undefined> {
+  const { arrival, userKey, target } = admitted
+  const { provider } = answered.entry
+  const user = await house.store.get('user', key(userKey))
+  if (user !== undefined && user.value.state !== 'active') return undefined
+  const userId = user?.value.userId ?? createId(house.runtime, 'usr')
+  const vaultId = vaultIdOf(userKey)
+  const session = createSession(house, answered.jar, {
+    userId,
+    userKey,
+    provider: provider.id,
+    issuer: provider.issuer,
+    vaultId,
+    ...(arrival.providerSid === undefined ? {} : { providerSid: arrival.providerSid }),
+  })
+  const steps: Step[] = [
+    userStep(house, answered, admitted, user, userId),
+    await vaultStep(house, answered, admitted, { userId, vaultId }),
+    { verb: 'create', kind: 'session', key: key(session.digest), value: session.value },
+    auditStep(house, 'signin.completed', { userId }),
+  ]
+  const subject = { userId, userKey, vaultId, sessionDigest: session.digest, authTimeSeconds: session.value.authTimeSeconds }
+  const issued = target === undefined ? undefined : await codeSteps(house, subject, target.request, target.client, { approve: true })
+  return { steps: [...steps, ...(issued?.steps ?? [])], userId, vaultId, cookie: session.cookie, issued }
+}
+
+/** One record of upstream tokens per person and provider: a new sign-in renews it for all its grants. */
+function vaultIdOf(userKey: string): string {
+  return `vlt_${userKey}`
+}
+
+function userStep(
+  house: House,
+  answered: Answered,
+  { arrival, userKey }: Admitted,
+  before: Versioned<'user'> | undefined,
+  userId: string,
+): Step {
+  const nowMs = house.runtime.nowMs()
+  const { identity } = arrival
+  const value: Values['user'] = {
+    userId,
+    issuer: identity.issuer,
+    subject: identity.subject,
+    provider: answered.entry.provider.id,
+    profile: identity.profile,
+    groups: identity.groups,
+    state: 'active',
+    createdAtMs: before?.value.createdAtMs ?? nowMs,
+    lastSignInAtMs: nowMs,
+  }
+  return before === undefined
+    ? { verb: 'create', kind: 'user', key: key(userKey), value }
+    : { verb: 'put', kind: 'user', key: before.key, ifVersion: before.version, value }
+}
+
+async function vaultStep(
+  house: House,
+  answered: Answered,
+  { arrival, userKey }: Admitted,
+  ids: { readonly userId: string; readonly vaultId: string },
+): Promise<Step> {
+  const { provider } = answered.entry
+  const { tokens, identity } = arrival
+  const before = await house.store.get('vault', key(ids.vaultId))
+  const nowMs = house.runtime.nowMs()
+  const value: Values['vault'] = {
+    userId: ids.userId,
+    userKey,
+    provider: provider.id,
+    issuer: identity.issuer,
+    subject: identity.subject,
+    tokenOrigin: provider.issuer,
+    ...house.vault.sealTokens(ids.vaultId, tokens),
+    scopes: tokens.scopes ?? provider.scopes,
+    state: 'active',
+    ...(tokens.expiresAtMs === undefined ? {} : { accessExpiresAtMs: tokens.expiresAtMs }),
+    hasRefreshToken: tokens.refreshToken !== undefined,
+    createdAtMs: before?.value.createdAtMs ?? nowMs,
+    refreshedAtMs: nowMs,
+  }
+  return before === undefined
+    ? { verb: 'create', kind: 'vault', key: key(ids.vaultId), value }
+    : { verb: 'put', kind: 'vault', key: before.key, ifVersion: before.version, value }
+}
+
+function finish(house: House, answered: Answered, admitted: Admitted, prepared: Prepared): Response {
+  const { transaction, entry } = answered
+  const { target, switched } = admitted
+  house.proofs.proved?.(prepared.vaultId, admitted.arrival.proof)
+  report(house, {
+    type: 'signin.completed',
+    flowId: transaction.flowId,
+    userId: prepared.userId,
+    provider: entry.provider.id,
+    ...(switched ? { reason: 'account_switched' } : {}),
+    ...(target === undefined ? {} : { clientId: target.client.clientId }),
+    ...(prepared.issued === undefined ? {} : { grantId: prepared.issued.grantId }),
+  })
+  const cookies = [prepared.cookie, dropCookie(answered)]
+  if (target !== undefined && prepared.issued !== undefined) {
+    report(house, {
+      type: 'consent.given',
+      flowId: transaction.flowId,
+      userId: prepared.userId,
+      clientId: target.client.clientId,
+      grantId: prepared.issued.grantId,
+    })
+    house.clients.markUsed(target.client)
+    return codeAnswer(house, target.request, prepared.issued, cookies)
+  }
+  // A27: another account than the page had shown: the page again, with this one.
+  if (transaction.request !== undefined) return redirectAnswer(authorizePath(house, transaction.request, 'consent'), cookies)
+  return redirectAnswer(transaction.returnTo ?? house.paths.home, cookies)
+}
+
+function notAllowed(house: House, answered: Answered, reason: 'not_allowed' | 'user_disabled'): Promise<Response> {
+  const { transaction, entry, jar } = answered
+  const { request, flowId } = transaction
+  const { provider } = entry
+  const form = openForm(house, jar, {
+    flowId,
+    ...(request === undefined ? {} : { request }),
+    ...(transaction.returnTo === undefined ? {} : { returnTo: transaction.returnTo }),
+  })
+  const message = {
+    title: reason === 'user_disabled' ? 'This account is switched off' : 'This account may not sign in here',
+    text:
+      reason === 'user_disabled'
+        ? 'An administrator has switched this account off.'
+        : `You are signed in to ${provider.title}, but this server is not open to that account.`,
+    fix: 'Use another account, or ask whoever runs this server.',
+    retry: { action: house.paths.consent, ticket: form.ticket, decision: `switch:${provider.id}`, text: 'Use another account' },
+  }
+  const answer = { status: 403, cookies: [dropCookie(answered), form.cookie] }
+  if (request === undefined) return refusalPage(house, message, { reason, flowId }, answer)
+  return returnPage(house, request, { error: 'access_denied', reason, flowId }, message, answer)
+}
+
+function dropCookie(answered: Answered): string {
+  return transactionCookie.drop(answered.jar, answered.transactionId)
+}

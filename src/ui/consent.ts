@@ -1,0 +1,116 @@
+/**
+ * The consent page (CON-04, CON-05): who asks, where the answer goes, what it may do, as whom.
+ * The redirect host is the most prominent line; nothing the client chose is a link, image or markup.
+ */
+import { html } from 'hono/html'
+import { type House, type Markup, page } from './layout.ts'
+import { shownText } from './text.ts'
+import { ourScopeWords, providerScopeWords, type ScopeWords } from './words.ts'
+
+export interface ConsentProvider {
+  readonly id: string
+  readonly title: string
+  readonly scopes: readonly string[]
+}
+
+export interface Consent {
+  readonly action: string
+  readonly ticket: string
+  readonly flowId: string
+  readonly clientName?: string
+  /** `operator`: named in the configuration. `self`: registered itself, so its name proves nothing. */
+  readonly registeredBy: 'operator' | 'self'
+  readonly redirect: { readonly kind: 'web' | 'loopback' | 'app'; readonly host: string }
+  readonly loopbackOnly: boolean
+  readonly resource: { readonly url: string; readonly title?: string }
+  readonly scopes: readonly string[]
+  readonly providers: readonly ConsentProvider[]
+  readonly account?: { readonly label: string; readonly detail?: string; readonly providerTitle: string }
+}
+
+export function consentPage(house: House, consent: Consent): Markup {
+  const client = shownText(consent.clientName) || 'An app without a name'
+  const server = shownText(consent.resource.title) || new URL(consent.resource.url).host
+  const content = html`<section class="card">
+<div>
+<h1><span data-consent="client">${client}</span> wants to use ${server} as you</h1>
+</div>
+${destination(consent)}
+${consent.loopbackOnly ? LOOPBACK_WARNING : ''}
+${facts(consent, client)}
+<form class="actions" method="post" action="${consent.action}">
+<input type="hidden" name="ticket" value="${consent.ticket}">
+${consent.account === undefined ? signInButtons(consent) : accountButtons(consent)}
+<button class="button" name="decision" value="deny">Deny</button>
+</form>
+</section>`
+  return page(house, { title: `Allow ${client}?`, flowId: consent.flowId }, content)
+}
+
+function destination(consent: Consent): Markup {
+  const note = {
+    web: 'This website receives the access.',
+    loopback: 'A program on this computer receives the access.',
+    app: 'The app on this computer that opens such links receives the access.',
+  }[consent.redirect.kind]
+  return html`<div class="destination">
+<p class="muted small">After you allow it, you are sent to</p>
+<strong class="host mono" data-consent="redirect-host">${consent.redirect.host}</strong>
+<p class="note muted small">${note}</p>
+</div>`
+}
+
+const LOOPBACK_WARNING = html`<p class="warning" data-consent="loopback-warning"><strong>Did you start this yourself, just now, on this computer?</strong> Any program on it can claim this name. If you are not sure, deny.</p>`
+
+function facts(consent: Consent, client: string): Markup {
+  return html`<dl class="facts">
+<dt>App</dt>
+<dd>${client} ${
+    consent.registeredBy === 'operator'
+      ? html`<span class="tag plain" data-consent="verification">set up by your administrator</span>`
+      : html`<span class="tag" data-consent="verification">unverified</span><span class="sub">It named itself; nobody has checked who made it.</span>`
+  }</dd>
+<dt>Server</dt>
+<dd><span class="mono small" data-consent="resource">${consent.resource.url}</span></dd>
+<dt>May</dt>
+<dd><ul data-consent="scopes">${ourScopeWords(consent.scopes).map((scope) => html`<li>${scope.words}<span class="sub mono">${scope.scope}</span></li>`)}</ul></dd>
+${consent.providers.map((provider) => providerFacts(provider))}
+<dt>Account</dt>
+<dd data-consent="account">${
+    consent.account === undefined
+      ? 'You choose the account in the next step.'
+      : html`${shownText(consent.account.label)}<span class="sub">${consent.account.detail === undefined ? '' : `${shownText(consent.account.detail)} · `}${consent.account.providerTitle}</span>`
+  }</dd>
+</dl>`
+}
+
+function providerFacts(provider: ConsentProvider): Markup | string {
+  const scopes = providerScopeWords(provider.scopes)
+  if (scopes.length === 0) return ''
+  return html`<dt>${provider.title}</dt>
+<dd data-consent="provider-scopes">${sentence(scopes)}<span class="sub">For this sign-in only; the app never sees your ${provider.title} token.</span></dd>`
+}
+
+function sentence(scopes: readonly ScopeWords[]): string {
+  const words = scopes.map((scope) => scope.words)
+  const text = words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
+  return `Lets us ${text}.`
+}
+
+function signInButtons(consent: Consent): Markup[] {
+  return consent.providers.map(
+    (provider, index) =>
+      html`<button class="button ${index === 0 ? 'primary' : ''}" name="decision" value="allow:${provider.id}">Allow and continue with ${provider.title}</button>`,
+  )
+}
+
+function accountButtons(consent: Consent): Markup[] {
+  const several = consent.providers.length > 1
+  return [
+    html`<button class="button primary" name="decision" value="allow">Allow</button>`,
+    ...consent.providers.map(
+      (provider) =>
+        html`<button class="button quiet" name="decision" value="switch:${provider.id}">Use another ${several ? `${provider.title} ` : ''}account</button>`,
+    ),
+  ]
+}

@@ -1,0 +1,89 @@
+/**
+ * The home page: the servers this person may use, each with its URL and the command or link for
+ * each client (api.md section 5). The commands quote names and URLs of the configuration only.
+ */
+import { html, raw } from 'hono/html'
+import { type House, type Markup, page } from './layout.ts'
+import { shownText } from './text.ts'
+
+export interface HomeServer {
+  readonly name: string
+  readonly url: string
+  readonly title?: string
+  readonly description?: string
+}
+
+export interface Home {
+  readonly account?: { readonly label: string; readonly detail?: string }
+  readonly servers: readonly HomeServer[]
+  readonly logoutPath: string
+  readonly configPath: string
+}
+
+export function homePage(house: House, home: Home): Markup {
+  const content = html`<div class="row">
+<div>
+<h1>${home.servers.length === 1 ? 'Your server' : 'Your servers'}</h1>
+<p class="lead">${home.servers.length === 0 ? 'No server is open to this account yet.' : 'Add one to your client; it asks you to sign in the first time.'}</p>
+</div>
+${home.account === undefined ? '' : account(home.account, home.logoutPath)}
+</div>
+<div class="servers">${home.servers.map((server, index) => serverCard(server, index === 0))}</div>
+${home.servers.length < 2 ? '' : html`<p class="lead small"><a href="${home.configPath}">mcp.json</a> with all of them.</p>`}`
+  return page(house, { title: 'Your servers', wide: true }, content)
+}
+
+function account(account: { label: string; detail?: string }, logoutPath: string): Markup {
+  return html`<form class="row" method="post" action="${logoutPath}">
+<span class="small"><span class="muted">Signed in as</span> ${shownText(account.label)}</span>
+<button class="button inline">Sign out</button>
+</form>`
+}
+
+function serverCard(server: HomeServer, first: boolean): Markup {
+  const [lead, ...others] = installations(server)
+  return html`<section class="card">
+<div>
+<h2>${shownText(server.title) || server.name}</h2>
+${server.description === undefined ? '' : html`<p class="muted small">${shownText(server.description, 200)}</p>`}
+</div>
+<code class="copy">${server.url}</code>
+${lead === undefined ? '' : installation(lead, first)}
+${others.map((entry) => installation(entry, false))}
+</section>`
+}
+
+interface Installation {
+  readonly client: string
+  readonly text?: string
+  readonly command?: string
+  readonly link?: string
+}
+
+function installation(entry: Installation, open: boolean): Markup {
+  return html`<details${open ? raw(' open') : ''}>
+<summary>${entry.client}</summary>
+${entry.text === undefined ? '' : html`<p class="small muted">${entry.text}</p>`}
+${entry.link === undefined ? '' : html`<a class="button inline" href="${entry.link}">Install in ${entry.client}</a>`}
+${entry.command === undefined ? '' : html`<code class="copy">${entry.command}</code>`}
+</details>`
+}
+
+function installations(server: HomeServer): readonly Installation[] {
+  const entry = { type: 'http', url: server.url }
+  const named = JSON.stringify({ name: server.name, ...entry })
+  const file = JSON.stringify({ mcpServers: { [server.name]: entry } }, null, 2)
+  const cursor = new URLSearchParams({ name: server.name, config: btoa(JSON.stringify({ url: server.url })) })
+  return [
+    { client: 'Claude Code', command: `claude mcp add --transport http ${server.name} ${server.url}` },
+    { client: 'Claude, ChatGPT and other web apps', text: 'Settings, Connectors, add a custom connector with this URL:', command: server.url },
+    {
+      client: 'VS Code',
+      link: `vscode:mcp/install?${encodeURIComponent(named)}`,
+      command: `code --add-mcp '${named}'`,
+    },
+    { client: 'Cursor', link: `cursor://anysphere.cursor-deeplink/mcp/install?${cursor}` },
+    { client: 'Codex', command: `codex mcp add ${server.name} --url ${server.url}` },
+    { client: 'Any other client', text: 'In its mcp.json or settings file:', command: file },
+  ]
+}

@@ -1,0 +1,54 @@
+/**
+ * Pages that say what happened and what to do: refusals, and the page that asks before it leads back
+ * to a client with an error (AZ-15). Never a link to a redirect URI that was not checked.
+ */
+import { html } from 'hono/html'
+import { type House, type Markup, page } from './layout.ts'
+
+export interface Message {
+  readonly title: string
+  /** What is wrong, in one sentence for the visitor. */
+  readonly text: string
+  /** What to do about it. */
+  readonly fix?: string
+  /** Stable code, `ERR_*`, for who looks it up. */
+  readonly code?: string
+  readonly flowId: string
+  /** A button back to a client whose redirect URI was checked, carrying the error. */
+  readonly back?: { readonly host: string; readonly url: string }
+  /** A form that starts the same sign-in again with a new ticket. */
+  readonly retry?: { readonly action: string; readonly ticket: string; readonly decision: string; readonly text?: string }
+  /** A plain link on our own origin. */
+  readonly link?: { readonly path: string; readonly text: string }
+}
+
+export function messagePage(house: House, message: Message): Markup {
+  const content = html`<section class="card">
+<div>
+<h1>${message.title}</h1>
+<p class="lead">${message.text}</p>
+</div>
+${message.fix === undefined ? '' : html`<p>${message.fix}</p>`}
+${message.code === undefined ? '' : html`<p class="muted small"><code>${message.code}</code></p>`}
+${actions(message)}
+</section>`
+  return page(house, { title: message.title, flowId: message.flowId }, content)
+}
+
+function actions(message: Message): Markup | string {
+  const { retry, back, link } = message
+  if (retry === undefined && back === undefined && link === undefined) return ''
+  const backClass = retry === undefined ? 'button primary' : 'button'
+  return html`<div class="actions">
+${
+  retry === undefined
+    ? ''
+    : html`<form method="post" action="${retry.action}">
+<input type="hidden" name="ticket" value="${retry.ticket}">
+<button class="button primary" name="decision" value="${retry.decision}">${retry.text ?? 'Try again'}</button>
+</form>`
+}
+${back === undefined ? '' : html`<a class="${backClass}" rel="noreferrer" href="${back.url}">Return to ${back.host}</a>`}
+${link === undefined ? '' : html`<a class="button" href="${link.path}">${link.text}</a>`}
+</div>`
+}

@@ -1,0 +1,36 @@
+/**
+ * Scopes in words, for people: ours, and those that the sign-in provider is asked for (CON-04).
+ * An unknown scope is shown as it is, never hidden.
+ */
+import { shownText } from './text.ts'
+
+const OUR_SCOPES: Readonly<Record<string, string>> = {
+  mcp: 'Use every tool of this server in your name',
+}
+
+const PROVIDER_SCOPES: Readonly<Record<string, string>> = {
+  openid: 'know who you are',
+  profile: 'read your name and picture',
+  email: 'read your e-mail address',
+  offline_access: 'stay signed in',
+  user: 'read and change your profile',
+  'read:user': 'read your profile',
+  'user:email': 'read your e-mail addresses',
+  'read:org': 'read which organisations and teams you belong to',
+  repo: 'read and change your repositories, private ones included',
+  public_repo: 'read and change your public repositories',
+  gist: 'read and change your gists',
+}
+
+export interface ScopeWords {
+  readonly scope: string
+  readonly words: string
+}
+
+export function ourScopeWords(scopes: readonly string[]): readonly ScopeWords[] {
+  return scopes.map((scope) => ({ scope, words: OUR_SCOPES[scope] ?? `Use what this server calls “${shownText(scope)}”` }))
+}
+
+export function providerScopeWords(scopes: readonly string[]): readonly ScopeWords[] {
+  return scopes.map((scope) => ({ scope, words: PROVIDER_SCOPES[scope] ?? shownText(scope) }))
+}
