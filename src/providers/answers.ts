@@ -1,0 +1,119 @@
+/**
+ * What providers answer, read the same way for each of them: JSON only where JSON is said, transport
+ * and status failures are *unknown*, waiting times come from the headers.
+ */
+import { UpstreamError } from '../errors.ts'
+import { retryAfterMs } from '../net/cache-control.ts'
+import type { EgressResponse, Operation } from '../net/egress.ts'
+import { parseJson } from '../net/json.ts'
+import type { Proof } from './provider.ts'
+
+/** Token, check, userinfo, introspection and revocation answers (threats.md section 2). */
+export const ANSWER_MAX_BYTES = 65_536
+/** A `Retry-After` beyond this is not believed to the letter (F4). */
+export const RETRY_AFTER_MAX_MS = 300_000
+
+export type JsonObject = Readonly<Record<string, unknown>>
+
+/** The body as a JSON object, `undefined` for another type, a broken body or any other JSON value. */
+export function readObject(response: EgressResponse): JsonObject | undefined {
+  const type = (response.headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+  if (type !== 'application/json' && !/^application\/[a-z0-9.-]+\+json$/.test(type)) return undefined
+  return parseObject(response.text)
+}
+
+function parseObject(text: string): JsonObject | undefined {
+  try {
+    const value = parseJson(text)
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** A member that is a string with something in it, well-formed and without control characters. */
+export function text(object: JsonObject | undefined, name: string, maxChars = 512): string | undefined {
+  const value = object?.[name]
+  if (typeof value !== 'string' || value === '' || value.length > maxChars) return undefined
+  return value.isWellFormed() && !/[\x00-\x1f\x7f]/.test(value) ? value : undefined
+}
+
+/** An https URL to show, such as a picture. */
+export function pictureUrl(object: JsonObject | undefined, name: string): string | undefined {
+  const value = text(object, name, 2_048)
+  return value !== undefined && URL.parse(value)?.protocol === 'https:' ? value : undefined
+}
+
+/** Runs one check; what the provider does wrong is *unknown*, what we do wrong still throws. */
+export async function asProof<Outcome>(
+  ask: () => Promise<Outcome>,
+): Promise<Outcome | Extract<Proof, { outcome: 'unknown' }>> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error
+    return unknown(error.code, error.retryAfterMs)
+  }
+}
+
+/** Runs a revocation; `false` when nobody confirmed it. */
+export async function isConfirmed(ask: () => Promise<boolean>): Promise<boolean> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error
+    return false
+  }
+}
+
+export function unknown(reason: string, waitMs?: number): Extract<Proof, { outcome: 'unknown' }> {
+  return waitMs === undefined
+    ? { outcome: 'unknown', reason }
+    : { outcome: 'unknown', reason, retryAfterMs: waitMs }
+}
+
+/** Any answer that is neither a yes nor the documented no (F1 to F5). */
+export function unknownAnswer(response: EgressResponse, nowMs: number): Extract<Proof, { outcome: 'unknown' }> {
+  return unknown(`status_${response.status}`, retryAfterMs(response.headers, nowMs, RETRY_AFTER_MAX_MS))
+}
+
+/** The same at sign-in, where somebody waits: an error with a code that a page can explain. */
+export function statusError(response: EgressResponse, operation: Operation, nowMs: number): UpstreamError {
+  const { status } = response
+  const isLimited = status === 429 || response.headers.has('retry-after')
+  const code = isLimited
+    ? 'ERR_UPSTREAM_RATE_LIMIT'
+    : status >= 200 && status < 300
+      ? 'ERR_UPSTREAM_BODY'
+      : 'ERR_UPSTREAM_STATUS'
+  return new UpstreamError(code, {
+    operation,
+    origin: new URL(response.url).origin,
+    elapsedMs: response.elapsedMs,
+    status,
+    retryAfterMs: retryAfterMs(response.headers, nowMs, RETRY_AFTER_MAX_MS),
+  })
+}
+
+/** RFC 6749 section 2.3.1: both parts form-encoded before they are joined (CLI-16). */
+export function basicAuthorization(clientId: string, clientSecret: string): string {
+  return `Basic ${btoa(`${formEncode(clientId)}:${formEncode(clientSecret)}`)}`
+}
+
+function formEncode(value: string): string {
+  return new URLSearchParams({ v: value }).toString().slice('v='.length)
+}
+
+export const FORM = 'application/x-www-form-urlencoded'
+
+export function formBody(parameters: Readonly<Record<string, string | undefined>>): string {
+  const form = new URLSearchParams()
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== undefined) form.append(name, value)
+  }
+  return form.toString()
+}

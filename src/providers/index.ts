@@ -1,0 +1,18 @@
+/** The sign-in providers of this house. Adding one: its file, its test, one line here, one row in docs/providers.md. */
+import { GITHUB } from './github.ts'
+import { OIDC } from './oidc.ts'
+import type { ProviderType } from './provider.ts'
+
+export { github, type GitHubOptions } from './github.ts'
+export { oidc, type OidcOptions } from './oidc.ts'
+export { defineProvider } from './provider.ts'
+export type {
+  Identity, Proof, Provider, ProviderContext, ProviderEntry, ProviderInput, Refreshed, SignIn,
+} from './provider.ts'
+
+/** By the `type` of a configured provider. */
+export const PROVIDER_TYPES: readonly ProviderType[] = [GITHUB, OIDC]
+
+export function findProviderType(type: string): ProviderType | undefined {
+  return PROVIDER_TYPES.find((entry) => entry.type === type)
+}

@@ -1,0 +1,116 @@
+/**
+ * Ourselves as a client of an OpenID provider: how we authenticate there, and how its ID tokens are
+ * checked against its keys. An unknown key fetches the set once (VAL-14).
+ */
+import { OAuthError } from '../errors.ts'
+import type { EgressResponse, Operation } from '../net/egress.ts'
+import { decodeBase64url } from '../oauth/base64url.ts'
+import { type IdTokenJudgement, judgeIdToken } from '../oauth/id-token.ts'
+import type { Secret } from '../secret.ts'
+import { ANSWER_MAX_BYTES, basicAuthorization, FORM, formBody } from './answers.ts'
+import type { OpenIdMetadata } from './openid-metadata.ts'
+import type { ProviderContext } from './provider.ts'
+
+/** The parts of one configured provider that every function needs. */
+export interface OpenIdHouse {
+  readonly id: string
+  readonly title: string
+  readonly issuer: string
+  readonly clientId: string
+  readonly clientSecret?: Secret
+  /** Absent: the defaults, by what the provider offers. */
+  readonly scopes?: readonly string[]
+  readonly groupsClaim: string
+  readonly check: 'userinfo' | 'introspection'
+}
+
+interface ClientCall {
+  readonly operation: Operation
+  readonly url: string
+  readonly form: Readonly<Record<string, string>>
+}
+
+/** A POST by which we authenticate ourselves; the secret goes into one place only (CLI-16). */
+export async function clientCall(
+  house: OpenIdHouse,
+  context: ProviderContext,
+  metadata: OpenIdMetadata,
+  { operation, url, form }: ClientCall,
+): Promise<EgressResponse> {
+  const method = authMethod(house, metadata)
+  const secret = house.clientSecret?.reveal()
+  const isBasic = method === 'client_secret_basic'
+  return await context.egress.exchange({
+    operation,
+    method: 'POST',
+    url,
+    headers: {
+      'content-type': FORM,
+      ...(isBasic ? { authorization: basicAuthorization(house.clientId, secret ?? '') } : {}),
+    },
+    body: formBody({
+      ...form,
+      client_id: isBasic ? undefined : house.clientId,
+      client_secret: method === 'client_secret_post' ? secret : undefined,
+    }),
+    timeoutMs: context.timeoutMs,
+    maxBytes: ANSWER_MAX_BYTES,
+  })
+}
+
+function authMethod(
+  house: OpenIdHouse,
+  { tokenAuthMethods }: OpenIdMetadata,
+): 'none' | 'client_secret_basic' | 'client_secret_post' {
+  if (house.clientSecret === undefined) return 'none'
+  if (tokenAuthMethods.includes('client_secret_basic')) return 'client_secret_basic'
+  if (tokenAuthMethods.includes('client_secret_post')) return 'client_secret_post'
+  throw refusedSignIn(house, 'provider_auth_method')
+}
+
+/** Core section 3.1.3.7 (CLI-22), with one more look at the keys for a key that is not known. */
+export async function verifyIdToken(
+  house: OpenIdHouse,
+  context: ProviderContext,
+  metadata: OpenIdMetadata,
+  idToken: string,
+  nonce: string | undefined,
+): Promise<IdTokenJudgement> {
+  const facts = {
+    issuer: house.issuer,
+    clientId: house.clientId,
+    nonce,
+    nowMs: context.runtime.nowMs(),
+    algorithms: metadata.idTokenAlgorithms,
+  }
+  const judged = await judgeIdToken(idToken, { ...facts, jwks: await context.jwks(metadata.jwksUri) })
+  if (judged.ok || judged.reason !== 'unknown_key') return judged
+  return await judgeIdToken(idToken, { ...facts, jwks: await context.refreshJwks(metadata.jwksUri) })
+}
+
+/** Subject of an ID token that was verified when it was stored; `undefined` without one. */
+export function subjectOf(idToken: string | undefined): string | undefined {
+  const payload = idToken?.split('.')[1]
+  if (payload === undefined) return undefined
+  try {
+    const bytes = decodeBase64url(payload)
+    const claims: unknown = JSON.parse(new TextDecoder().decode(bytes))
+    const sub = typeof claims === 'object' && claims !== null && 'sub' in claims ? claims.sub : undefined
+    return typeof sub === 'string' ? sub : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Constant public text, the reason for log and page. */
+export function refusedSignIn(house: OpenIdHouse, reason: string): OAuthError {
+  const why = REFUSALS[reason] ?? 'did not accept this sign-in. Start again.'
+  return new OAuthError('server_error', `${house.title} ${why}`, { reason })
+}
+
+const REFUSALS: Readonly<Record<string, string>> = {
+  provider_invalid_grant: 'says that the code is wrong or too old. Start again.',
+  provider_issuer_mismatch: 'was asked, but somebody else answered.',
+  provider_auth_method: 'accepts neither client_secret_basic nor client_secret_post.',
+  id_token_missing: 'sent no ID token.',
+}

@@ -1,0 +1,236 @@
+/**
+ * What an identity provider is: data and small functions, without cache, clock or `fetch`.
+ *
+ * A provider is asked through the context that it is given. It never decides how long an answer is
+ * believed: it says yes, no (exactly the refusal its documentation names) or unknown.
+ */
+import { OAuthError } from '../errors.ts'
+import type { Egress } from '../net/egress.ts'
+import type { TokenSet } from '../oauth/token-answer.ts'
+import type { Runtime } from '../ports.ts'
+import type { Profile } from '../records.ts'
+import type { Secret } from '../secret.ts'
+import type { JsonWebKeySet, OpenIdMetadata } from './openid-metadata.ts'
+
+/** Who signed in: keyed by `issuer` and `subject`, never by e-mail (PRV-21). */
+export interface Identity {
+  readonly issuer: string
+  readonly subject: string
+  readonly profile: Profile
+  readonly groups: readonly string[]
+}
+
+export interface ProviderContext {
+  readonly egress: Egress
+  readonly runtime: Runtime
+  /** Cached discovery document. Throws UpstreamError when nothing usable is cached. */
+  readonly discovery: (issuer: string) => Promise<OpenIdMetadata>
+  /** Cached key set. */
+  readonly jwks: (uri: string) => Promise<JsonWebKeySet>
+  /** Key set fetched anew, once for an unknown key (VAL-14); the cache limits how often. */
+  readonly refreshJwks: (uri: string) => Promise<JsonWebKeySet>
+  /** Our callback at this provider, exactly as registered there. */
+  readonly redirectUri: string
+  /** Bound of each single exchange. */
+  readonly timeoutMs: number
+}
+
+export interface AuthorizeInput {
+  readonly state: string
+  /** S256 challenge of our verifier. */
+  readonly verifierChallenge: string
+  readonly nonce?: string
+  /** "Use another account": the provider shows its account chooser. */
+  readonly chooseAccount?: boolean
+  readonly loginHint?: string
+}
+
+export interface ExchangeInput {
+  readonly code: string
+  readonly verifier: string
+  /** RFC 9207, as it came with the code. */
+  readonly iss?: string
+  readonly nonce?: string
+}
+
+export interface SignIn {
+  readonly tokens: TokenSet
+  readonly identity: Identity
+  /** The provider's session, for back-channel logout. */
+  readonly providerSid?: string
+  /** The sign-in is also the first proof. */
+  readonly proof: { readonly scopes?: readonly string[]; readonly etag?: string }
+}
+
+/** What is known from the last proof, so that the next can be conditional and be compared. */
+export interface ProofBasis {
+  readonly etag?: string
+  /** Subject of the sign-in: an answer about somebody else is a no. */
+  readonly subject?: string
+}
+
+/**
+ * `no` only for the refusal that the provider documents: a second opinion follows before anything
+ * ends. `client-refused`: our own application is not accepted there, which says nothing about a user.
+ */
+export type Proof =
+  | {
+      readonly outcome: 'yes'
+      readonly scopes?: readonly string[]
+      readonly etag?: string
+      readonly identity?: Identity
+    }
+  | { readonly outcome: 'no'; readonly reason: string }
+  | { readonly outcome: 'unknown'; readonly reason: string; readonly retryAfterMs?: number }
+  | { readonly outcome: 'client-refused' }
+
+export type Refreshed =
+  | { readonly outcome: 'yes'; readonly tokens: TokenSet }
+  | { readonly outcome: 'no'; readonly reason: string }
+  | { readonly outcome: 'unknown'; readonly reason: string; readonly retryAfterMs?: number }
+  | { readonly outcome: 'client-refused' }
+
+/** A mistake in the set-up, in the words of the ten mistakes: what is wrong, what to do. */
+export interface SetUpMistake {
+  readonly code: 'ERR_PROVIDER_CALLBACK' | 'ERR_PROVIDER_CLIENT'
+  readonly problem: string
+  readonly fix: string
+}
+
+export interface Provider {
+  readonly id: string
+  readonly type: string
+  /** "Continue with <title>". */
+  readonly title: string
+  /** Exactly the provider's issuer identifier: part of every account key, compared with `iss`. */
+  readonly issuer: string
+  readonly callbackPath: string
+  readonly clientId: string
+  readonly clientSecret?: Secret
+  readonly scopes: readonly string[]
+  /** Origins that stand in the configuration and so may be private or http. */
+  readonly approvedOrigins: readonly string[]
+  /**
+   * `missing` only where the provider announces that it sends `iss` (RFC 9207 section 2.4). Asked
+   * before `error` is read and before the code is used.
+   */
+  judgeIssuer(context: ProviderContext, iss: string | undefined): Promise<'right' | 'missing' | 'wrong'>
+  authorize(context: ProviderContext, input: AuthorizeInput): Promise<URL>
+  /**
+   * One token call, never repeated, then the identity.
+   *
+   * @throws {OAuthError} `server_error` with a `reason` when the provider refuses or lies.
+   * @throws {UpstreamError} when it does not answer as it should.
+   */
+  exchange(context: ProviderContext, input: ExchangeInput): Promise<SignIn>
+  /** One call. Never throws for what the provider does. */
+  check(context: ProviderContext, tokens: TokenSet, basis?: ProofBasis): Promise<Proof>
+  secondOpinion?(context: ProviderContext, tokens: TokenSet, basis?: ProofBasis): Promise<Proof>
+  /** The result carries the old refresh token when the answer had none (CLI-18). */
+  refresh?(context: ProviderContext, refreshToken: string, tokens: TokenSet): Promise<Refreshed>
+  /** True when the provider confirmed that the token is dead. */
+  revoke?(context: ProviderContext, tokens: TokenSet): Promise<boolean>
+  /** What an `error` word of this provider says about the set-up; for callback and token answers. */
+  explain?(error: string, redirectUri: string): SetUpMistake | undefined
+}
+
+/** A provider of one's own, typed. Stands in `providers` as it is. */
+export function defineProvider(provider: Provider): Provider {
+  return Object.freeze({ ...provider })
+}
+
+/** A provider as it is written in a configuration: data, resolved by the type of this name. */
+export interface ProviderInput {
+  readonly type: string
+  /** Part of the callback path and of the environment names. Default: the type. */
+  readonly id?: string
+  readonly title?: string
+  readonly clientId?: string
+  readonly clientSecret?: string
+  readonly scopes?: readonly string[]
+  /** Default `/callback/<id>`. */
+  readonly callbackPath?: string
+  readonly [option: string]: string | readonly string[] | undefined
+}
+
+export type ProviderEntry = ProviderInput | Provider
+
+export function isProvider(entry: ProviderEntry): entry is Provider {
+  return typeof entry['check'] === 'function'
+}
+
+/** One field of a provider type besides those of every provider. */
+export interface ProviderOption {
+  readonly name: string
+  readonly kind: 'url' | 'text' | 'choice'
+  readonly choices?: readonly string[]
+  readonly required?: boolean
+  readonly default?: string
+  /** `POSTERN_<ID>_<suffix>`; absent: the file only. */
+  readonly environmentSuffix?: string
+  readonly sentence: string
+}
+
+/** Everything resolved: what `create` makes a provider of. */
+export interface ProviderSettings {
+  readonly id: string
+  readonly title?: string
+  readonly clientId: string
+  readonly clientSecret?: Secret
+  readonly scopes?: readonly string[]
+  readonly callbackPath: string
+  readonly options: Readonly<Record<string, string | undefined>>
+}
+
+/** What an adapter states about its provider (PRV-02). Each value names the section it follows. */
+export interface ProviderFacts {
+  readonly endpoints: string
+  readonly clientAuthentication: string
+  readonly scopeSeparator: string
+  readonly pkce: string
+  readonly tokenFormat: string
+  readonly accessLife: string
+  readonly refresh: string
+  readonly check: string
+  readonly definiteNo: string
+  readonly secondOpinion: string
+  readonly rateLimits: string
+  readonly revocation: string
+  readonly events: string
+}
+
+/** A kind of provider: what the configuration needs to read one, and the factory. */
+export interface ProviderType {
+  readonly type: string
+  readonly title: string
+  readonly secretRequired: boolean
+  readonly options: readonly ProviderOption[]
+  readonly facts: ProviderFacts
+  /** Where one gets credentials: the sentence after "Set POSTERN_..." in ERR_CONFIG_PROVIDER_CREDENTIALS. */
+  credentialsHint(callbackUrl: string, options: Readonly<Record<string, string | undefined>>): string
+  create(settings: ProviderSettings): Provider
+}
+
+/** The error of an exchange that a mistake in the set-up explains; `description` is both lines. */
+export function setUpError(mistake: SetUpMistake): OAuthError {
+  return new OAuthError('server_error', `${mistake.problem} ${mistake.fix}`, { reason: mistake.code })
+}
+
+/** `redirect_uri` is not what the application has (api.md section 6). */
+export function callbackMistake(title: string, application: string, redirectUri: string): SetUpMistake {
+  return {
+    code: 'ERR_PROVIDER_CALLBACK',
+    problem: `${title} says redirect_uri is not associated with this application.`,
+    fix: `In the ${application}, set the callback URL to ${redirectUri} (exactly, no slash at the end).`,
+  }
+}
+
+/** Our own credentials are refused. */
+export function clientMistake(title: string, id: string): SetUpMistake {
+  const base = `POSTERN_${id.toUpperCase().replaceAll('-', '_')}`
+  return {
+    code: 'ERR_PROVIDER_CLIENT',
+    problem: `${title} does not accept our client id and secret.`,
+    fix: `Copy both again from the application, and set ${base}_CLIENT_ID and ${base}_CLIENT_SECRET.`,
+  }
+}
