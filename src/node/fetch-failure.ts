@@ -50,13 +50,13 @@ export function failureOf(error: unknown): FetchFailure {
   const known = nested.find((one) => one instanceof FetchFailure)
   if (known instanceof FetchFailure) return known
   for (const one of nested) {
-    const named = name(codeOf(one))
+    const named = nameOf(codeOf(one))
     if (named !== undefined) return new FetchFailure(named[0], named[1], error)
   }
   return new FetchFailure('ERR_UPSTREAM_CONNECT', 'failed', error)
 }
 
-function name(code: string): readonly [UpstreamErrorCode, string] | undefined {
+function nameOf(code: string): readonly [UpstreamErrorCode, string] | undefined {
   if (Object.hasOwn(NAMED, code)) return NAMED[code]
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return ['ERR_UPSTREAM_TLS', 'handshake']
   if (code.startsWith('HPE_') || code.startsWith('UND_ERR_RES')) return ['ERR_UPSTREAM_BODY', 'not-http']
@@ -71,5 +71,8 @@ function errorsIn(error: unknown): readonly unknown[] {
 }
 
 function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (!(error instanceof Error)) return ''
+  if ('code' in error && typeof error.code === 'string') return error.code
+  // undici's parser leaves the code empty when the answer does not even begin like HTTP.
+  return error.name === 'HTTPParserError' ? 'HPE_INVALID' : ''
 }

@@ -100,6 +100,8 @@ function toHeaders(fields: Record<string, string | string[] | undefined>): Heade
 }
 
 function toStream(body: Dispatcher.ResponseData['body']): ReadableStream<Uint8Array> {
+  // An answer that is dropped unread fails as a stream, too: nobody else listens then.
+  body.on('error', () => undefined)
   const chunks = body[Symbol.asyncIterator]()
   return new ReadableStream<Uint8Array>(
     {

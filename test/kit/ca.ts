@@ -25,7 +25,7 @@ export interface TestCertificate {
 export interface TestCa {
   /** PEM of the root: `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`, `extraCaFile`. */
   readonly cert: string
-  issue(hostNames: readonly string[]): TestCertificate
+  issue(hostNames: readonly string[], faults?: { expired?: boolean; selfSigned?: boolean }): TestCertificate
   /** Base64 SHA-256 of a certificate's public key: chromium's `--ignore-certificate-errors-spki-list`. */
   spkiDigest(cert: string): string
 }
@@ -48,21 +48,22 @@ export function createTestCa(): TestCa {
   })
   return {
     cert: rootCert,
-    issue(hostNames) {
+    issue(hostNames, faults = {}) {
       const leaf = generateKeyPairSync('ec', { namedCurve: 'P-256' })
       const names = hostNames.map((host) => tlv(0x82, Buffer.from(host, 'latin1')))
       const cert = certificate({
-        issuer: name,
+        issuer: faults.selfSigned === true ? distinguishedName(hostNames[0] ?? 'localhost') : name,
         subject: distinguishedName(hostNames[0] ?? 'localhost'),
         publicKey: leaf.publicKey,
-        signer: root.privateKey,
+        signer: faults.selfSigned === true ? leaf.privateKey : root.privateKey,
+        shiftMs: faults.expired === true ? -2 * DAY_MS : 0,
         extensions: [
           extension('2.5.29.19', true, sequence()),
           extension('2.5.29.15', true, tlv(0x03, Buffer.from([7, 0b1000_0000]))),
           extension('2.5.29.37', false, sequence(objectId('1.3.6.1.5.5.7.3.1'))),
           extension('2.5.29.17', false, sequence(...names)),
           extension('2.5.29.14', false, octets(keyId(leaf.publicKey))),
-          extension('2.5.29.35', false, sequence(tlv(0x80, rootId))),
+          extension('2.5.29.35', false, sequence(tlv(0x80, faults.selfSigned === true ? keyId(leaf.publicKey) : rootId))),
         ],
       })
       return { cert, key: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
@@ -83,8 +84,11 @@ function certificate(parts: {
   subject: Buffer
   publicKey: KeyObject
   signer: KeyObject
+  /** Moves the day of validity; negative is the past. */
+  shiftMs?: number
   extensions: readonly Buffer[]
 }): string {
+  const { shiftMs = 0 } = parts
   const algorithm = sequence(objectId(ECDSA_SHA256))
   const serial = randomBytes(16)
   // A serial number is positive and its first byte is not zero (RFC 5280 section 4.1.2.2).
@@ -94,7 +98,7 @@ function certificate(parts: {
     tlv(0x02, serial),
     algorithm,
     parts.issuer,
-    sequence(utcTime(Date.now() - DAY_MS), utcTime(Date.now() + DAY_MS)),
+    sequence(utcTime(Date.now() + shiftMs - DAY_MS), utcTime(Date.now() + shiftMs + DAY_MS)),
     parts.subject,
     parts.publicKey.export({ type: 'spki', format: 'der' }),
     tlv(0xa3, sequence(...parts.extensions)),
