@@ -12,6 +12,7 @@ import {
   type JWTPayload,
   jwtVerify,
 } from 'jose'
+import { decodeBase64url } from './base64url.ts'
 
 export const ID_TOKEN_MAX_CHARS = 16_384
 export const ID_TOKEN_SKEW_SECONDS = 60
@@ -92,7 +93,9 @@ export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<Id
 
 /** What can be refused before any key is touched. */
 function judgeHeader(jwt: string, facts: IdTokenFacts): IdTokenRefusal | undefined {
-  if (jwt.length > ID_TOKEN_MAX_CHARS) return 'malformed'
+  // The library decodes leniently (spaces, padding, unused bits); one token has one text here.
+  if (jwt.length > ID_TOKEN_MAX_CHARS || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) return 'malformed'
+  if (decodeBase64url(jwt.slice(jwt.lastIndexOf('.') + 1)) === undefined) return 'malformed'
   if (!Array.isArray(facts.jwks.keys) || facts.jwks.keys.length > ID_TOKEN_KEYS_MAX) {
     return 'unknown_key'
   }
