@@ -127,7 +127,15 @@ function judgeTokenPlaces(head: Head, query: string): Answer | undefined {
 }
 
 function namesToken(query: string): boolean {
-  return /[?&]access(?:_|%5f)token(?:=|&|$)/i.test(query)
+  return /[?&]access_token(?:=|&|$)/i.test(query.includes('%') ? decoded(query) : query)
+}
+
+function decoded(query: string): string {
+  try {
+    return decodeURIComponent(query)
+  } catch {
+    return query
+  }
 }
 
 function publicForward(route: Route, path: string, query: string, view: View): Forward {

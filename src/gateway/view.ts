@@ -1,0 +1,116 @@
+/**
+ * Assembles what a decision looks at from the rooms that know it, so that `app.ts` only wires.
+ *
+ * Everything in the `View` part is synchronous memory; `load` is the only thing that waits, and each
+ * wait has its deadline in the room that does it.
+ */
+import type { Config } from '../config.ts'
+import type { Connectors } from '../connectors/connectors.ts'
+import type { Credentials } from '../connectors/credentials.ts'
+import type { Authenticator, Session } from '../issuer/authenticate.ts'
+import { isAllowed } from '../oauth/allow.ts'
+import { isLoopbackHost } from '../oauth/urls.ts'
+import type { Runtime } from '../ports.ts'
+import type { View, Wait } from './decide.ts'
+import type { SessionIds } from './session-id.ts'
+
+/** The part of `issuer/proof.ts` that calls need. */
+export interface CallProofs {
+  state(vaultId: string): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
+  renew(vaultId: string): void
+  resolve(vaultId: string, deadlineMs: number): Promise<unknown>
+  /** Used just now: keep it warm for an hour. */
+  touch(vaultId: string): void
+}
+
+export interface GatewayView extends View {
+  readonly streamsPerUserMax: number
+  readonly sessionIds: SessionIds
+  readonly credentials: Credentials
+  /** True for paths that are the gateway's before any page of ours. */
+  claims(path: string): boolean
+  /** Loads what was cold. Never rejects; the next decision sees what came of it. */
+  load(wait: Pick<Wait, 'need' | 'token' | 'session'>): Promise<void>
+  /** After the answer: renews the proof behind when it was stale, keeps it warm. */
+  settled(session: Session, renew: boolean): void
+}
+
+export interface ViewDeps {
+  readonly config: Pick<Config, 'issuer' | 'development' | 'allow' | 'limits'>
+  readonly runtime: Pick<Runtime, 'nowMs'>
+  readonly connectors: Connectors
+  readonly authenticator: Authenticator
+  readonly credentials: Credentials
+  readonly sessionIds: SessionIds
+  readonly proofs: CallProofs
+  readonly revocation: { marked(session: Session): boolean | 'view-too-old' }
+}
+
+export function createView(deps: ViewDeps): GatewayView {
+  const { config, connectors, authenticator, credentials, sessionIds, proofs, revocation } = deps
+  const names = createNames(config)
+  return {
+    requestBodyMaxBytes: config.limits.requestBodyMaxBytes,
+    streamsPerUserMax: config.limits.streamsPerUserMax,
+    sessionIds,
+    credentials,
+    nowMs: () => deps.runtime.nowMs(),
+    route: (path) => connectors.route(path),
+    strip: (path) => connectors.strip(path),
+    claims: (path) => connectors.claims(path),
+    ...names,
+    remembered: (token) => authenticator.remembered(token),
+    judge: (token) => authenticator.judge(token),
+    allowed: (session, { allow }) => {
+      if (config.allow === undefined && allow === undefined) return true
+      const person = {
+        provider: session.provider ?? '',
+        subject: session.subject ?? '',
+        profile: session.profile ?? {},
+        groups: session.groups ?? [],
+      }
+      return isAllowed(config.allow, person) && isAllowed(allow, person)
+    },
+    marked: (session) => revocation.marked(session),
+    proof: (session) => proofs.state(session.vaultId),
+    credential: (session, connector) => credentials.credential(session, connector),
+    openSessionId: (presented, session, connector) =>
+      sessionIds.open(presented, session, connector),
+    async load({ need, token, session }) {
+      if (need === 'session') await authenticator.load(token)
+      else if (need === 'proof' && session !== undefined) {
+        await proofs.resolve(session.vaultId, config.limits.upstreamProofDeadlineMs).catch(() => {})
+      }
+    },
+    settled(session, renew) {
+      proofs.touch(session.vaultId)
+      if (renew) proofs.renew(session.vaultId)
+    },
+  }
+}
+
+/**
+ * `Host` and `Origin` that are ours (GW-11, G8). With a loopback issuer every loopback name is, on
+ * any port: a rebound name is never one of them.
+ */
+function createNames({
+  issuer,
+  development,
+}: Pick<Config, 'issuer' | 'development'>): Pick<View, 'hostAllowed' | 'originAllowed'> {
+  const { host, origin, protocol } = new URL(issuer)
+  const withPort = `${host}:${protocol === 'https:' ? '443' : '80'}`
+  return {
+    hostAllowed(presented) {
+      if (presented === host) return true
+      const lower = presented.toLowerCase()
+      if (lower === host || lower === withPort) return true
+      return development && isLoopbackHost(lower.replace(/:\d{1,5}$/, ''))
+    },
+    originAllowed(presented) {
+      if (presented === origin) return true
+      if (!development) return false
+      const name = /^https?:\/\/([^/:[\]]+|\[[0-9a-f:]+\])(?::\d{1,5})?$/.exec(presented)?.[1]
+      return name !== undefined && isLoopbackHost(name)
+    },
+  }
+}

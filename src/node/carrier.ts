@@ -1,0 +1,232 @@
+/**
+ * The hot path on Node: from `IncomingMessage` to a decision to the connection behind, with no
+ * framework in between. Refuses before it reads a body or says `100 Continue` (T3), runs at most
+ * `PIPELINED_MAX` requests of one socket at once (T4), and drains without losing an answer (T5).
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { ANSWERS, type Answer } from '../gateway/answers.ts'
+import { decide, type Need, type Refuse, type Wait } from '../gateway/decide.ts'
+import { scanRaw } from '../gateway/headers.ts'
+import { createRecords } from '../gateway/records.ts'
+import type { GatewayView } from '../gateway/view.ts'
+import type { Emit } from '../ports.ts'
+import { Call, type CallDeps, type Incoming } from './call.ts'
+import { drainServers, trackServer, type TrackedServer } from './drain.ts'
+import { OpenStreams } from './open-streams.ts'
+import { reply } from './reply.ts'
+import type { Upstreams } from './upstreams.ts'
+
+export interface Carrier {
+  /** Takes a request whose path `claims` says is ours, or that matched a connector's route. */
+  handle(request: IncomingMessage, response: ServerResponse): void
+  /** Listener of the server's `checkContinue` for the same paths. */
+  checkContinue(request: IncomingMessage, response: ServerResponse): void
+  /** True for targets that belong to the gateway before any page of ours. */
+  claims(target: string): boolean
+  /** True for targets that some connector's `routes` take: ask after our own pages. */
+  takes(target: string): boolean
+  /** Sets the limits of a server and watches its sockets, so that `drain` can end them. */
+  attach(server: Server): void
+  /** A mark arrived: streams of revoked grants end now and not at the next tick. */
+  recheck(): void
+  /** Stops accepting, lets answers finish, ends streams between events; then cuts. */
+  drain(deadlineMs: number): Promise<void>
+  readonly openStreams: number
+}
+
+export interface CarrierOptions {
+  readonly tickMs?: number
+  readonly keepAliveMs?: number
+}
+
+/** Requests of one socket that may run at once. */
+export const PIPELINED_MAX = 4
+/** Further ones wait in order; a socket with more than this is not a client. */
+const QUEUED_MAX = 128
+/** Loads for one request: session, proof, credential, and one more for luck. */
+const WAITS_MAX = 4
+
+const LANE = Symbol('lane')
+const CALL = Symbol('call')
+interface CarrierSocket extends Socket {
+  [LANE]?: Lane
+}
+interface CarrierResponse extends ServerResponse {
+  [CALL]?: Call
+  [LANE]?: Lane
+}
+/** Requests of one socket: those that run, and those that wait for one of them. */
+interface Lane {
+  readonly running: CarrierResponse[]
+  readonly queue: (() => void)[]
+}
+
+export function createCarrier(
+  view: GatewayView,
+  upstreams: Upstreams,
+  emit: Emit,
+  options: CarrierOptions = {},
+): Carrier {
+  const records = createRecords(emit)
+  const streams = new OpenStreams({
+    ...options,
+    nowMs: () => view.nowMs(),
+    perUserMax: view.streamsPerUserMax,
+    marked: (session) => view.marked(session),
+    dead: (session) => view.proof(session) === 'dead',
+    onCount: (open) => records.streamsOpen(open),
+  })
+  const deps: CallDeps = { view, upstreams, records, streams }
+  const servers: TrackedServer[] = []
+  let draining = false
+  let counter = 0
+  const epoch = Math.floor(performance.timeOrigin).toString(36)
+
+  const refuse = (incoming: Incoming, refusal: Refuse): void => {
+    const { request, response, requestId, startedAtMs, head } = incoming
+    const { answer, route, session } = refusal
+    const durationMs = performance.now() - startedAtMs
+    const call = {
+      requestId,
+      httpMethod: request.method ?? '',
+      route,
+      session,
+      status: answer.status,
+      durationMs,
+    }
+    records.refused(call, answer.reason)
+    const named = head.origin !== undefined && CORS_ALLOWED(answer) && route !== undefined
+    reply(request, response, answer, {
+      requestId,
+      ...(named ? { corsOrigin: head.origin } : {}),
+    })
+  }
+
+  const refuseWith = (incoming: Incoming, wait: Wait, answer: Answer): void =>
+    refuse(incoming, { kind: 'refuse', answer, route: wait.route, session: wait.session })
+
+  const step = (incoming: Incoming, waits: number, last: Need | undefined): void => {
+    const { request, response, head } = incoming
+    if (response.destroyed) return
+    const decision = decide(request.method ?? '', request.url ?? '', head, view)
+    if (decision.kind === 'refuse') return refuse(incoming, decision)
+    if (decision.kind === 'wait') {
+      if (waits >= WAITS_MAX || decision.need === last) {
+        return refuseWith(incoming, decision, STILL_COLD[decision.need])
+      }
+      records.waited(decision.need)
+      void view.load(decision).then(
+        () => attempt(incoming, waits + 1, decision.need),
+        () => refuseWith(incoming, decision, STILL_COLD[decision.need]),
+      )
+      return
+    }
+    if (incoming.expects) response.writeContinue()
+    const call = new Call(deps, incoming, decision)
+    const carried: CarrierResponse = response
+    carried[CALL] = call
+    call.begin()
+  }
+
+  /** A throw is our bug, and a refusal all the same (G6). */
+  const attempt = (incoming: Incoming, waits: number, last: Need | undefined): void => {
+    try {
+      step(incoming, waits, last)
+    } catch (error) {
+      emit.event({
+        type: 'server.failed',
+        requestId: incoming.requestId,
+        reason: error instanceof Error ? error.name : 'unknown',
+      })
+      const answer = ANSWERS.internal
+      refuse(incoming, { kind: 'refuse', answer, route: undefined, session: undefined })
+    }
+  }
+
+  const run = (request: IncomingMessage, response: ServerResponse, expects: boolean): void => {
+    if (draining) response.shouldKeepAlive = false
+    const headers: string[] = []
+    const head = scanRaw(request.rawHeaders, headers)
+    counter += 1
+    const requestId = `req_${epoch}${counter.toString(36)}`
+    const startedAtMs = performance.now()
+    const incoming = { request, response, head, headers, requestId, startedAtMs, expects }
+    attempt(incoming, 0, undefined)
+  }
+
+  const enter = (request: IncomingMessage, response: ServerResponse, expects: boolean): void => {
+    const lane = laneOf(request.socket)
+    const carried: CarrierResponse = response
+    carried[LANE] = lane
+    response.on('close', onClose)
+    if (lane.running.length < PIPELINED_MAX) {
+      lane.running.push(carried)
+      run(request, response, expects)
+    } else if (lane.queue.length < QUEUED_MAX) {
+      lane.queue.push(() => {
+        lane.running.push(carried)
+        run(request, response, expects)
+      })
+    } else request.socket.destroy()
+  }
+
+  return {
+    handle: (request, response) => enter(request, response, false),
+    checkContinue: (request, response) => enter(request, response, true),
+    claims: (target) => target.charCodeAt(0) !== SLASH || view.claims(pathOf(target)),
+    takes: (target) => view.route(pathOf(target)) !== undefined,
+    attach: (server) => {
+      servers.push(trackServer(server))
+    },
+    recheck: () => streams.tick(),
+    async drain(deadlineMs) {
+      draining = true
+      await drainServers(servers, streams, deadlineMs)
+      streams.close()
+    },
+    get openStreams() {
+      return streams.size
+    },
+  }
+}
+
+const SLASH = 47
+
+function pathOf(target: string): string {
+  const mark = target.indexOf('?')
+  return mark < 0 ? target : target.slice(0, mark)
+}
+
+/** What is still cold after its load could not be known: fail closed (PR-16). */
+const STILL_COLD: Readonly<Record<Need, Answer>> = {
+  session: ANSWERS.store_unavailable,
+  proof: ANSWERS.proof_unknown,
+  credential: ANSWERS.credential,
+}
+
+/** A page of a refused origin must not read even the refusal. */
+const CORS_ALLOWED = ({ reason }: Answer): boolean => reason !== 'origin' && reason !== 'host'
+
+function laneOf(socket: CarrierSocket): Lane {
+  const known = socket[LANE]
+  if (known !== undefined) return known
+  const lane: Lane = { running: [], queue: [] }
+  socket[LANE] = lane
+  // Answers behind the first of a pipeline are not told when their socket dies.
+  socket.once('close', () => {
+    lane.queue.length = 0
+    for (const response of lane.running.splice(0)) response[CALL]?.closed()
+  })
+  return lane
+}
+
+/** One listener for all responses: the answer is out, or the client is gone. */
+function onClose(this: CarrierResponse): void {
+  this[CALL]?.closed()
+  const lane = this[LANE]
+  const at = lane?.running.indexOf(this) ?? -1
+  if (lane === undefined || at < 0) return
+  lane.running.splice(at, 1)
+  lane.queue.shift()?.()
+}
