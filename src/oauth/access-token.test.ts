@@ -296,6 +296,16 @@ describe('access token', () => {
     expect(reasonFor(forge(HEADER, text))).toBe('tag')
   })
 
+  it('has one text: unused bits of the signature are zero', () => {
+    const token = signed()
+    const last = token.at(-1) ?? ''
+    expect('AQgw').toContain(last)
+    for (const other of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_') {
+      const shaped = looksLikeAccessToken(token.slice(0, -1) + other)
+      expect(shaped, other).toBe('AQgw'.includes(other))
+    }
+  })
+
   it('is bounded at 4096 characters', () => {
     const sized = (length: number): string => {
       const plain = signed({ scope: '' }).length

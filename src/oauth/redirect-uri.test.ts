@@ -364,6 +364,15 @@ describe('what a page says about a redirect URI', () => {
     expect(redirectHost('com.example.app:/cb')).toBe('com.example.app:')
     expect(redirectHost('nonsense')).toBe('')
     expect(REGISTERED.map(isLoopbackRedirect)).toEqual([false, false, true, true, true, false])
+    for (const uri of [
+      'http://localhost.evil.example/',
+      'http://127.0.0.1.evil.example/',
+      'http://localhost@evil.example/',
+      'http://localhost:x/',
+      'http://localhost\\evil/',
+    ]) {
+      expect(isLoopbackRedirect(uri), uri).toBe(false)
+    }
     expect(REGISTERED.map(isPrivateUseRedirect)).toEqual([false, false, false, false, false, true])
   })
 })

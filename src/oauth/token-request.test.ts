@@ -309,6 +309,11 @@ describe('authenticateClient', () => {
     expect(refused({ method: 'none', clientId: 'd' }, registered('none'))).toBeDefined()
   })
 
+  it('a public record with a digest never authenticates without its secret', () => {
+    const broken: Client = { ...registered('none'), secretDigest: runtime.sha256('right') }
+    expect(refused({ method: 'none', clientId: 'c' }, broken)).toBeDefined()
+  })
+
   it('a confidential record without a digest never authenticates', () => {
     const broken: Client = { ...registered('client_secret_basic'), secretDigest: undefined }
     for (const secret of ['', 'right', 'A'.repeat(43)])
