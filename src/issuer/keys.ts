@@ -1,0 +1,336 @@
+/**
+ * The secrets of this house: made once, sealed with the sealing key, kept in the store.
+ *
+ * Symmetric ones live under fixed ids and never change. Signing keys are numbered: the next one is
+ * published 48 h before it signs, the old one is kept 25 h after its last token, so that a server
+ * that caches our key set never meets a key it does not know. Two nodes that start at once agree by
+ * create-if-absent. Reads are from memory and never wait.
+ */
+import { ConfigError, StoreError } from '../errors.ts'
+import { decodeBase64url, encodeBase64url } from '../oauth/base64url.ts'
+import type { EcJwk, Key, Runtime, SigningKey, Store, VerifyKey } from '../ports.ts'
+import { TENANT, type Values } from '../records.ts'
+import { type Sealing, sealedOwner } from '../vault/sealing.ts'
+
+export type PublicJwk = {
+  readonly kty: 'EC'
+  readonly crv: 'P-256'
+  readonly x: string
+  readonly y: string
+  readonly kid: string
+  readonly alg: 'ES256'
+  readonly use: 'sig'
+}
+
+export interface Keys {
+  /** Reads or makes everything; must end before the first request. @throws {ConfigError} */
+  load(): Promise<void>
+  /** The key that signs now. */
+  current(): { readonly kid: string; readonly key: SigningKey }
+  verifyKeys(): ReadonlyMap<string, VerifyKey>
+  jwks(): { readonly keys: readonly PublicJwk[] }
+  tagKey(): Uint8Array
+  refreshTagKey(): Uint8Array
+  ticketKey(): Uint8Array
+  mcpSessionKey(): Uint8Array
+  cookieKey(): Uint8Array
+  /**
+   * Publishes the next signing key. With `emergency` it signs at once and all others are withdrawn;
+   * the caller writes their marks of kind `key` and pokes the other nodes.
+   */
+  rotate(options?: { emergency?: boolean }): Promise<{ kid: string; withdrawn: readonly string[] }>
+  /** Reads what other nodes made, every `KEYS_POLL_MS`, and rotates a key that is old enough. */
+  start(): void
+  stop(): void
+}
+
+export const KEY_PUBLISHED_AHEAD_MS = 48 * 3_600_000
+export const KEY_KEPT_AFTER_MS = 25 * 3_600_000
+export const KEY_LIFE_MS = 90 * 86_400_000
+export const KEYS_POLL_MS = 60_000
+const SECRET_BYTES = 32
+const SIGNING_KEYS_MAX = 100
+const CREATE_ATTEMPTS_MAX = 10
+
+type SecretValue = Values['secret']
+type Purpose = SecretValue['purpose']
+type Symmetric = Exclude<Purpose, 'signing'>
+const SYMMETRIC: readonly Symmetric[] = ['tag', 'refresh-tag', 'mcp-session', 'ticket', 'cookie']
+
+interface SigningEntry {
+  readonly id: string
+  readonly version: number
+  readonly value: SecretValue
+  readonly kid: string
+  readonly jwk: PublicJwk
+  readonly key: SigningKey
+  readonly verifyKey: VerifyKey
+}
+
+export interface KeysDeps {
+  readonly store: Store
+  readonly sealing: Sealing
+  readonly runtime: Runtime
+  /** Told when the poll or a rotation in the background fails. */
+  readonly onFailure?: (error: unknown) => void
+}
+
+export function createKeys(deps: KeysDeps): Keys {
+  const { runtime } = deps
+  const secrets = new Map<Symmetric, Uint8Array>()
+  let signing: readonly SigningEntry[] = []
+  // What a request reads, good until the clock passes `view.untilMs`.
+  let view: View | undefined
+  let cancel: (() => void) | undefined
+
+  const now = (): View => {
+    const nowMs = runtime.nowMs()
+    if (view === undefined || nowMs >= view.untilMs || nowMs < view.fromMs) {
+      view = viewAt(signing, nowMs)
+    }
+    return view
+  }
+  const setSigning = (entries: readonly SigningEntry[]): void => {
+    signing = entries
+    view = undefined
+  }
+  const secret = (purpose: Symmetric): Uint8Array => {
+    const value = secrets.get(purpose)
+    if (value === undefined) throw new TypeError('keys are not loaded')
+    return value
+  }
+
+  const load = async (): Promise<void> => {
+    for (const purpose of SYMMETRIC) {
+      secrets.set(purpose, await loadSymmetric(deps, purpose))
+    }
+    let entries = await loadSigning(deps)
+    for (let tries = 0; entries.length === 0 && tries < CREATE_ATTEMPTS_MAX; tries += 1) {
+      const nowMs = runtime.nowMs()
+      await createSigning(deps, 1, { publishedAtMs: nowMs, activeAtMs: nowMs })
+      entries = await loadSigning(deps)
+    }
+    setSigning(entries)
+  }
+
+  /** Makes the key after the newest of `entries`; `undefined` when another node made it first. */
+  const addKey = async (
+    entries: readonly SigningEntry[],
+    emergency: boolean,
+  ): Promise<string | undefined> => {
+    const nowMs = runtime.nowMs()
+    const activeAtMs = emergency ? nowMs : nowMs + KEY_PUBLISHED_AHEAD_MS
+    const number = Math.max(0, ...entries.map((entry) => numberOf(entry.id))) + 1
+    const kid = await createSigning(deps, number, { publishedAtMs: nowMs, activeAtMs })
+    if (kid !== undefined) {
+      for (const entry of entries) await retire(deps, entry, activeAtMs, emergency)
+    }
+    setSigning(await loadSigning(deps))
+    return kid
+  }
+
+  const rotate: Keys['rotate'] = async ({ emergency = false } = {}) => {
+    for (let tries = 0; tries < CREATE_ATTEMPTS_MAX; tries += 1) {
+      const entries = await loadSigning(deps)
+      const kid = await addKey(entries, emergency)
+      if (kid === undefined) continue
+      return { kid, withdrawn: emergency ? entries.map((entry) => entry.kid) : [] }
+    }
+    throw new TypeError('signing keys are being made without end')
+  }
+
+  const poll = async (): Promise<void> => {
+    const entries = await loadSigning(deps)
+    setSigning(entries)
+    const newest = entries.at(-1)
+    const dueAtMs = (newest?.value.activeAtMs ?? 0) + KEY_LIFE_MS - KEY_PUBLISHED_AHEAD_MS
+    if (newest !== undefined && runtime.nowMs() >= dueAtMs) await addKey(entries, false)
+  }
+  const arm = (): void => {
+    cancel = runtime.after(KEYS_POLL_MS, () => {
+      runtime.waitUntil(
+        poll()
+          .catch((error: unknown) => deps.onFailure?.(error))
+          .then(() => {
+            if (cancel !== undefined) arm()
+          }),
+      )
+    })
+  }
+
+  return {
+    load,
+    current: () => {
+      const { current } = now()
+      if (current === undefined) throw new TypeError('keys are not loaded')
+      return current
+    },
+    verifyKeys: () => now().verifyKeys,
+    jwks: () => now().jwks,
+    tagKey: () => secret('tag'),
+    refreshTagKey: () => secret('refresh-tag'),
+    ticketKey: () => secret('ticket'),
+    mcpSessionKey: () => secret('mcp-session'),
+    cookieKey: () => secret('cookie'),
+    rotate,
+    start: () => {
+      if (cancel === undefined) arm()
+    },
+    stop: () => {
+      cancel?.()
+      cancel = undefined
+    },
+  }
+}
+
+interface View {
+  readonly fromMs: number
+  /** The next moment at which a key starts to sign or is forgotten. */
+  readonly untilMs: number
+  readonly current: { readonly kid: string; readonly key: SigningKey } | undefined
+  readonly verifyKeys: ReadonlyMap<string, VerifyKey>
+  readonly jwks: { readonly keys: readonly PublicJwk[] }
+}
+
+function viewAt(entries: readonly SigningEntry[], nowMs: number): View {
+  const live = entries.filter((entry) => (entry.value.expiresAtMs ?? Infinity) > nowMs)
+  const current = live.findLast((entry) => entry.value.activeAtMs <= nowMs) ?? live[0]
+  const changes = entries
+    .flatMap((entry) => [entry.value.activeAtMs, entry.value.expiresAtMs ?? Infinity])
+    .filter((atMs) => atMs > nowMs)
+  return {
+    fromMs: nowMs,
+    untilMs: Math.min(Infinity, ...changes),
+    current: current === undefined ? undefined : { kid: current.kid, key: current.key },
+    verifyKeys: new Map(live.map((entry) => [entry.kid, entry.verifyKey])),
+    jwks: { keys: live.map((entry) => entry.jwk) },
+  }
+}
+
+async function loadSymmetric(deps: KeysDeps, purpose: Symmetric): Promise<Uint8Array> {
+  const { store, runtime } = deps
+  const fresh = encodeBase64url(runtime.randomBytes(SECRET_BYTES))
+  for (let tries = 0; tries < CREATE_ATTEMPTS_MAX; tries += 1) {
+    const found = await store.get('secret', key(purpose))
+    if (found !== undefined) {
+      const text = await openSecret(deps, purpose, found.version, found.value)
+      const bytes = decodeBase64url(text)
+      if (bytes?.length === SECRET_BYTES) return bytes
+      throw new StoreError('ERR_STORE_CORRUPT', 'not-applied')
+    }
+    const nowMs = runtime.nowMs()
+    await store.create('secret', key(purpose), {
+      purpose, publishedAtMs: nowMs, activeAtMs: nowMs,
+      ...deps.sealing.seal(fresh, owner(purpose, purpose)),
+    })
+  }
+  throw new TypeError('a secret that was created is not there')
+}
+
+async function loadSigning(deps: KeysDeps): Promise<readonly SigningEntry[]> {
+  const { store, runtime } = deps
+  const index = { name: 'purpose', value: 'signing' }
+  const rows = await store.list('secret', TENANT, index, { max: SIGNING_KEYS_MAX })
+  const entries: SigningEntry[] = []
+  for (const { key: { id }, version, value } of rows) {
+    if ((value.expiresAtMs ?? Infinity) <= runtime.nowMs()) continue
+    const privateJwk = parseJwk(await openSecret(deps, id, version, value))
+    const { x, y } = privateJwk
+    const kid = thumbprint(privateJwk, runtime)
+    entries.push({
+      id, version, value, kid,
+      jwk: { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' },
+      key: runtime.importSigningKey(privateJwk),
+      verifyKey: runtime.importVerifyKey({ kty: 'EC', crv: 'P-256', x, y }),
+    })
+  }
+  return entries.sort((a, b) => a.value.activeAtMs - b.value.activeAtMs || numberOf(a.id) - numberOf(b.id))
+}
+
+/** @returns the new `kid`, or `undefined` when another node made this number first. */
+async function createSigning(
+  deps: KeysDeps,
+  number: number,
+  at: { publishedAtMs: number; activeAtMs: number },
+): Promise<string | undefined> {
+  const { store, runtime, sealing } = deps
+  const jwk = runtime.createSigningJwk()
+  const id = `signing-${number}`
+  const kid = thumbprint(jwk, runtime)
+  const { won } = await store.create('secret', key(id), {
+    purpose: 'signing', ...at, publicJwk: JSON.stringify({ kty: 'EC', crv: 'P-256', x: jwk.x, y: jwk.y, kid }),
+    ...sealing.seal(JSON.stringify(jwk), owner(id, 'signing')),
+  })
+  return won ? kid : undefined
+}
+
+async function retire(
+  deps: KeysDeps,
+  entry: SigningEntry,
+  retiredAtMs: number,
+  emergency: boolean,
+): Promise<void> {
+  for (let tries = 0; tries < CREATE_ATTEMPTS_MAX; tries += 1) {
+    const found = await deps.store.get('secret', key(entry.id))
+    if (found === undefined) return
+    const before = found.value.expiresAtMs ?? Infinity
+    const expiresAtMs = Math.min(before, emergency ? retiredAtMs : retiredAtMs + KEY_KEPT_AFTER_MS)
+    if (expiresAtMs === before) return
+    const value = { ...found.value, retiredAtMs, expiresAtMs }
+    if ((await deps.store.put('secret', key(entry.id), found.version, value)).won) return
+  }
+}
+
+/** Opens a stored secret; one sealed under an older key is sealed again under the first. */
+async function openSecret(
+  deps: KeysDeps,
+  id: string,
+  version: number,
+  value: SecretValue,
+): Promise<string> {
+  const { sealing, store } = deps
+  const place = owner(id, value.purpose)
+  const text = sealing.open(value.sealed, value.keyId, place)
+  if (text === undefined) throw wrongSealingKey(value.keyId, sealing)
+  if (value.keyId !== sealing.primaryKeyId) {
+    // Losing this race is fine: somebody else did it, or will.
+    await store.put('secret', key(id), version, { ...value, ...sealing.seal(text, place) })
+  }
+  return text
+}
+
+function wrongSealingKey(keyId: string, sealing: Sealing): ConfigError {
+  return sealing.keyIds.includes(keyId)
+    ? new ConfigError(
+        'ERR_CONFIG_DATABASE',
+        'a key in this database was changed or moved.',
+        'Restore the database from a backup.',
+      )
+    : new ConfigError(
+        'ERR_CONFIG_SEALING_KEY',
+        'this database was sealed with another sealing key.',
+        'Set POSTERN_SEALING_KEY to the key it was made with; to change keys, put the new one first: `new,old`.',
+      )
+}
+
+function owner(id: string, purpose: Purpose): string {
+  return sealedOwner({ tenant: TENANT, kind: 'secret', id, column: 'sealed', purpose })
+}
+
+function key(id: string): Key {
+  return { tenant: TENANT, id }
+}
+
+function numberOf(id: string): number {
+  return Number(id.slice(id.lastIndexOf('-') + 1))
+}
+
+/** RFC 7638: the same key has the same `kid` everywhere. */
+function thumbprint(jwk: EcJwk, runtime: Runtime): string {
+  return runtime.sha256(JSON.stringify({ crv: 'P-256', kty: 'EC', x: jwk.x, y: jwk.y }))
+}
+
+// Authenticated by its seal, written by `createSigning`.
+function parseJwk(text: string): EcJwk {
+  return JSON.parse(text) as EcJwk
+}
