@@ -29,6 +29,7 @@ const SECONDARY_WAIT_MIN_MS = 60_000
 const PRIMARY_WAIT_MAX_MS = 3_600_000
 /** `user` includes `user:email` (scopes for OAuth apps, normalized scopes). */
 const EMAIL_SCOPES: readonly string[] = ['user', 'user:email']
+const PUBLIC: readonly string[] = ['https://github.com', 'https://api.github.com']
 const API_HEADERS = { accept: 'application/vnd.github+json' }
 
 export interface GitHubOptions {
@@ -106,7 +107,8 @@ export function createGitHub(settings: ProviderSettings): Provider {
     clientId: house.clientId,
     ...(settings.clientSecret === undefined ? {} : { clientSecret: settings.clientSecret }),
     scopes: house.scopes,
-    approvedOrigins: [...new Set([new URL(url).origin, new URL(apiUrl).origin])],
+    // The public GitHub needs no leave to be reached: its addresses are checked like everybody's.
+    approvedOrigins: [...new Set([new URL(url).origin, new URL(apiUrl).origin])].filter((it) => !PUBLIC.includes(it)),
     judgeIssuer: async (_context, iss) => (iss === undefined || iss === house.issuer ? 'right' : 'wrong'),
     authorize: async (context, input) => authorizationUrl(house, context, input),
     exchange: (context, input) => exchange(house, context, input),
