@@ -1,0 +1,65 @@
+/**
+ * One load per key among several nodes: whoever gets the lease asks, the others wait for its answer
+ * to appear in what they share.
+ *
+ * The lease saves calls, nothing depends on it: when the lock fails or the other node stays silent,
+ * this node asks for itself or says unknown.
+ */
+import type { Lock, Runtime } from '../ports.ts'
+import type { Loaded, LoadingCacheOptions } from './loading-cache.ts'
+
+const POLL_MS = 100
+
+export interface AcrossNodesOptions<V> {
+  readonly name: string
+  readonly load: LoadingCacheOptions<V>['load']
+  readonly lock: Lock
+  /** The newest shared fact and when it was loaded (wall clock). */
+  readonly find: (key: string) => Promise<{ value: V; loadedAtMs: number } | undefined>
+  /** Shares a fact before the lease is given back. */
+  readonly share: (key: string, value: V) => Promise<void>
+  readonly leaseMs: number
+  readonly runtime: Runtime
+}
+
+/** Wraps a `load` of a loading cache; the flight's signal bounds the whole. */
+export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOptions<V>['load'] {
+  const { name, load, lock, find, share, leaseMs, runtime } = options
+  return async (key, previous, signal) => {
+    const sinceMs = runtime.nowMs()
+    while (!signal.aborted) {
+      const answer = await lock.acquire(`${name}:${key}`, leaseMs, 0)
+      if (answer.state === 'error') return await load(key, previous, signal)
+      const shared = await find(key)
+      if (shared !== undefined && shared.loadedAtMs >= sinceMs) {
+        if (answer.state === 'acquired') await answer.lease.release()
+        return { outcome: 'yes', value: shared.value }
+      }
+      if (answer.state === 'acquired') {
+        try {
+          const loaded = await load(key, previous, signal)
+          if (loaded.outcome === 'yes') await share(key, loaded.value)
+          return loaded
+        } finally {
+          await answer.lease.release()
+        }
+      }
+      await pause(runtime, Math.max(POLL_MS, answer.retryAfterMs ?? 0), signal)
+    }
+    return unknown(signal)
+  }
+}
+
+function unknown<V>(signal: AbortSignal): Loaded<V> {
+  return { outcome: 'unknown', error: signal.reason }
+}
+
+function pause(runtime: Runtime, waitMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const disarm = runtime.after(waitMs, resolve)
+    signal.addEventListener('abort', () => {
+      disarm()
+      resolve()
+    }, { once: true })
+  })
+}

@@ -1,0 +1,86 @@
+/**
+ * Saves what changed in batches behind the requests, never in one of them.
+ *
+ * The newest value of a key wins; a failed batch is tried again. What was not saved when the process
+ * died is asked for again: only facts that may be fetched again are written this way.
+ */
+import type { Runtime } from '../ports.ts'
+
+const DELAY_MS = 1_000
+const RETRY_MS = 5_000
+const BATCH_MAX = 500
+
+/** One fact with its age, as it crosses a restart. */
+export interface Persisted<V> {
+  readonly key: string
+  readonly value: V
+  /** Wall clock. */
+  readonly loadedAtMs: number
+}
+
+export interface Persist<V> {
+  /** Called once, at start. */
+  load(): Promise<readonly Persisted<V>[]>
+  save(batch: readonly Persisted<V>[]): Promise<void>
+  remove?(keys: readonly string[]): Promise<void>
+}
+
+export interface WriteBehind<V> {
+  save(fact: Persisted<V>): void
+  remove(key: string): void
+  /** Writes what is left; a failure here loses it. */
+  close(): Promise<void>
+}
+
+export function createWriteBehind<V>(
+  persist: Persist<V>,
+  runtime: Pick<Runtime, 'after' | 'waitUntil'>,
+): WriteBehind<V> {
+  const dirty = new Map<string, Persisted<V> | 'removed'>()
+  let disarm: (() => void) | undefined
+  let writing: Promise<void> | undefined
+
+  const flush = async (): Promise<void> => {
+    const batch = [...dirty].slice(0, BATCH_MAX)
+    for (const [key] of batch) dirty.delete(key)
+    try {
+      const facts = batch.flatMap(([, fact]) => (fact === 'removed' ? [] : [fact]))
+      const removed = batch.flatMap(([key, fact]) => (fact === 'removed' ? [key] : []))
+      if (facts.length > 0) await persist.save(facts)
+      if (removed.length > 0) await persist.remove?.(removed)
+    } catch (error) {
+      for (const [key, fact] of batch) if (!dirty.has(key)) dirty.set(key, fact)
+      throw error
+    }
+  }
+  const arm = (delayMs: number): void => {
+    disarm ??= runtime.after(delayMs, () => {
+      disarm = undefined
+      writing ??= flush().then(
+        () => settle(DELAY_MS),
+        () => settle(RETRY_MS),
+      )
+      runtime.waitUntil(writing)
+    })
+  }
+  const settle = (delayMs: number): void => {
+    writing = undefined
+    if (dirty.size > 0) arm(delayMs)
+  }
+  return {
+    save(fact) {
+      dirty.set(fact.key, fact)
+      arm(DELAY_MS)
+    },
+    remove(key) {
+      dirty.set(key, 'removed')
+      arm(DELAY_MS)
+    },
+    async close() {
+      await writing
+      disarm?.()
+      for (let left = dirty.size; left > 0; left -= BATCH_MAX) await flush()
+      disarm?.()
+    },
+  }
+}
