@@ -33,7 +33,11 @@ export const OPEN_CORS: Readonly<Record<string, string>> = {
   'access-control-expose-headers': 'WWW-Authenticate, Retry-After',
 }
 
-export async function pageAnswer(markup: Markup, status = 200, cookies: readonly string[] = []): Promise<Response> {
+export async function pageAnswer(
+  markup: Markup,
+  status = 200,
+  cookies: readonly string[] = [],
+): Promise<Response> {
   const headers = withCookies(cookies)
   headers.set('content-type', 'text/html; charset=utf-8')
   return new Response(String(await markup), { status, headers })
@@ -46,8 +50,15 @@ export function redirectAnswer(location: string, cookies: readonly string[] = []
   return new Response(null, { status: 303, headers })
 }
 
-export function jsonAnswer(body: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
-  return Response.json(body, { status, headers: { 'cache-control': NO_STORE, pragma: 'no-cache', ...headers } })
+export function jsonAnswer(
+  body: unknown,
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return Response.json(body, {
+    status,
+    headers: { 'cache-control': NO_STORE, pragma: 'no-cache', ...headers },
+  })
 }
 
 /** A public document with a strong validator; 304 when the caller has it (AS-15). */
@@ -57,7 +68,8 @@ export function documentAnswer(request: Request, document: PublicDocument): Resp
     etag: document.etag,
     ...OPEN_CORS,
   })
-  if (knows(request.headers.get('if-none-match'), document.etag)) return new Response(null, { status: 304, headers })
+  if (knows(request.headers.get('if-none-match'), document.etag))
+    return new Response(null, { status: 304, headers })
   headers.set('content-type', document.contentType)
   return new Response(document.body, { headers })
 }

@@ -12,8 +12,17 @@ import { key } from './ids.ts'
 /** Approvals of one user that are looked through for rule (b) of AZ-15. */
 const APPROVALS_OF_USER_MAX = 500
 
-export function approvalKey(house: House, userId: string, request: AuthorizationRequest): { tenant: string; id: string } {
-  const parts = [userId, request.clientId, withoutLoopbackPort(request.redirectUri), request.resource]
+export function approvalKey(
+  house: House,
+  userId: string,
+  request: AuthorizationRequest,
+): { tenant: string; id: string } {
+  const parts = [
+    userId,
+    request.clientId,
+    withoutLoopbackPort(request.redirectUri),
+    request.resource,
+  ]
   return key(house.runtime.sha256(JSON.stringify(parts)))
 }
 
@@ -39,7 +48,12 @@ export async function hasApprovedRedirect(
   client: Client,
   redirectUri: string,
 ): Promise<boolean> {
-  const rows = await house.store.list('approval', TENANT, { name: 'userId', value: userId }, { max: APPROVALS_OF_USER_MAX })
+  const rows = await house.store.list(
+    'approval',
+    TENANT,
+    { name: 'userId', value: userId },
+    { max: APPROVALS_OF_USER_MAX },
+  )
   const wanted = withoutLoopbackPort(redirectUri)
   return rows.some(
     ({ value }) =>

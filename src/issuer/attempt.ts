@@ -31,9 +31,19 @@ export async function startAttempt(
   const nonce = nonceOf(house, verifier)
   let url: URL
   try {
-    const request = { state, verifierChallenge: s256(verifier, runtime), nonce, chooseAccount: options.chooseAccount }
+    const request = {
+      state,
+      verifierChallenge: s256(verifier, runtime),
+      nonce,
+      chooseAccount: options.chooseAccount,
+    }
     const about = { operation: 'discovery', origin: provider.issuer }
-    url = await withDeadline(runtime, house.config.limits.discoveryTimeoutMs, about, provider.authorize(context, request))
+    url = await withDeadline(
+      runtime,
+      house.config.limits.discoveryTimeoutMs,
+      about,
+      provider.authorize(context, request),
+    )
   } catch (error) {
     return providerFailedPage(house, jar, ticket, entry, error)
   }
@@ -66,11 +76,18 @@ export async function startAttempt(
     },
   ])
   if (!won) return answeredPage(house, ticket)
-  return redirectAnswer(url.href, [...transactionCookie.set(jar, ticket.id, cookieValue), formCookie.drop(jar)])
+  return redirectAnswer(url.href, [
+    ...transactionCookie.set(jar, ticket.id, cookieValue),
+    formCookie.drop(jar),
+  ])
 }
 
 /** The verifier of an attempt; `undefined` when the row was not sealed by us for this `state`. */
-export function openVerifier(house: House, stateDigest: string, sealed: string): string | undefined {
+export function openVerifier(
+  house: House,
+  stateDigest: string,
+  sealed: string,
+): string | undefined {
   return house.runtime.open(house.keys.ticketKey(), sealed, verifierOwner(stateDigest))
 }
 
@@ -111,8 +128,13 @@ export function providerFailedPage(
     retry: { action: house.paths.consent, ticket: form.ticket, decision: `allow:${provider.id}` },
   }
   const answer = { status: 503, cookies: [...cookies, form.cookie] }
-  if (failed.request === undefined) return refusalPage(house, message, { reason, flowId: failed.flowId }, answer)
-  const clientError: ClientError = { error: 'temporarily_unavailable', reason, flowId: failed.flowId }
+  if (failed.request === undefined)
+    return refusalPage(house, message, { reason, flowId: failed.flowId }, answer)
+  const clientError: ClientError = {
+    error: 'temporarily_unavailable',
+    reason,
+    flowId: failed.flowId,
+  }
   return returnPage(house, failed.request, clientError, message, answer)
 }
 

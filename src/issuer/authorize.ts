@@ -4,7 +4,12 @@
  * request is sealed into its form (flows.md sections 4 and 5).
  */
 import { OAuthError } from '../errors.ts'
-import { judgeAuthorization, mayBeSilent, mayRedirectError, STATE_MAX_CHARS } from '../oauth/authorization.ts'
+import {
+  judgeAuthorization,
+  mayBeSilent,
+  mayRedirectError,
+  STATE_MAX_CHARS,
+} from '../oauth/authorization.ts'
 import { type Client, matchRedirectUri } from '../oauth/client.ts'
 import { Parameters } from '../oauth/parameters.ts'
 import type { AuthorizationRequest } from '../records.ts'
@@ -23,7 +28,13 @@ import {
   returnPage,
   unknownClientPage,
 } from './refusals.ts'
-import { findSignedIn, isRecentEnough, promptWords, type SignedIn, touchSession } from './sessions.ts'
+import {
+  findSignedIn,
+  isRecentEnough,
+  promptWords,
+  type SignedIn,
+  touchSession,
+} from './sessions.ts'
 
 /** What one visit to `/authorize` knows before its request is judged. */
 interface Visit {
@@ -64,16 +75,26 @@ export async function authorize(house: House, http: Request): Promise<Response> 
   return answer(visit, signedIn, request)
 }
 
-async function answer(visit: Visit, signedIn: SignedIn | undefined, request: AuthorizationRequest): Promise<Response> {
+async function answer(
+  visit: Visit,
+  signedIn: SignedIn | undefined,
+  request: AuthorizationRequest,
+): Promise<Response> {
   const { house, client, flowId, jar } = visit
   const resource = findResource(house, request.resource)
   const usable =
-    signedIn !== undefined && isRecentEnough(house, signedIn, request) && mayUse(house, signedIn.user.value, resource)
+    signedIn !== undefined &&
+    isRecentEnough(house, signedIn, request) &&
+    mayUse(house, signedIn.user.value, resource)
       ? signedIn
       : undefined
   const approved = usable === undefined ? false : await isSilent(visit, usable, request)
   if (usable !== undefined && approved) {
-    const issued = await issueForSession(house, usable, request, client, { once: [], approve: false, flowId })
+    const issued = await issueForSession(house, usable, request, client, {
+      once: [],
+      approve: false,
+      flowId,
+    })
     if (issued !== undefined) return codeAnswer(house, request, issued)
   }
   if (promptWords(request.prompt).includes('none')) {
@@ -85,7 +106,11 @@ async function answer(visit: Visit, signedIn: SignedIn | undefined, request: Aut
 }
 
 /** flows.md section 5, "Silent", and AZ-17. */
-async function isSilent(visit: Visit, signedIn: SignedIn, request: AuthorizationRequest): Promise<boolean> {
+async function isSilent(
+  visit: Visit,
+  signedIn: SignedIn,
+  request: AuthorizationRequest,
+): Promise<boolean> {
   const { house, client, http } = visit
   const approval = await findApproval(house, signedIn.user.value.userId, request)
   return mayBeSilent({
@@ -94,12 +119,17 @@ async function isSilent(visit: Visit, signedIn: SignedIn, request: Authorization
     ...(approval === undefined ? {} : { approval: approval.value }),
     nowMs: house.runtime.nowMs(),
     isTopLevelNavigation:
-      http.headers.get('sec-fetch-mode') === 'navigate' && http.headers.get('sec-fetch-dest') === 'document',
+      http.headers.get('sec-fetch-mode') === 'navigate' &&
+      http.headers.get('sec-fetch-dest') === 'document',
   })
 }
 
 /** AZ-15: redirected only where one of the three facts holds; nothing was answered on a page yet. */
-async function refuse(visit: Visit, signedIn: SignedIn | undefined, error: ClientError): Promise<Response> {
+async function refuse(
+  visit: Visit,
+  signedIn: SignedIn | undefined,
+  error: ClientError,
+): Promise<Response> {
   const { house, client, to } = visit
   const approved =
     signedIn !== undefined &&
@@ -109,15 +139,20 @@ async function refuse(visit: Visit, signedIn: SignedIn | undefined, error: Clien
   }
   return returnPage(house, to, error, {
     title: 'The app asked for something that is not possible here',
-    text: error.description === undefined ? EXPLANATIONS[error.error] ?? 'The request was refused.' : sentence(error.description),
+    text:
+      error.description === undefined
+        ? (EXPLANATIONS[error.error] ?? 'The request was refused.')
+        : sentence(error.description),
     fix: 'Nothing was shared. You can go back to the app, which is told the reason.',
     code: error.error,
   })
 }
 
 const EXPLANATIONS: Readonly<Record<string, string>> = {
-  login_required: 'The app asked to sign you in without showing a page, but you are not signed in here.',
-  consent_required: 'The app asked to sign you in without showing a page, but you have to allow it first.',
+  login_required:
+    'The app asked to sign you in without showing a page, but you are not signed in here.',
+  consent_required:
+    'The app asked to sign you in without showing a page, but you have to allow it first.',
 }
 
 function sentence(description: string): string {
@@ -136,7 +171,12 @@ function readQuery(http: Request): Parameters | OAuthError {
   return caught(() => Parameters.parse(new URL(http.url).search.slice(1)))
 }
 
-function judge(house: House, parameters: Parameters, client: Client, redirectUri: string): AuthorizationRequest | OAuthError {
+function judge(
+  house: House,
+  parameters: Parameters,
+  client: Client,
+  redirectUri: string,
+): AuthorizationRequest | OAuthError {
   const { defaultResource, scopeAliases } = house.config
   const rules = { resources: house.resources, defaultResource, scopeAliases }
   return caught(() => judgeAuthorization(parameters, client, redirectUri, rules))

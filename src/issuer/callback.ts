@@ -24,13 +24,21 @@ export async function callback(house: House, http: Request): Promise<Response> {
   }
   const stateDigest = house.runtime.sha256(state)
   const attempt = await house.store.get('attempt', key(stateDigest))
-  if (attempt === undefined || attempt.value.expiresAtMs <= house.runtime.nowMs()) return refused(house, 'state_unknown')
+  if (attempt === undefined || attempt.value.expiresAtMs <= house.runtime.nowMs())
+    return refused(house, 'state_unknown')
   const transaction = await house.store.get('transaction', key(attempt.value.transactionId))
   if (transaction === undefined) return refused(house, 'state_unknown')
 
   const jar = readCookies(http, house.secure)
   const entry = findProvider(house, attempt.value.provider)
-  const arrived: Arrived = { jar, path: new URL(http.url).pathname, parameters, attempt, transaction, entry }
+  const arrived: Arrived = {
+    jar,
+    path: new URL(http.url).pathname,
+    parameters,
+    attempt,
+    transaction,
+    entry,
+  }
   const { flowId } = transaction.value
   let wrong: string | undefined
   try {
@@ -44,7 +52,12 @@ export async function callback(house: House, http: Request): Promise<Response> {
     await burn(house, attempt, wrong ?? 'provider_unknown')
     return refused(house, wrong ?? 'provider_unknown', flowId, transaction.value.request?.clientId)
   }
-  const consumed = await house.store.consume('attempt', attempt.key, createSecret(house.runtime), house.runtime.nowMs())
+  const consumed = await house.store.consume(
+    'attempt',
+    attempt.key,
+    createSecret(house.runtime),
+    house.runtime.nowMs(),
+  )
   if (consumed === 'replayed') return refused(house, 'state_replayed', flowId)
   if (consumed === undefined) return refused(house, 'state_unknown', flowId)
   const answered: Answered = {
@@ -91,9 +104,15 @@ async function burn(house: House, attempt: Versioned<'attempt'>, reason: string)
 }
 
 const UNKNOWN = 'This sign-in is too old, was finished before, or was started somewhere else.'
-const FOREIGN = 'This sign-in was started in another browser. Only the browser that allowed it can finish it.'
+const FOREIGN =
+  'This sign-in was started in another browser. Only the browser that allowed it can finish it.'
 
-function refused(house: House, reason: string, flowId?: string, clientId?: string): Promise<Response> {
+function refused(
+  house: House,
+  reason: string,
+  flowId?: string,
+  clientId?: string,
+): Promise<Response> {
   return refusalPage(
     house,
     {
@@ -101,7 +120,11 @@ function refused(house: House, reason: string, flowId?: string, clientId?: strin
       text: reason.startsWith('browser_cookie') ? FOREIGN : UNKNOWN,
       fix: 'Nothing was shared. If you did not start it, close this page. Else start again from the app.',
     },
-    { reason, flowId: flowId ?? createFlowId(house.runtime), ...(clientId === undefined ? {} : { clientId }) },
+    {
+      reason,
+      flowId: flowId ?? createFlowId(house.runtime),
+      ...(clientId === undefined ? {} : { clientId }),
+    },
   )
 }
 

@@ -24,7 +24,9 @@ export interface Clients {
 
 export function createClients(deps: IssuerDeps): Clients {
   const { config, store, runtime } = deps
-  const fixed = new Map(config.clients.map((entry) => [entry.clientId, staticClient(runtime, entry)]))
+  const fixed = new Map(
+    config.clients.map((entry) => [entry.clientId, staticClient(runtime, entry)]),
+  )
   return {
     async find(clientId) {
       if (clientId.length > CLIENT_ID_MAX_CHARACTERS) return undefined

@@ -8,8 +8,8 @@ import type { Client } from '../oauth/client.ts'
 import { formatCode } from '../oauth/code.ts'
 import type { Step, Versioned } from '../ports.ts'
 import { type AuthorizationRequest, type Grant, TENANT, type Values } from '../records.ts'
-import { approvalStep } from './approvals.ts'
 import { redirectAnswer } from './answers.ts'
+import { approvalStep } from './approvals.ts'
 import { type House, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import type { SignedIn } from './sessions.ts'
@@ -46,11 +46,15 @@ export async function codeSteps(
   const { runtime } = house
   const grantId = createId(runtime, 'grt')
   const code = formatCode({ grantId, random: runtime.randomBytes(CODE_RANDOM_BYTES) })
-  const approval = options.approve ? await approvalStep(house, subject.userId, request, client) : undefined
+  const approval = options.approve
+    ? await approvalStep(house, subject.userId, request, client)
+    : undefined
   const grant = pendingGrant(house, subject, request, { grantId, codeDigest: runtime.sha256(code) })
   const steps: Step[] = [{ verb: 'createGrant', grant }]
   if (approval !== undefined) steps.push(approval)
-  steps.push(auditStep(house, 'consent.given', { userId: subject.userId, clientId: client.clientId }))
+  steps.push(
+    auditStep(house, 'consent.given', { userId: subject.userId, clientId: client.clientId }),
+  )
   return { steps, code, grantId }
 }
 

@@ -2,7 +2,12 @@
  * Shows a page with a form: consent, or sign-in to this house itself. Seals the ticket, sets the form
  * cookie and nothing else (CON-13), writes nothing to the store.
  */
-import { type Client, isLoopbackRedirect, isPrivateUseRedirect, redirectHost } from '../oauth/client.ts'
+import {
+  type Client,
+  isLoopbackRedirect,
+  isPrivateUseRedirect,
+  redirectHost,
+} from '../oauth/client.ts'
 import type { AuthorizationRequest } from '../records.ts'
 import { type Consent, consentPage } from '../ui/consent.ts'
 import { signInPage } from '../ui/sign-in.ts'
@@ -52,7 +57,12 @@ export function consentAnswer(
   return pageAnswer(consentPage(house.pages, consent), 200, [form.cookie])
 }
 
-function describe(house: House, asked: Asked, signedIn: SignedIn | undefined, ticket: string): Consent {
+function describe(
+  house: House,
+  asked: Asked,
+  signedIn: SignedIn | undefined,
+  ticket: string,
+): Consent {
   const { client, request, flowId } = asked
   const resource = findResource(house, request.resource)
   return {
@@ -63,7 +73,10 @@ function describe(house: House, asked: Asked, signedIn: SignedIn | undefined, ti
     registeredBy: client.kind === 'static' ? 'operator' : 'self',
     redirect: { kind: redirectKind(request.redirectUri), host: redirectHost(request.redirectUri) },
     loopbackOnly: client.redirectUris.every(isLoopbackRedirect),
-    resource: { url: request.resource, ...(resource?.title === undefined ? {} : { title: resource.title }) },
+    resource: {
+      url: request.resource,
+      ...(resource?.title === undefined ? {} : { title: resource.title }),
+    },
     scopes: request.scopes,
     providers: house.providers.map(({ provider }) => ({
       id: provider.id,
@@ -92,7 +105,10 @@ function redirectKind(redirectUri: string): Consent['redirect']['kind'] {
 /** Sign-in without a client; ends at `returnTo`, a path on our own origin. */
 export function signInAnswer(house: House, jar: CookieJar, returnTo: string): Promise<Response> {
   const form = openForm(house, jar, { returnTo })
-  const providers = house.providers.map(({ provider }) => ({ id: provider.id, title: provider.title }))
+  const providers = house.providers.map(({ provider }) => ({
+    id: provider.id,
+    title: provider.title,
+  }))
   const page = signInPage(house.pages, {
     action: house.paths.consent,
     ticket: form.ticket,
@@ -104,7 +120,8 @@ export function signInAnswer(house: House, jar: CookieJar, returnTo: string): Pr
 
 /** A path of this origin, from text that anybody may have written (A21); `undefined` for everything else. */
 export function returnPath(house: House, text: string | undefined): string | undefined {
-  if (text === undefined || !/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(text) || text.length > 2048) return undefined
+  if (text === undefined || !/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(text) || text.length > 2048)
+    return undefined
   const url = URL.canParse(text, house.issuerUrl) ? new URL(text, house.issuerUrl) : undefined
   return url?.origin === house.issuerUrl.origin ? `${url.pathname}${url.search}` : undefined
 }

@@ -15,7 +15,13 @@ import { codeAnswer, issueForSession } from './codes.ts'
 import { type CookieJar, formCookie, readCookies } from './cookies.ts'
 import { findProvider, findResource, type House, mayUse, report } from './house.ts'
 import { createFlowId, key } from './ids.ts'
-import { answeredPage, redirectError, redirectUriPage, refusalPage, unknownClientPage } from './refusals.ts'
+import {
+  answeredPage,
+  redirectError,
+  redirectUriPage,
+  refusalPage,
+  unknownClientPage,
+} from './refusals.ts'
 import { findSignedIn, isRecentEnough } from './sessions.ts'
 import { openTicket, type Ticket } from './ticket.ts'
 
@@ -34,10 +40,16 @@ export async function decide(house: House, http: Request): Promise<Response> {
   const decision = readDecision(form.get('decision'))
   if (ticket === undefined || decision === undefined) return stalePage(house, 'form_ticket', 400)
   const cookie = formCookie.read(jar)
-  if (cookie === undefined || !house.runtime.equal(house.runtime.sha256(cookie), ticket.formDigest)) {
-    return (await isAnswered(house, ticket)) ? answeredPage(house, ticket) : stalePage(house, 'form_cookie', 403, ticket)
+  if (
+    cookie === undefined ||
+    !house.runtime.equal(house.runtime.sha256(cookie), ticket.formDigest)
+  ) {
+    return (await isAnswered(house, ticket))
+      ? answeredPage(house, ticket)
+      : stalePage(house, 'form_cookie', 403, ticket)
   }
-  if (ticket.expiresAtMs <= house.runtime.nowMs()) return stalePage(house, 'form_expired', 400, ticket)
+  if (ticket.expiresAtMs <= house.runtime.nowMs())
+    return stalePage(house, 'form_expired', 400, ticket)
   return ticket.request === undefined
     ? decideSignIn(house, jar, ticket, decision)
     : decideForClient(house, jar, ticket, ticket.request, decision)
@@ -61,8 +73,14 @@ async function decideForClient(
   return startTrip(house, jar, ticket, decision)
 }
 
-function decideSignIn(house: House, jar: CookieJar, ticket: Ticket, decision: Decision): Promise<Response> | Response {
-  if (decision.verb === 'deny' || decision.verb === 'allow') return redirectAnswer(ticket.returnTo ?? house.paths.home)
+function decideSignIn(
+  house: House,
+  jar: CookieJar,
+  ticket: Ticket,
+  decision: Decision,
+): Promise<Response> | Response {
+  if (decision.verb === 'deny' || decision.verb === 'allow')
+    return redirectAnswer(ticket.returnTo ?? house.paths.home)
   return startTrip(house, jar, ticket, decision)
 }
 
@@ -78,8 +96,17 @@ function startTrip(
 }
 
 /** Rule (c): the page named the redirect host and the person pressed Deny. Nothing else is stored. */
-async function deny(house: House, jar: CookieJar, ticket: Ticket, request: AuthorizationRequest): Promise<Response> {
-  const { won } = await house.store.create('transaction', key(ticket.id), answered(ticket, 'denied'))
+async function deny(
+  house: House,
+  jar: CookieJar,
+  ticket: Ticket,
+  request: AuthorizationRequest,
+): Promise<Response> {
+  const { won } = await house.store.create(
+    'transaction',
+    key(ticket.id),
+    answered(ticket, 'denied'),
+  )
   if (!won) return answeredPage(house, ticket)
   report(house, { type: 'consent.denied', flowId: ticket.flowId, clientId: request.clientId })
   const error = { error: 'access_denied', reason: 'denied_by_user', flowId: ticket.flowId }
@@ -112,20 +139,31 @@ async function allowWithSession(
       { reason: 'session_changed', flowId: ticket.flowId, clientId: client.clientId },
     )
   }
-  const once: Step = { verb: 'create', kind: 'transaction', key: key(ticket.id), value: answered(ticket, 'done') }
+  const once: Step = {
+    verb: 'create',
+    kind: 'transaction',
+    key: key(ticket.id),
+    value: answered(ticket, 'done'),
+  }
   const issued = await issueForSession(house, signedIn, request, client, {
     once: [once],
     approve: true,
     flowId: ticket.flowId,
   })
   if (issued === undefined) {
-    return (await isAnswered(house, ticket)) ? answeredPage(house, ticket) : stalePage(house, 'commit_lost', 503, ticket)
+    return (await isAnswered(house, ticket))
+      ? answeredPage(house, ticket)
+      : stalePage(house, 'commit_lost', 503, ticket)
   }
   return codeAnswer(house, request, issued, [formCookie.drop(jar)])
 }
 
 /** The same request again, for a link on our own origin; `prompt` and `max_age` were answered already. */
-export function authorizePath(house: House, request: AuthorizationRequest, prompt?: string): string {
+export function authorizePath(
+  house: House,
+  request: AuthorizationRequest,
+  prompt?: string,
+): string {
   const query = new URLSearchParams({
     response_type: 'code',
     client_id: request.clientId,
@@ -178,7 +216,12 @@ function readDecision(text: string | undefined): Decision | undefined {
   return { verb: match[1] === 'switch' ? 'switch' : 'sign-in', provider: match[2] ?? '' }
 }
 
-function stalePage(house: House, reason: string, status: number, ticket?: Ticket): Promise<Response> {
+function stalePage(
+  house: House,
+  reason: string,
+  status: number,
+  ticket?: Ticket,
+): Promise<Response> {
   return refusalPage(
     house,
     {

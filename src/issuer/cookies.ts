@@ -54,7 +54,8 @@ function readSecret(jar: CookieJar, name: string): string | undefined {
 
 export const formCookie = {
   read: (jar: CookieJar) => readSecret(jar, 'postern_form'),
-  set: (jar: CookieJar, value: string) => setCookie(jar, 'postern_form', value, FORM_COOKIE_SECONDS),
+  set: (jar: CookieJar, value: string) =>
+    setCookie(jar, 'postern_form', value, FORM_COOKIE_SECONDS),
   drop: (jar: CookieJar) => setCookie(jar, 'postern_form', '', 0),
 }
 
@@ -75,19 +76,24 @@ export function createTransactionValue(runtime: Runtime): string {
 }
 
 export const transactionCookie = {
-  read: (jar: CookieJar, transactionId: string) => jar.values.get(fullName(jar, transactionName(transactionId))),
+  read: (jar: CookieJar, transactionId: string) =>
+    jar.values.get(fullName(jar, transactionName(transactionId))),
   /** `Set-Cookie` lines: the new one, and those that make room for it. */
   set(jar: CookieJar, transactionId: string, value: string): readonly string[] {
     const name = transactionName(transactionId)
     const others = [...jar.values]
-      .filter(([other]) => other.startsWith(fullName(jar, 'postern_txn_')) && other !== fullName(jar, name))
+      .filter(
+        ([other]) =>
+          other.startsWith(fullName(jar, 'postern_txn_')) && other !== fullName(jar, name),
+      )
       .sort(([, left], [, right]) => startedSeconds(right) - startedSeconds(left))
-    const dropped = others.slice(TRANSACTION_COOKIES_MAX - 1).map(([other]) =>
-      setCookie(jar, jar.secure ? other.slice('__Host-'.length) : other, '', 0),
-    )
+    const dropped = others
+      .slice(TRANSACTION_COOKIES_MAX - 1)
+      .map(([other]) => setCookie(jar, jar.secure ? other.slice('__Host-'.length) : other, '', 0))
     return [setCookie(jar, name, value, TRANSACTION_COOKIE_SECONDS), ...dropped]
   },
-  drop: (jar: CookieJar, transactionId: string) => setCookie(jar, transactionName(transactionId), '', 0),
+  drop: (jar: CookieJar, transactionId: string) =>
+    setCookie(jar, transactionName(transactionId), '', 0),
 }
 
 function startedSeconds(value: string): number {

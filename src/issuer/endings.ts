@@ -18,8 +18,18 @@ export function markExpiresAtMs(house: House, nowMs: number): number {
 /** @returns false when it was ended before. */
 export async function endGrant(house: House, grant: Grant, cause: string): Promise<boolean> {
   const nowMs = house.runtime.nowMs()
-  const audit = auditStep(house, 'grant.ended', { userId: grant.userId, clientId: grant.clientId, detail: cause })
-  const ended = await house.store.grants.end(key(grant.id), cause, nowMs, markExpiresAtMs(house, nowMs), [audit])
+  const audit = auditStep(house, 'grant.ended', {
+    userId: grant.userId,
+    clientId: grant.clientId,
+    detail: cause,
+  })
+  const ended = await house.store.grants.end(
+    key(grant.id),
+    cause,
+    nowMs,
+    markExpiresAtMs(house, nowMs),
+    [audit],
+  )
   if (ended) announceEnd(house, grant, cause, nowMs)
   return ended
 }

@@ -2,7 +2,7 @@
  * Pages for people that need no client: `/` (the servers they may use, or sign-in), `/mcp.json`, and
  * sign-out of this browser.
  */
-import { homePage, type HomeServer } from '../ui/home.ts'
+import { type HomeServer, homePage } from '../ui/home.ts'
 import { messagePage } from '../ui/message.ts'
 import { jsonAnswer, pageAnswer, redirectAnswer } from './answers.ts'
 import { isSameOrigin } from './consent.ts'
@@ -11,18 +11,30 @@ import { readCookies, sessionCookie } from './cookies.ts'
 import { type House, mayUse, report } from './house.ts'
 import { createFlowId, key } from './ids.ts'
 import { refusalPage } from './refusals.ts'
-import { accountDetail, accountLabel, findSignedIn, type SignedIn, touchSession } from './sessions.ts'
+import {
+  accountDetail,
+  accountLabel,
+  findSignedIn,
+  type SignedIn,
+  touchSession,
+} from './sessions.ts'
 
 export async function home(house: House, http: Request): Promise<Response> {
   const jar = readCookies(http, house.secure)
   const signedIn = await findSignedIn(house, jar)
-  if (signedIn === undefined && house.providers.length > 0) return signInAnswer(house, jar, house.paths.home)
+  if (signedIn === undefined && house.providers.length > 0)
+    return signInAnswer(house, jar, house.paths.home)
   if (signedIn !== undefined) touchSession(house, signedIn)
   const detail = signedIn === undefined ? undefined : accountDetail(signedIn.user.value)
   const page = homePage(house.pages, {
     ...(signedIn === undefined
       ? {}
-      : { account: { label: accountLabel(signedIn.user.value), ...(detail === undefined ? {} : { detail }) } }),
+      : {
+          account: {
+            label: accountLabel(signedIn.user.value),
+            ...(detail === undefined ? {} : { detail }),
+          },
+        }),
     servers: servers(house, signedIn),
     logoutPath: house.paths.logout,
     configPath: house.paths.mcpJson,
@@ -34,7 +46,10 @@ export async function home(house: House, http: Request): Promise<Response> {
 export async function mcpJson(house: House, http: Request): Promise<Response> {
   const signedIn = await findSignedIn(house, readCookies(http, house.secure))
   if (signedIn === undefined && house.providers.length > 0) return redirectAnswer(house.paths.home)
-  const entries = servers(house, signedIn).map((server) => [server.name, { type: 'http', url: server.url }])
+  const entries = servers(house, signedIn).map((server) => [
+    server.name,
+    { type: 'http', url: server.url },
+  ])
   return jsonAnswer({ mcpServers: Object.fromEntries(entries) })
 }
 
@@ -58,7 +73,10 @@ function servers(house: House, signedIn: SignedIn | undefined): readonly HomeSer
 export async function logout(house: House, http: Request): Promise<Response> {
   const flowId = createFlowId(house.runtime)
   if (!isSameOrigin(house, http)) {
-    const message = { title: 'Sign out was not asked for here', text: 'The request came from another site.' }
+    const message = {
+      title: 'Sign out was not asked for here',
+      text: 'The request came from another site.',
+    }
     return refusalPage(house, message, { reason: 'logout_cross_site', flowId }, { status: 403 })
   }
   const jar = readCookies(http, house.secure)

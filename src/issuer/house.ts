@@ -4,10 +4,10 @@
  */
 import type { Config, ConnectorConfig } from '../config.ts'
 import { isAllowed } from '../oauth/allow.ts'
+import type { TokenSet } from '../oauth/token-answer.ts'
 import { canonicalResource } from '../oauth/urls.ts'
 import type { Bus, Emit, PosternEvent, Runtime, SigningKey, Store, VerifyKey } from '../ports.ts'
 import type { Provider, ProviderContext } from '../providers/provider.ts'
-import type { TokenSet } from '../oauth/token-answer.ts'
 import { type Mark, TENANT, type Values } from '../records.ts'
 import type { House as PageHouse } from '../ui/layout.ts'
 import { styleSheet } from '../ui/style.ts'
@@ -30,7 +30,10 @@ export interface IssuerProofs {
   state(vaultId: string): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
   renew(vaultId: string): void
   /** A sign-in just proved this record, so the first call does not wait. */
-  proved?(vaultId: string, proof: { readonly scopes?: readonly string[]; readonly etag?: string }): void
+  proved?(
+    vaultId: string,
+    proof: { readonly scopes?: readonly string[]; readonly etag?: string },
+  ): void
 }
 
 export interface IssuerRevocation {

@@ -10,7 +10,10 @@ const ID_CHARACTERS = 26
 const FLOW_ID_CHARACTERS = 6
 const SECRET_BYTES = 32
 
-export function createId(runtime: Runtime, prefix: 'usr' | 'grt' | 'cli' | 'evt' | 'tkt' | 'vlt' | 'req'): string {
+export function createId(
+  runtime: Runtime,
+  prefix: 'usr' | 'grt' | 'cli' | 'evt' | 'tkt' | 'vlt' | 'req',
+): string {
   return `${prefix}_${letters(runtime, ID_CHARACTERS)}`
 }
 
@@ -22,7 +25,10 @@ export function createFlowId(runtime: Runtime): string {
 /** 256 random bits as base64url: cookies, `state`, client secrets. */
 export function createSecret(runtime: Runtime): string {
   const bytes = runtime.randomBytes(SECRET_BYTES)
-  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '')
 }
 
 function letters(runtime: Runtime, count: number): string {

@@ -21,7 +21,9 @@ export function createMetadata(house: House): FindDocument {
   const server = jsonDocument(house, authorizationServer(house), METADATA_MAX_AGE_SECONDS)
   for (const path of issuerMetadataPaths(issuer)) documents.set(path, server)
 
-  const ours = house.resources.filter((entry) => new URL(entry.resource).origin === house.issuerUrl.origin)
+  const ours = house.resources.filter(
+    (entry) => new URL(entry.resource).origin === house.issuerUrl.origin,
+  )
   for (const entry of ours) {
     const document = jsonDocument(
       house,
@@ -40,7 +42,8 @@ export function createMetadata(house: House): FindDocument {
 
   const jwksPath = `${house.issuerUrl.pathname.replace(/\/$/, '')}/.well-known/jwks.json`
   return (url) => {
-    if (url.pathname === jwksPath) return jsonDocument(house, house.keys.jwks(), JWKS_MAX_AGE_SECONDS)
+    if (url.pathname === jwksPath)
+      return jsonDocument(house, house.keys.jwks(), JWKS_MAX_AGE_SECONDS)
     return documents.get(`${url.pathname}${url.search}`) ?? documents.get(url.pathname)
   }
 }
@@ -58,5 +61,10 @@ function authorizationServer(house: House): Record<string, unknown> {
 
 function jsonDocument(house: House, value: unknown, maxAgeSeconds: number): PublicDocument {
   const body = JSON.stringify(value)
-  return { body, etag: `"${house.runtime.sha256(body).slice(0, 22)}"`, contentType: 'application/json', maxAgeSeconds }
+  return {
+    body,
+    etag: `"${house.runtime.sha256(body).slice(0, 22)}"`,
+    contentType: 'application/json',
+    maxAgeSeconds,
+  }
 }

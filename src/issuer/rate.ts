@@ -28,7 +28,9 @@ export function createRate(runtime: Runtime, perMinuteMax: number): Rate {
       }
     }
     if (window.count >= perMinuteMax) {
-      return { retryAfterSeconds: Math.max(1, Math.ceil((window.startedMs + WINDOW_MS - now) / 1000)) }
+      return {
+        retryAfterSeconds: Math.max(1, Math.ceil((window.startedMs + WINDOW_MS - now) / 1000)),
+      }
     }
     window.count += add
     return {}
@@ -38,7 +40,10 @@ export function createRate(runtime: Runtime, perMinuteMax: number): Rate {
 
 /** The network of an address: IPv4 whole, IPv6 its /64, so that one host is one source (B16). */
 export function networkOf(address: string): string {
-  const text = address.replace(/^\[|\]$/g, '').replace(/%.*$/, '').toLowerCase()
+  const text = address
+    .replace(/^\[|\]$/g, '')
+    .replace(/%.*$/, '')
+    .toLowerCase()
   const mapped = /^(?:::ffff:|::)(\d+\.\d+\.\d+\.\d+)$/.exec(text)
   if (mapped !== null) return mapped[1] ?? text
   if (!text.includes(':')) return text
@@ -47,5 +52,8 @@ export function networkOf(address: string): string {
   const right = tail.split(':').filter((group) => group !== '')
   const missing = text.includes('::') ? Math.max(0, 8 - left.length - right.length) : 0
   const groups = [...left, ...Array.from({ length: missing }, () => '0'), ...right]
-  return `${groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, '')).join(':')}::/64`
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`
 }

@@ -3,8 +3,9 @@
  * else on a page that names the host and asks before it leads there (AZ-15). Each refusal is an event
  * with a stable reason and the flow id that the page shows.
  */
-import { type Client, redirectHost } from '../oauth/client.ts'
+
 import { authorizationResponse } from '../oauth/authorization.ts'
+import { type Client, redirectHost } from '../oauth/client.ts'
 import type { PosternEvent } from '../ports.ts'
 import { type Message, messagePage } from '../ui/message.ts'
 import { shownText } from '../ui/text.ts'
@@ -26,21 +27,41 @@ export interface ClientError {
   readonly flowId: string
 }
 
-export function destinationUrl(house: House, to: Destination, error: Pick<ClientError, 'error' | 'description'>): string {
+export function destinationUrl(
+  house: House,
+  to: Destination,
+  error: Pick<ClientError, 'error' | 'description'>,
+): string {
   return authorizationResponse(
     to.redirectUri,
-    { error: error.error, ...(error.description === undefined ? {} : { description: error.description }) },
+    {
+      error: error.error,
+      ...(error.description === undefined ? {} : { description: error.description }),
+    },
     { iss: house.config.issuer, ...(to.state === undefined ? {} : { state: to.state }) },
   )
 }
 
-export function refuseEvent(house: House, event: Omit<PosternEvent, 'type'> & { type?: PosternEvent['type'] }): void {
+export function refuseEvent(
+  house: House,
+  event: Omit<PosternEvent, 'type'> & { type?: PosternEvent['type'] },
+): void {
   report(house, { type: 'signin.refused', level: 'info', ...event })
 }
 
 /** Rule (a), (b) or (c) holds: the error goes to the client. */
-export function redirectError(house: House, to: Destination, error: ClientError, cookies: readonly string[] = []): Response {
-  refuseEvent(house, { reason: error.reason, flowId: error.flowId, clientId: to.clientId, error: error.error })
+export function redirectError(
+  house: House,
+  to: Destination,
+  error: ClientError,
+  cookies: readonly string[] = [],
+): Response {
+  refuseEvent(house, {
+    reason: error.reason,
+    flowId: error.flowId,
+    clientId: to.clientId,
+    error: error.error,
+  })
   return redirectAnswer(destinationUrl(house, to, error), cookies)
 }
 
@@ -65,12 +86,21 @@ export function returnPage(
 export function refusalPage(
   house: House,
   message: Omit<Message, 'flowId'>,
-  event: { readonly reason: string; readonly flowId: string; readonly clientId?: string; readonly userId?: string },
+  event: {
+    readonly reason: string
+    readonly flowId: string
+    readonly clientId?: string
+    readonly userId?: string
+  },
   answer: { readonly status?: number; readonly cookies?: readonly string[] } = {},
 ): Promise<Response> {
   const status = answer.status ?? 400
   refuseEvent(house, { ...event, status })
-  return pageAnswer(messagePage(house.pages, { ...message, flowId: event.flowId }), status, answer.cookies)
+  return pageAnswer(
+    messagePage(house.pages, { ...message, flowId: event.flowId }),
+    status,
+    answer.cookies,
+  )
 }
 
 /** `ERR_REDIRECT_URI` of api.md section 6. */
@@ -92,7 +122,11 @@ export function redirectUriPage(
       fix: 'If you wrote the client: register this exact URI. We do not send you there.',
       code: 'ERR_REDIRECT_URI',
     },
-    { reason: presented === undefined ? 'redirect_uri_missing' : 'redirect_uri_mismatch', flowId, clientId: client.clientId },
+    {
+      reason: presented === undefined ? 'redirect_uri_missing' : 'redirect_uri_mismatch',
+      flowId,
+      clientId: client.clientId,
+    },
   )
 }
 

@@ -35,7 +35,9 @@ export function createRegistration(house: House): (request: Request) => Promise<
         reason: 'registration_type',
       })
     }
-    const metadata = judgeRegistration(parse(body), { redirectHosts: house.config.registration.redirectHosts })
+    const metadata = judgeRegistration(parse(body), {
+      redirectHosts: house.config.registration.redirectHosts,
+    })
     if (await isFull()) throw tooMany('registration_full', FULL_RETRY_AFTER_SECONDS)
     return register(house, metadata)
   }
@@ -66,7 +68,9 @@ function registered(
   return {
     client_id: clientId,
     client_id_issued_at: Math.floor(nowMs / 1000),
-    ...(clientSecret === undefined ? {} : { client_secret: clientSecret, client_secret_expires_at: 0 }),
+    ...(clientSecret === undefined
+      ? {}
+      : { client_secret: clientSecret, client_secret_expires_at: 0 }),
     ...(metadata.name === undefined ? {} : { client_name: metadata.name }),
     ...(metadata.clientUri === undefined ? {} : { client_uri: metadata.clientUri }),
     redirect_uris: metadata.redirectUris,
@@ -109,6 +113,9 @@ function parse(body: string): unknown {
   try {
     return JSON.parse(body)
   } catch (cause) {
-    throw new OAuthError('invalid_client_metadata', 'the body is not JSON', { reason: 'registration_json', cause })
+    throw new OAuthError('invalid_client_metadata', 'the body is not JSON', {
+      reason: 'registration_json',
+      cause,
+    })
   }
 }

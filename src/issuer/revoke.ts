@@ -27,7 +27,8 @@ export function createRevocationEndpoint(house: House): (http: Request) => Promi
     const presented = readPresentedClient(parameters, form.authorization)
     const client = await authenticated(house, http, presented, failures)
     const token = parameters.get('token')
-    if (token === undefined) throw new OAuthError('invalid_request', 'token is missing', { reason: 'token_missing' })
+    if (token === undefined)
+      throw new OAuthError('invalid_request', 'token is missing', { reason: 'token_missing' })
     await revoke(house, client, token)
     return jsonAnswer({})
   }
@@ -56,13 +57,29 @@ async function revoke(house: House, client: Client, token: string): Promise<void
   const { claims } = judged
   if (claims.client_id !== client.clientId) throw foreign()
   const expiresAtMs = claims.exp * 1000 + MARK_SLACK_MS
-  const mark = { tenant: TENANT, kind: 'token', id: claims.jti, issuedBeforeMs: expiresAtMs, expiresAtMs } as const
-  const audit = auditStep(house, 'revocation.confirmed', { userId: claims.sub, clientId: client.clientId })
+  const mark = {
+    tenant: TENANT,
+    kind: 'token',
+    id: claims.jti,
+    issuedBeforeMs: expiresAtMs,
+    expiresAtMs,
+  } as const
+  const audit = auditStep(house, 'revocation.confirmed', {
+    userId: claims.sub,
+    clientId: client.clientId,
+  })
   await store.grants.revoke({ ...mark, cause: 'revoked_by_client' }, [audit])
   announceMark(house, { ...mark, cause: 'revoked_by_client' })
-  report(house, { type: 'revocation.confirmed', reason: 'token', grantId: claims.gid, clientId: client.clientId })
+  report(house, {
+    type: 'revocation.confirmed',
+    reason: 'token',
+    grantId: claims.gid,
+    clientId: client.clientId,
+  })
 }
 
 function foreign(): OAuthError {
-  return new OAuthError('invalid_grant', 'this token was not issued to this client', { reason: 'token_of_other_client' })
+  return new OAuthError('invalid_grant', 'this token was not issued to this client', {
+    reason: 'token_of_other_client',
+  })
 }

@@ -6,8 +6,8 @@
 import { type Context, Hono } from 'hono'
 import { isPosternError, OAuthError, toResponse } from '../errors.ts'
 import { isLoopbackHost } from '../oauth/urls.ts'
-import { messagePage } from '../ui/message.ts'
 import { MARK_ICON } from '../ui/layout.ts'
+import { messagePage } from '../ui/message.ts'
 import { COMMON_HEADERS, documentAnswer, OPEN_CORS, pageAnswer } from './answers.ts'
 import { authorize } from './authorize.ts'
 import { callback } from './callback.ts'
@@ -46,12 +46,17 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
 }
 
 /** Not our host: 421, except a page asked for under another loopback name, which is redirected. */
-async function guardHost(house: House, context: Context, next: () => Promise<void>): Promise<Response | undefined> {
+async function guardHost(
+  house: House,
+  context: Context,
+  next: () => Promise<void>,
+): Promise<Response | undefined> {
   const refused = otherHost(house, context.req.raw)
   if (refused === undefined) await next()
   else context.res = refused
   for (const [name, value] of Object.entries(COMMON_HEADERS)) context.res.headers.set(name, value)
-  if (!context.res.headers.has('cache-control')) context.res.headers.set('cache-control', 'no-store')
+  if (!context.res.headers.has('cache-control'))
+    context.res.headers.set('cache-control', 'no-store')
   return undefined
 }
 
@@ -60,11 +65,18 @@ function otherHost(house: House, http: Request): Response | undefined {
   const { issuerUrl } = house
   if (url.host === issuerUrl.host) return undefined
   const bothLoopback = isLoopbackHost(url.hostname) && isLoopbackHost(issuerUrl.hostname)
-  const wantsPage = http.method === 'GET' && (http.headers.get('accept') ?? '').includes('text/html')
+  const wantsPage =
+    http.method === 'GET' && (http.headers.get('accept') ?? '').includes('text/html')
   if (bothLoopback && url.port === issuerUrl.port && wantsPage) {
-    return new Response(null, { status: 302, headers: { location: `${issuerUrl.origin}${url.pathname}${url.search}` } })
+    return new Response(null, {
+      status: 302,
+      headers: { location: `${issuerUrl.origin}${url.pathname}${url.search}` },
+    })
   }
-  return Response.json({ error: 'invalid_request', error_description: 'this server does not answer for this host' }, { status: 421 })
+  return Response.json(
+    { error: 'invalid_request', error_description: 'this server does not answer for this host' },
+    { status: 421 },
+  )
 }
 
 function addDocuments(app: Hono, findDocument: FindDocument): void {
@@ -83,7 +95,8 @@ function addProtocol(app: Hono, house: House): void {
     [house.paths.token, createTokenEndpoint(house)],
     [house.paths.revoke, createRevocationEndpoint(house)],
   ]
-  if (house.config.registration.dynamic) endpoints.push([house.paths.register, createRegistration(house)])
+  if (house.config.registration.dynamic)
+    endpoints.push([house.paths.register, createRegistration(house)])
   for (const [path, serve] of endpoints) {
     app.options(path, () => preflight('POST'))
     app.post(path, (context) => protocolAnswer(house, path, () => serve(context.req.raw)))
@@ -92,14 +105,19 @@ function addProtocol(app: Hono, house: House): void {
 }
 
 /** JSON errors of RFC 6749, an event with the inner reason, open CORS. */
-async function protocolAnswer(house: House, path: string, serve: () => Promise<Response>): Promise<Response> {
+async function protocolAnswer(
+  house: House,
+  path: string,
+  serve: () => Promise<Response>,
+): Promise<Response> {
   let response: Response
   try {
     response = await serve()
   } catch (error) {
     const requestId = createId(house.runtime, 'req')
     response = toResponse(error, requestId)
-    const reason = error instanceof OAuthError ? error.reason : isPosternError(error) ? error.name : 'unexpected'
+    const reason =
+      error instanceof OAuthError ? error.reason : isPosternError(error) ? error.name : 'unexpected'
     const type = response.status === 500 ? 'server.failed' : 'token.refused'
     const level = response.status === 500 ? 'error' : 'info'
     report(house, { type, level, reason, status: response.status, requestId, endpoint: path })
@@ -114,7 +132,10 @@ function addPages(app: Hono, house: House): void {
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
   const page = (serve: (house: House, http: Request) => Promise<Response>) => (context: Context) =>
     pageOrApology(house, () => serve(house, context.req.raw))
-  app.get(paths.authorize, page((_, http) => limited(house, http, visits)))
+  app.get(
+    paths.authorize,
+    page((_, http) => limited(house, http, visits)),
+  )
   app.all(paths.authorize, () => methodNotAllowed('GET'))
   app.post(paths.consent, page(decide))
   app.all(paths.consent, () => methodNotAllowed('POST'))
@@ -130,17 +151,27 @@ function addPages(app: Hono, house: House): void {
   app.get(paths.mark, () => asset(MARK_ICON, 'image/svg+xml'))
 }
 
-function limited(house: House, http: Request, visits: ReturnType<typeof createRate>): Promise<Response> {
+function limited(
+  house: House,
+  http: Request,
+  visits: ReturnType<typeof createRate>,
+): Promise<Response> {
   const address = house.clientAddress?.(http)
   const { retryAfterSeconds } = address === undefined ? {} : visits.take(networkOf(address))
   if (retryAfterSeconds === undefined) return authorize(house, http)
-  const message = { title: 'Too many sign-ins at once', text: 'Wait a minute, then start again from the app.' }
-  return refusalPage(house, message, { reason: 'authorize_rate', flowId: createFlowId(house.runtime) }, { status: 429 }).then(
-    (response) => {
-      response.headers.set('retry-after', String(retryAfterSeconds))
-      return response
-    },
-  )
+  const message = {
+    title: 'Too many sign-ins at once',
+    text: 'Wait a minute, then start again from the app.',
+  }
+  return refusalPage(
+    house,
+    message,
+    { reason: 'authorize_rate', flowId: createFlowId(house.runtime) },
+    { status: 429 },
+  ).then((response) => {
+    response.headers.set('retry-after', String(retryAfterSeconds))
+    return response
+  })
 }
 
 /** A person never sees a stack or a blank page: what failed is in the log under the flow id. */
@@ -151,10 +182,18 @@ async function pageOrApology(house: House, serve: () => Promise<Response>): Prom
     const flowId = createFlowId(house.runtime)
     const expected = isPosternError(error)
     const reason = expected ? error.name : 'unexpected'
-    report(house, { type: 'server.failed', level: 'error', reason, flowId, status: expected ? 503 : 500 })
+    report(house, {
+      type: 'server.failed',
+      level: 'error',
+      reason,
+      flowId,
+      status: expected ? 503 : 500,
+    })
     const message = {
       title: expected ? 'Not available right now' : 'Something went wrong here',
-      text: expected ? 'This server cannot reach its own storage.' : 'This is our fault. Nothing was shared.',
+      text: expected
+        ? 'This server cannot reach its own storage.'
+        : 'This is our fault. Nothing was shared.',
       fix: 'Try again in a moment.',
       flowId,
     }
@@ -165,7 +204,10 @@ async function pageOrApology(house: House, serve: () => Promise<Response>): Prom
 }
 
 function asset(body: string, contentType: string): Response {
-  const headers = { 'content-type': contentType, 'cache-control': `public, max-age=${ASSET_MAX_AGE_SECONDS}, immutable` }
+  const headers = {
+    'content-type': contentType,
+    'cache-control': `public, max-age=${ASSET_MAX_AGE_SECONDS}, immutable`,
+  }
   return new Response(body, { headers })
 }
 
@@ -181,11 +223,17 @@ function preflight(methods: string): Response {
 
 function methodNotAllowed(allow: string, headers: Readonly<Record<string, string>> = {}): Response {
   const body = { error: 'invalid_request', error_description: 'method not allowed' }
-  return Response.json(body, { status: 405, headers: { allow, 'cache-control': 'no-store', ...headers } })
+  return Response.json(body, {
+    status: 405,
+    headers: { allow, 'cache-control': 'no-store', ...headers },
+  })
 }
 
 function notFound(headers: Readonly<Record<string, string>> = {}): Response {
-  return Response.json({ error: 'not_found' }, { status: 404, headers: { 'cache-control': 'no-store', ...headers } })
+  return Response.json(
+    { error: 'not_found' },
+    { status: 404, headers: { 'cache-control': 'no-store', ...headers } },
+  )
 }
 
 function ownPaths(house: House, findDocument: FindDocument): (path: string) => boolean {

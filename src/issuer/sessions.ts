@@ -33,8 +33,10 @@ export async function findSignedIn(house: House, jar: CookieJar): Promise<Signed
     store.get('user', key(session.value.userKey)),
     store.get('vault', key(session.value.vaultId)),
   ])
-  if (user === undefined || user.value.state !== 'active' || !mayEnter(house, user.value)) return undefined
-  if (vault?.value.state !== 'active' || proofs.state(session.value.vaultId) === 'dead') return undefined
+  if (user === undefined || user.value.state !== 'active' || !mayEnter(house, user.value))
+    return undefined
+  if (vault?.value.state !== 'active' || proofs.state(session.value.vaultId) === 'dead')
+    return undefined
   return { digest, session, user, provider }
 }
 
@@ -44,9 +46,11 @@ export function isRecentEnough(
   signedIn: SignedIn,
   request: { readonly maxAgeSeconds?: number; readonly prompt?: string },
 ): boolean {
-  if (promptWords(request.prompt).some((word) => word === 'login' || word === 'select_account')) return false
+  if (promptWords(request.prompt).some((word) => word === 'login' || word === 'select_account'))
+    return false
   if (request.maxAgeSeconds === undefined) return true
-  const ageSeconds = Math.floor(house.runtime.nowMs() / 1000) - signedIn.session.value.authTimeSeconds
+  const ageSeconds =
+    Math.floor(house.runtime.nowMs() / 1000) - signedIn.session.value.authTimeSeconds
   return ageSeconds <= request.maxAgeSeconds
 }
 
@@ -87,8 +91,13 @@ export function touchSession(house: House, signedIn: SignedIn): void {
   const { key: sessionKey, version, value } = signedIn.session
   const nowMs = runtime.nowMs()
   if (nowMs - value.lastSeenAtMs < SESSION_TOUCH_MS) return
-  const expiresAtMs = Math.min(nowMs + config.limits.sessionIdleSeconds * 1000, value.createdAtMs + SESSION_ABSOLUTE_MS)
-  runtime.waitUntil(store.put('session', sessionKey, version, { ...value, lastSeenAtMs: nowMs, expiresAtMs }))
+  const expiresAtMs = Math.min(
+    nowMs + config.limits.sessionIdleSeconds * 1000,
+    value.createdAtMs + SESSION_ABSOLUTE_MS,
+  )
+  runtime.waitUntil(
+    store.put('session', sessionKey, version, { ...value, lastSeenAtMs: nowMs, expiresAtMs }),
+  )
 }
 
 export function accountLabel(user: Values['user']): string {
@@ -98,5 +107,7 @@ export function accountLabel(user: Values['user']): string {
 /** The second line under the label: what tells two accounts of one person apart. */
 export function accountDetail(user: Values['user']): string | undefined {
   const label = accountLabel(user)
-  return [user.profile.email, user.profile.login].find((text) => text !== undefined && text !== label)
+  return [user.profile.email, user.profile.login].find(
+    (text) => text !== undefined && text !== label,
+  )
 }

@@ -11,14 +11,20 @@ import type { SetUpMistake, SignIn } from '../providers/provider.ts'
 import type { Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { nonceOf, openVerifier, providerFailedPage } from './attempt.ts'
-import { auditStep, codeAnswer, codeSteps, COMMIT_ATTEMPTS_MAX, type IssuedCode } from './codes.ts'
+import { auditStep, COMMIT_ATTEMPTS_MAX, codeAnswer, codeSteps, type IssuedCode } from './codes.ts'
 import { authorizePath } from './consent.ts'
 import { openForm } from './consent-page.ts'
 import { type CookieJar, transactionCookie } from './cookies.ts'
 import { withDeadline } from './deadline.ts'
 import { findResource, type House, type IssuerProvider, mayUse, report } from './house.ts'
 import { createId, key } from './ids.ts'
-import { redirectError, redirectUriPage, refusalPage, returnPage, unknownClientPage } from './refusals.ts'
+import {
+  redirectError,
+  redirectUriPage,
+  refusalPage,
+  returnPage,
+  unknownClientPage,
+} from './refusals.ts'
 import { createSession } from './sessions.ts'
 
 /** An answer of the provider that passed every check of `callback.ts`; its attempt is consumed. */
@@ -44,7 +50,9 @@ export async function continueSignIn(house: House, answered: Answered): Promise<
   } catch (cause) {
     if (cause instanceof OAuthError) return upstreamError(house, answered, cause.reason)
     if (!(cause instanceof UpstreamError)) throw cause
-    return providerFailedPage(house, answered.jar, transaction, entry, cause, [dropCookie(answered)])
+    return providerFailedPage(house, answered.jar, transaction, entry, cause, [
+      dropCookie(answered),
+    ])
   }
   return admit(house, answered, arrival)
 }
@@ -52,7 +60,10 @@ export async function continueSignIn(house: House, answered: Answered): Promise<
 async function exchange(house: House, answered: Answered, code: string): Promise<SignIn> {
   const { entry, attempt, parameters, stateDigest } = answered
   const verifier = openVerifier(house, stateDigest, attempt.verifierSealed)
-  if (verifier === undefined) throw new OAuthError('server_error', 'sign-in could not be finished', { reason: 'verifier_unreadable' })
+  if (verifier === undefined)
+    throw new OAuthError('server_error', 'sign-in could not be finished', {
+      reason: 'verifier_unreadable',
+    })
   const iss = parameters.get('iss')
   return withDeadline(
     house.runtime,
@@ -68,7 +79,11 @@ async function exchange(house: House, answered: Answered, code: string): Promise
 }
 
 /** AZ-23: the person's no is `access_denied`, everything else `server_error`; upstream text goes nowhere. */
-function upstreamError(house: House, answered: Answered, error: string): Promise<Response> | Response {
+function upstreamError(
+  house: House,
+  answered: Answered,
+  error: string,
+): Promise<Response> | Response {
   const { transaction, entry } = answered
   const { request, flowId } = transaction
   const cookies = [dropCookie(answered)]
@@ -77,12 +92,19 @@ function upstreamError(house: House, answered: Answered, error: string): Promise
   const denied = error === 'access_denied'
   const reason = denied ? 'denied_at_provider' : 'provider_error'
   if (request !== undefined) {
-    return redirectError(house, request, { error: denied ? 'access_denied' : 'server_error', reason, flowId }, cookies)
+    return redirectError(
+      house,
+      request,
+      { error: denied ? 'access_denied' : 'server_error', reason, flowId },
+      cookies,
+    )
   }
   const { title } = entry.provider
   const message = {
     title: denied ? 'You said no' : `${title} could not sign you in`,
-    text: denied ? `You did not allow the sign-in at ${title}.` : `${title} answered with an error.`,
+    text: denied
+      ? `You did not allow the sign-in at ${title}.`
+      : `${title} answered with an error.`,
     link: { path: transaction.returnTo ?? house.paths.home, text: 'Start again' },
   }
   return refusalPage(house, message, { reason, flowId }, { cookies })
@@ -90,8 +112,10 @@ function upstreamError(house: House, answered: Answered, error: string): Promise
 
 /** Does this word mean that the operator has to correct something. */
 function explain({ provider, context }: IssuerProvider, error: string): SetUpMistake | undefined {
-  if (error === 'ERR_PROVIDER_CALLBACK') return provider.explain?.('redirect_uri_mismatch', context.redirectUri)
-  if (error === 'ERR_PROVIDER_CLIENT') return provider.explain?.('incorrect_client_credentials', context.redirectUri)
+  if (error === 'ERR_PROVIDER_CALLBACK')
+    return provider.explain?.('redirect_uri_mismatch', context.redirectUri)
+  if (error === 'ERR_PROVIDER_CLIENT')
+    return provider.explain?.('incorrect_client_credentials', context.redirectUri)
   return provider.explain?.(error, context.redirectUri)
 }
 
@@ -119,17 +143,20 @@ async function admit(house: House, answered: Answered, arrival: SignIn): Promise
   const existing = await house.store.get('user', key(userKey))
   const person = { provider: entry.provider.id, ...identity }
   const resource = request === undefined ? undefined : findResource(house, request.resource)
-  if (existing !== undefined && existing.value.state !== 'active') return notAllowed(house, answered, 'user_disabled')
+  if (existing !== undefined && existing.value.state !== 'active')
+    return notAllowed(house, answered, 'user_disabled')
   if (!mayUse(house, person, resource)) return notAllowed(house, answered, 'not_allowed')
   let client: Client | undefined
   if (request !== undefined) {
     client = await house.clients.find(request.clientId)
     if (client === undefined) return unknownClientPage(house, flowId)
-    if (!matchRedirectUri(client, request.redirectUri).matched) return redirectUriPage(house, client, request.redirectUri, flowId)
+    if (!matchRedirectUri(client, request.redirectUri).matched)
+      return redirectUriPage(house, client, request.redirectUri, flowId)
   }
   const shown = transaction.shownUserId
   const switched = shown !== undefined && shown !== existing?.value.userId
-  const target = request === undefined || client === undefined || switched ? undefined : { request, client }
+  const target =
+    request === undefined || client === undefined || switched ? undefined : { request, client }
   return store(house, answered, { arrival, userKey, target, switched })
 }
 
@@ -137,7 +164,9 @@ interface Admitted {
   readonly arrival: SignIn
   readonly userKey: string
   /** What to grant; absent for a first-party sign-in and where the Allow is void (A27). */
-  readonly target: { readonly request: NonNullable<Values['transaction']['request']>; readonly client: Client } | undefined
+  readonly target:
+    | { readonly request: NonNullable<Values['transaction']['request']>; readonly client: Client }
+    | undefined
   readonly switched: boolean
 }
 
@@ -150,7 +179,10 @@ async function store(house: House, answered: Answered, admitted: Admitted): Prom
   }
   // Somebody kept writing the same rows: the person may try again, nothing was stored.
   const { transaction, entry, jar } = answered
-  const busy = new UpstreamError('ERR_UPSTREAM_RESET', { operation: 'commit', origin: house.config.issuer })
+  const busy = new UpstreamError('ERR_UPSTREAM_RESET', {
+    operation: 'commit',
+    origin: house.config.issuer,
+  })
   return providerFailedPage(house, jar, transaction, entry, busy, [dropCookie(answered)])
 }
 
@@ -163,7 +195,11 @@ interface Prepared {
 }
 
 /** One commit, the user's row first: the rest depends on it. */
-async function prepare(house: House, answered: Answered, admitted: Admitted): Promise<Prepared | undefined> {
+async function prepare(
+  house: House,
+  answered: Answered,
+  admitted: Admitted,
+): Promise<Prepared | undefined> {
   const { arrival, userKey, target } = admitted
   const { provider } = answered.entry
   const user = await house.store.get('user', key(userKey))
@@ -184,9 +220,24 @@ async function prepare(house: House, answered: Answered, admitted: Admitted): Pr
     { verb: 'create', kind: 'session', key: key(session.digest), value: session.value },
     auditStep(house, 'signin.completed', { userId }),
   ]
-  const subject = { userId, userKey, vaultId, sessionDigest: session.digest, authTimeSeconds: session.value.authTimeSeconds }
-  const issued = target === undefined ? undefined : await codeSteps(house, subject, target.request, target.client, { approve: true })
-  return { steps: [...steps, ...(issued?.steps ?? [])], userId, vaultId, cookie: session.cookie, issued }
+  const subject = {
+    userId,
+    userKey,
+    vaultId,
+    sessionDigest: session.digest,
+    authTimeSeconds: session.value.authTimeSeconds,
+  }
+  const issued =
+    target === undefined
+      ? undefined
+      : await codeSteps(house, subject, target.request, target.client, { approve: true })
+  return {
+    steps: [...steps, ...(issued?.steps ?? [])],
+    userId,
+    vaultId,
+    cookie: session.cookie,
+    issued,
+  }
 }
 
 /** One record of upstream tokens per person and provider: a new sign-in renews it for all its grants. */
@@ -249,7 +300,12 @@ async function vaultStep(
     : { verb: 'put', kind: 'vault', key: before.key, ifVersion: before.version, value }
 }
 
-function finish(house: House, answered: Answered, admitted: Admitted, prepared: Prepared): Response {
+function finish(
+  house: House,
+  answered: Answered,
+  admitted: Admitted,
+  prepared: Prepared,
+): Response {
   const { transaction, entry } = answered
   const { target, switched } = admitted
   house.proofs.proved?.(prepared.vaultId, admitted.arrival.proof)
@@ -275,11 +331,16 @@ function finish(house: House, answered: Answered, admitted: Admitted, prepared: 
     return codeAnswer(house, target.request, prepared.issued, cookies)
   }
   // A27: another account than the page had shown: the page again, with this one.
-  if (transaction.request !== undefined) return redirectAnswer(authorizePath(house, transaction.request, 'consent'), cookies)
+  if (transaction.request !== undefined)
+    return redirectAnswer(authorizePath(house, transaction.request, 'consent'), cookies)
   return redirectAnswer(transaction.returnTo ?? house.paths.home, cookies)
 }
 
-function notAllowed(house: House, answered: Answered, reason: 'not_allowed' | 'user_disabled'): Promise<Response> {
+function notAllowed(
+  house: House,
+  answered: Answered,
+  reason: 'not_allowed' | 'user_disabled',
+): Promise<Response> {
   const { transaction, entry, jar } = answered
   const { request, flowId } = transaction
   const { provider } = entry
@@ -289,13 +350,21 @@ function notAllowed(house: House, answered: Answered, reason: 'not_allowed' | 'u
     ...(transaction.returnTo === undefined ? {} : { returnTo: transaction.returnTo }),
   })
   const message = {
-    title: reason === 'user_disabled' ? 'This account is switched off' : 'This account may not sign in here',
+    title:
+      reason === 'user_disabled'
+        ? 'This account is switched off'
+        : 'This account may not sign in here',
     text:
       reason === 'user_disabled'
         ? 'An administrator has switched this account off.'
         : `You are signed in to ${provider.title}, but this server is not open to that account.`,
     fix: 'Use another account, or ask whoever runs this server.',
-    retry: { action: house.paths.consent, ticket: form.ticket, decision: `switch:${provider.id}`, text: 'Use another account' },
+    retry: {
+      action: house.paths.consent,
+      ticket: form.ticket,
+      decision: `switch:${provider.id}`,
+      text: 'Use another account',
+    },
   }
   const answer = { status: 403, cookies: [dropCookie(answered), form.cookie] }
   if (request === undefined) return refusalPage(house, message, { reason, flowId }, answer)

@@ -24,9 +24,15 @@ export interface Ticket {
   readonly expiresAtMs: number
 }
 
-export type TicketSubject = Pick<Ticket, 'request' | 'returnTo' | 'shownUserId'> & { readonly flowId?: string }
+export type TicketSubject = Pick<Ticket, 'request' | 'returnTo' | 'shownUserId'> & {
+  readonly flowId?: string
+}
 
-export function createTicket(runtime: Runtime, formCookieValue: string, subject: TicketSubject): Ticket {
+export function createTicket(
+  runtime: Runtime,
+  formCookieValue: string,
+  subject: TicketSubject,
+): Ticket {
   return {
     ...subject,
     id: createId(runtime, 'tkt'),
@@ -41,7 +47,11 @@ export function sealTicket(runtime: Runtime, ticketKey: Uint8Array, ticket: Tick
 }
 
 /** `undefined`: not ours. An expired or foreign ticket is told apart by the caller. */
-export function openTicket(runtime: Runtime, ticketKey: Uint8Array, sealed: string): Ticket | undefined {
+export function openTicket(
+  runtime: Runtime,
+  ticketKey: Uint8Array,
+  sealed: string,
+): Ticket | undefined {
   if (sealed.length > SEALED_TICKET_MAX_CHARACTERS) return undefined
   const text = runtime.open(ticketKey, sealed, ASSOCIATED_DATA)
   // Sealed by us with this key and purpose, so its shape is ours.

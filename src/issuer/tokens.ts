@@ -7,13 +7,18 @@ import { createJti, signAccessToken } from '../oauth/access-token.ts'
 import type { Client } from '../oauth/client.ts'
 import { parseCode } from '../oauth/code.ts'
 import { matchesChallenge } from '../oauth/pkce.ts'
-import { formatRefreshToken, openSuccessor, parseRefreshToken, sealSuccessor } from '../oauth/refresh-token.ts'
+import {
+  formatRefreshToken,
+  openSuccessor,
+  parseRefreshToken,
+  sealSuccessor,
+} from '../oauth/refresh-token.ts'
 import { formatScope, narrowScopes } from '../oauth/scope.ts'
 import {
   type AuthorizationCodeRequest,
   authenticateClient,
-  parseTokenRequest,
   type PresentedClient,
+  parseTokenRequest,
   type RefreshTokenRequest,
   requireGrantedResource,
   type TokenAnswer,
@@ -41,7 +46,10 @@ export function createTokenEndpoint(house: House): (http: Request) => Promise<Re
     const request = parseTokenRequest(await readFormRequest(http))
     const client = await authenticated(house, http, request.client, failures)
     if (!client.grantTypes.includes(request.grantType)) {
-      throw new OAuthError('unauthorized_client', 'this client is not registered for this grant type')
+      throw new OAuthError(
+        'unauthorized_client',
+        'this client is not registered for this grant type',
+      )
     }
     const answer =
       request.grantType === 'authorization_code'
@@ -57,7 +65,10 @@ export async function readFormRequest(
 ): Promise<{ contentType: string | undefined; body: string; authorization: string | undefined }> {
   const body = await readBody(http, FORM_BODY_MAX_BYTES)
   if (body === undefined) {
-    throw new OAuthError('invalid_request', 'the body is too large', { status: 413, reason: 'body_too_large' })
+    throw new OAuthError('invalid_request', 'the body is too large', {
+      status: 413,
+      reason: 'body_too_large',
+    })
   }
   return {
     contentType: http.headers.get('content-type') ?? undefined,
@@ -77,7 +88,8 @@ export async function authenticated(
   if (presented.secret !== undefined) refuseTooMany(failures.look(source))
   const found = await house.clients.find(presented.clientId)
   // The operator gives a static client a secret, not a method: either way of sending it is right.
-  const eitherWay = found?.kind === 'static' && found.secretDigest !== undefined && presented.method !== 'none'
+  const eitherWay =
+    found?.kind === 'static' && found.secretDigest !== undefined && presented.method !== 'none'
   const client = eitherWay ? { ...found, authMethod: presented.method } : found
   try {
     authenticateClient(presented, client, house.runtime)
@@ -89,17 +101,23 @@ export async function authenticated(
 }
 
 /** Checks client, redirect URI, verifier and resource first; then one UPDATE (TOK-08). */
-async function redeem(house: House, client: Client, request: AuthorizationCodeRequest): Promise<TokenAnswer> {
+async function redeem(
+  house: House,
+  client: Client,
+  request: AuthorizationCodeRequest,
+): Promise<TokenAnswer> {
   const { runtime, store, keys } = house
   const grantId = parseCode(request.code)?.grantId
   const grant = grantId === undefined ? undefined : await store.grants.find(key(grantId))
   const codeDigest = runtime.sha256(request.code)
-  if (grant === undefined || !runtime.equal(grant.codeDigest, codeDigest)) throw invalidGrant('code_unknown')
+  if (grant === undefined || !runtime.equal(grant.codeDigest, codeDigest))
+    throw invalidGrant('code_unknown')
   if (grant.clientId !== client.clientId) throw invalidGrant('code_of_other_client')
   if (request.redirectUri !== undefined && request.redirectUri !== grant.redirectUri) {
     throw invalidGrant('redirect_uri_mismatch')
   }
-  if (!matchesChallenge(request.codeVerifier, grant.codeChallenge, runtime)) throw invalidGrant('verifier_mismatch')
+  if (!matchesChallenge(request.codeVerifier, grant.codeChallenge, runtime))
+    throw invalidGrant('verifier_mismatch')
   requireGrantedResource(request.resources, grant.resource)
 
   const nowMs = runtime.nowMs()
@@ -113,7 +131,13 @@ async function redeem(house: House, client: Client, request: AuthorizationCodeRe
       })
     : undefined
   const refreshDigest = refreshToken === undefined ? undefined : runtime.sha256(refreshToken)
-  const outcome = await store.grants.redeem(key(grant.id), codeDigest, refreshDigest, nowMs, idleEndMs(house, grant, nowMs))
+  const outcome = await store.grants.redeem(
+    key(grant.id),
+    codeDigest,
+    refreshDigest,
+    nowMs,
+    idleEndMs(house, grant, nowMs),
+  )
   if (outcome === 'reused') {
     // TOK-09: right client, right verifier, second use: what the first use issued ends.
     await endGrant(house, grant, 'code_reused')
@@ -123,7 +147,11 @@ async function redeem(house: House, client: Client, request: AuthorizationCodeRe
   if (outcome === 'dead') throw invalidGrant('code_expired')
   report(house, { type: 'token.issued', reason: 'authorization_code', ...about(grant) })
   const accessToken = sign(house, grant, grant.scopes, Math.floor(nowMs / 1000))
-  return { ...accessToken, scopes: grant.scopes, ...(refreshToken === undefined ? {} : { refreshToken }) }
+  return {
+    ...accessToken,
+    scopes: grant.scopes,
+    ...(refreshToken === undefined ? {} : { refreshToken }),
+  }
 }
 
 /** flows.md section 9. */
@@ -155,9 +183,18 @@ async function refresh(
   const isInFamilyHead = digest === grant.refreshCurrent || digest === grant.refreshPrevious
   // A replay of an older token ends the family whatever memory says about the sign-in.
   if (isInFamilyHead) await requireStanding(house, grant)
-  const rotated = await rotate(house, grant, { token: request.refreshToken, generation: presented.generation, digest, nowMs })
+  const rotated = await rotate(house, grant, {
+    token: request.refreshToken,
+    generation: presented.generation,
+    digest,
+    nowMs,
+  })
   report(house, { type: 'token.issued', reason: 'refresh_token', level: 'debug', ...about(grant) })
-  return { ...sign(house, grant, scopes, rotated.issuedAtSeconds), scopes, refreshToken: rotated.refreshToken }
+  return {
+    ...sign(house, grant, scopes, rotated.issuedAtSeconds),
+    scopes,
+    refreshToken: rotated.refreshToken,
+  }
 }
 
 interface Presented {
@@ -183,7 +220,12 @@ async function rotate(
     runtime,
   })
   const owner = JSON.stringify([TENANT, grant.id, presented.generation])
-  const sealedSuccessor = sealSuccessor(presented.token, `${issuedAtSeconds} ${refreshToken}`, owner, runtime)
+  const sealedSuccessor = sealSuccessor(
+    presented.token,
+    `${issuedAtSeconds} ${refreshToken}`,
+    owner,
+    runtime,
+  )
   const result = await store.grants.rotate(
     key(grant.id),
     presented.digest,
@@ -204,7 +246,12 @@ async function rotate(
   }
   if (result.outcome === 'reused') {
     announceEnd(house, grant, 'refresh_reused', presented.nowMs)
-    report(house, { type: 'token.replayed', level: 'warn', reason: 'refresh_reused', ...about(grant) })
+    report(house, {
+      type: 'token.replayed',
+      level: 'warn',
+      reason: 'refresh_reused',
+      ...about(grant),
+    })
     throw invalidGrant('refresh_reused')
   }
   if (result.outcome === 'busy') throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
@@ -226,7 +273,8 @@ async function requireStanding(house: House, grant: Grant): Promise<void> {
     await endGrant(house, grant, 'user_disabled')
     throw invalidGrant('user_disabled')
   }
-  if (resource === undefined || !mayUse(house, user.value, resource)) throw invalidGrant('not_allowed')
+  if (resource === undefined || !mayUse(house, user.value, resource))
+    throw invalidGrant('not_allowed')
   const proof = proofs.state(grant.vaultId)
   if (proof === 'dead' || vault?.value.state !== 'active') {
     await endGrant(house, grant, 'upstream_dead')
@@ -284,7 +332,9 @@ function about(grant: Grant): { grantId: string; userId: string; clientId: strin
 
 /** One text for every reason: which part was wrong is for the log (I11). */
 function invalidGrant(reason: string): OAuthError {
-  return new OAuthError('invalid_grant', 'the code or refresh token is not valid here any more', { reason })
+  return new OAuthError('invalid_grant', 'the code or refresh token is not valid here any more', {
+    reason,
+  })
 }
 
 function refuseTooMany({ retryAfterSeconds }: { readonly retryAfterSeconds?: number }): void {

@@ -5,7 +5,7 @@
 import { html } from 'hono/html'
 import { type House, type Markup, page } from './layout.ts'
 import { shownText } from './text.ts'
-import { ourScopeWords, providerScopeWords, type ScopeWords } from './words.ts'
+import { ourScopeWords, providerScopeWords } from './words.ts'
 
 export interface ConsentProvider {
   readonly id: string
@@ -25,7 +25,11 @@ export interface Consent {
   readonly resource: { readonly url: string; readonly title?: string }
   readonly scopes: readonly string[]
   readonly providers: readonly ConsentProvider[]
-  readonly account?: { readonly label: string; readonly detail?: string; readonly providerTitle: string }
+  readonly account?: {
+    readonly label: string
+    readonly detail?: string
+    readonly providerTitle: string
+  }
 }
 
 export function consentPage(house: House, consent: Consent): Markup {
@@ -56,7 +60,7 @@ function destination(consent: Consent): Markup {
   return html`<div class="destination">
 <p class="muted small">After you allow it, you are sent to</p>
 <strong class="host mono" data-consent="redirect-host">${consent.redirect.host}</strong>
-<p class="note muted small">${note}</p>
+<p class="muted small">${note}</p>
 </div>`
 }
 
@@ -68,13 +72,13 @@ function facts(consent: Consent, client: string): Markup {
 <dd>${client} ${
     consent.registeredBy === 'operator'
       ? html`<span class="tag plain" data-consent="verification">set up by your administrator</span>`
-      : html`<span class="tag" data-consent="verification">unverified</span><span class="sub">It named itself; nobody has checked who made it.</span>`
+      : html`<span class="tag" data-consent="verification">unverified</span><span class="sub">It named itself; nobody checked who made it.</span>`
   }</dd>
 <dt>Server</dt>
 <dd><span class="mono small" data-consent="resource">${consent.resource.url}</span></dd>
 <dt>May</dt>
-<dd><ul data-consent="scopes">${ourScopeWords(consent.scopes).map((scope) => html`<li>${scope.words}<span class="sub mono">${scope.scope}</span></li>`)}</ul></dd>
-${consent.providers.map((provider) => providerFacts(provider))}
+<dd><ul data-consent="scopes">${ourScopeWords(consent.scopes).map((scope) => html`<li>${scope.words} <span class="muted mono small">${scope.scope}</span></li>`)}</ul></dd>
+${signInFacts(consent.providers)}
 <dt>Account</dt>
 <dd data-consent="account">${
     consent.account === undefined
@@ -84,17 +88,25 @@ ${consent.providers.map((provider) => providerFacts(provider))}
 </dl>`
 }
 
-function providerFacts(provider: ConsentProvider): Markup | string {
-  const scopes = providerScopeWords(provider.scopes)
-  if (scopes.length === 0) return ''
-  return html`<dt>${provider.title}</dt>
-<dd data-consent="provider-scopes">${sentence(scopes)}<span class="sub">For this sign-in only; the app never sees your ${provider.title} token.</span></dd>`
+/** What the sign-in asks of each provider; providers that are asked the same share a line. */
+function signInFacts(providers: readonly ConsentProvider[]): Markup | string {
+  const titles = new Map<string, string[]>()
+  for (const provider of providers) {
+    const words = list(
+      providerScopeWords(provider.scopes).map((scope) => scope.words),
+      'and',
+    )
+    if (words !== '') titles.set(words, [...(titles.get(words) ?? []), provider.title])
+  }
+  if (titles.size === 0) return ''
+  return html`<dt>Sign-in</dt>
+<dd data-consent="provider-scopes">${[...titles].map(([words, names]) => html`<p>${list(names, 'or')} lets us ${words}.</p>`)}<span class="sub">The app never sees that token.</span></dd>`
 }
 
-function sentence(scopes: readonly ScopeWords[]): string {
-  const words = scopes.map((scope) => scope.words)
-  const text = words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
-  return `Lets us ${text}.`
+function list(words: readonly string[], last: 'and' | 'or'): string {
+  return words.length < 2
+    ? words.join('')
+    : `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1)}`
 }
 
 function signInButtons(consent: Consent): Markup[] {

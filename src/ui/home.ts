@@ -24,7 +24,7 @@ export function homePage(house: House, home: Home): Markup {
   const content = html`<div class="row">
 <div>
 <h1>${home.servers.length === 1 ? 'Your server' : 'Your servers'}</h1>
-<p class="lead">${home.servers.length === 0 ? 'No server is open to this account yet.' : 'Add one to your client; it asks you to sign in the first time.'}</p>
+<p class="lead">${home.servers.length === 0 ? 'No server is open to this account yet.' : 'Add one to your client. It asks you to sign in once.'}</p>
 </div>
 ${home.account === undefined ? '' : account(home.account, home.logoutPath)}
 </div>
@@ -42,7 +42,7 @@ function account(account: { label: string; detail?: string }, logoutPath: string
 
 function serverCard(server: HomeServer, first: boolean): Markup {
   const [lead, ...others] = installations(server)
-  return html`<section class="card">
+  return html`<section class="card list">
 <div>
 <h2>${shownText(server.title) || server.name}</h2>
 ${server.description === undefined ? '' : html`<p class="muted small">${shownText(server.description, 200)}</p>`}
@@ -73,10 +73,20 @@ function installations(server: HomeServer): readonly Installation[] {
   const entry = { type: 'http', url: server.url }
   const named = JSON.stringify({ name: server.name, ...entry })
   const file = JSON.stringify({ mcpServers: { [server.name]: entry } }, null, 2)
-  const cursor = new URLSearchParams({ name: server.name, config: btoa(JSON.stringify({ url: server.url })) })
+  const cursor = new URLSearchParams({
+    name: server.name,
+    config: btoa(JSON.stringify({ url: server.url })),
+  })
   return [
-    { client: 'Claude Code', command: `claude mcp add --transport http ${server.name} ${server.url}` },
-    { client: 'Claude, ChatGPT and other web apps', text: 'Settings, Connectors, add a custom connector with this URL:', command: server.url },
+    {
+      client: 'Claude Code',
+      command: `claude mcp add --transport http ${server.name} ${server.url}`,
+    },
+    {
+      client: 'Claude, ChatGPT and other web apps',
+      text: 'Settings, Connectors, add a custom connector with this URL:',
+      command: server.url,
+    },
     {
       client: 'VS Code',
       link: `vscode:mcp/install?${encodeURIComponent(named)}`,

@@ -20,6 +20,8 @@ export interface PageOptions {
   readonly title: string
   readonly flowId?: string
   readonly wide?: boolean
+  /** Few lines: set lower on the screen. */
+  readonly short?: boolean
 }
 
 export function page(house: House, options: PageOptions, content: Markup): Markup {
@@ -35,7 +37,7 @@ export function page(house: House, options: PageOptions, content: Markup): Marku
 <link rel="stylesheet" href="${house.stylePath}">
 <link rel="icon" type="image/svg+xml" href="${house.markPath}">
 </head>
-<body>
+<body class="${options.short === true ? 'short' : ''}">
 <header><a class="brand" href="${house.homePath}">${MARK}${house.brandName}</a></header>
 <main class="${wide}">
 ${content}

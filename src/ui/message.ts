@@ -17,7 +17,12 @@ export interface Message {
   /** A button back to a client whose redirect URI was checked, carrying the error. */
   readonly back?: { readonly host: string; readonly url: string }
   /** A form that starts the same sign-in again with a new ticket. */
-  readonly retry?: { readonly action: string; readonly ticket: string; readonly decision: string; readonly text?: string }
+  readonly retry?: {
+    readonly action: string
+    readonly ticket: string
+    readonly decision: string
+    readonly text?: string
+  }
   /** A plain link on our own origin. */
   readonly link?: { readonly path: string; readonly text: string }
 }
@@ -32,7 +37,7 @@ ${message.fix === undefined ? '' : html`<p>${message.fix}</p>`}
 ${message.code === undefined ? '' : html`<p class="muted small"><code>${message.code}</code></p>`}
 ${actions(message)}
 </section>`
-  return page(house, { title: message.title, flowId: message.flowId }, content)
+  return page(house, { title: message.title, flowId: message.flowId, short: true }, content)
 }
 
 function actions(message: Message): Markup | string {

@@ -23,5 +23,5 @@ ${signIn.providers.map(
 )}
 </form>
 </section>`
-  return page(house, { title: 'Sign in', flowId: signIn.flowId }, content)
+  return page(house, { title: 'Sign in', flowId: signIn.flowId, short: true }, content)
 }

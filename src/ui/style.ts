@@ -12,11 +12,16 @@ interface Accent {
 export function accentOf(color: string | undefined): Accent | undefined {
   const match = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(color ?? '')
   if (match === null) return undefined
-  const [red, green, blue] = match.slice(1).map((channel) => linear(Number.parseInt(channel, 16) / 255))
+  const [red, green, blue] = match
+    .slice(1)
+    .map((channel) => linear(Number.parseInt(channel, 16) / 255))
   const luminance = 0.2126 * (red ?? 0) + 0.7152 * (green ?? 0) + 0.0722 * (blue ?? 0)
   const whiteContrast = 1.05 / (luminance + 0.05)
   const blackContrast = (luminance + 0.05) / 0.05
-  return { fill: match[0].toLowerCase(), text: whiteContrast >= blackContrast ? '#ffffff' : '#000000' }
+  return {
+    fill: match[0].toLowerCase(),
+    text: whiteContrast >= blackContrast ? '#ffffff' : '#000000',
+  }
 }
 
 function linear(channel: number): number {
@@ -25,7 +30,8 @@ function linear(channel: number): number {
 
 export function styleSheet(accentColor: string | undefined): string {
   const accent = accentOf(accentColor)
-  const brand = accent === undefined ? '' : `:root{--accent:${accent.fill};--on-accent:${accent.text}}\n`
+  const brand =
+    accent === undefined ? '' : `:root{--accent:${accent.fill};--on-accent:${accent.text}}\n`
   return `${BASE}${brand}`
 }
 
@@ -47,7 +53,7 @@ const BASE = `
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 body {
   margin: 0; min-height: 100vh; min-height: 100dvh; display: flex; flex-direction: column; align-items: center;
-  padding: clamp(1.25rem, 7vh, 5rem) 1rem 2rem; background: var(--page); color: var(--text);
+  padding: clamp(1.25rem, 5vh, 4rem) 1rem 1.5rem; background: var(--page); color: var(--text);
   font: 1rem/1.5 ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
   -webkit-font-smoothing: antialiased; overflow-wrap: anywhere;
 }
@@ -62,25 +68,25 @@ code, .mono { font-family: ui-monospace, SFMono-Regular, "SF Mono", Menlo, Conso
 .muted { color: var(--muted); }
 .small { font-size: .875rem; line-height: 1.45; }
 
-.brand { display: flex; align-items: center; gap: .5rem; margin-bottom: 1.25rem; font-size: .9375rem; font-weight: 600; letter-spacing: -.005em; color: var(--text); text-decoration: none; }
+.brand { display: flex; align-items: center; gap: .5rem; margin-bottom: 1rem; font-size: .9375rem; font-weight: 600; letter-spacing: -.005em; color: var(--text); text-decoration: none; }
 .brand svg { width: 1.125rem; height: 1.125rem; display: block; }
-main { width: 100%; max-width: 27.5rem; }
+body.short { padding-top: clamp(1.25rem, 16vh, 9rem); }
+main { width: 100%; max-width: 30rem; }
 main.wide { max-width: 46rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; box-shadow: var(--shadow); padding: 1.75rem; }
 .card > * + * { margin-top: 1.25rem; }
 .lead { margin-top: .375rem; color: var(--muted); }
-footer { margin-top: 1.25rem; width: 100%; max-width: 27.5rem; display: flex; flex-wrap: wrap; gap: .25rem 1rem; justify-content: center; color: var(--muted); font-size: .8125rem; }
+footer { margin-top: 1rem; width: 100%; max-width: 30rem; display: flex; flex-wrap: wrap; gap: .25rem 1rem; justify-content: center; color: var(--muted); font-size: .8125rem; }
 footer.wide { max-width: 46rem; }
 
-.destination { padding: 1rem 1.125rem; background: var(--well); border: 1px solid var(--line); border-radius: 10px; }
-.destination .host { display: block; margin-top: .125rem; font-size: 1.375rem; line-height: 1.25; font-weight: 620; letter-spacing: -.02em; }
-.destination .note { margin-top: .375rem; }
+.destination { padding: .875rem 1.125rem; background: var(--well); border: 1px solid var(--line); border-radius: 10px; }
+.destination .host { display: block; margin: .0625rem 0 .1875rem; font-size: 1.5rem; line-height: 1.25; font-weight: 620; letter-spacing: -.02em; }
 .tag { display: inline-block; padding: .0625rem .5rem; border: 1px solid var(--warn-line); border-radius: 99px; background: var(--warn-bg); color: var(--warn-text); font-size: .75rem; line-height: 1.4; font-weight: 550; vertical-align: .09em; white-space: nowrap; }
 .tag.plain { border-color: var(--line); background: var(--well); color: var(--muted); }
 .warning { padding: .75rem .875rem; border: 1px solid var(--warn-line); border-radius: 10px; background: var(--warn-bg); color: var(--warn-text); font-size: .875rem; line-height: 1.45; }
 .warning strong { font-weight: 620; }
 
-.facts { display: grid; grid-template-columns: 6.25rem 1fr; gap: .75rem 1rem; font-size: .9375rem; }
+.facts { display: grid; grid-template-columns: 5rem 1fr; gap: .625rem 1rem; font-size: .9375rem; }
 .facts dt { color: var(--muted); }
 .facts dd { min-width: 0; }
 .facts .sub { display: block; color: var(--muted); font-size: .8125rem; line-height: 1.45; }
@@ -104,9 +110,9 @@ footer.wide { max-width: 46rem; }
 .servers { display: grid; gap: 1rem; margin-top: 1.25rem; }
 .copy { display: block; padding: .625rem .75rem; background: var(--well); border: 1px solid var(--line); border-radius: 8px; font-size: .8125rem; line-height: 1.5; white-space: pre-wrap; user-select: all; -webkit-user-select: all; }
 details { border-top: 1px solid var(--line); }
-details:last-of-type { border-bottom: 1px solid var(--line); }
 .card > details { margin-top: 0; }
 .card > details:first-of-type { margin-top: 1.25rem; }
+.card.list { padding-bottom: .75rem; }
 summary { display: flex; align-items: center; justify-content: space-between; padding: .625rem .125rem; cursor: pointer; font-size: .9375rem; list-style: none; }
 summary::-webkit-details-marker { display: none; }
 summary::after { content: ""; width: .4375rem; height: .4375rem; margin-right: .25rem; border-right: 1.5px solid var(--muted); border-bottom: 1.5px solid var(--muted); transform: rotate(45deg) translate(-2px, -2px); transition: transform .12s; }
@@ -116,7 +122,9 @@ details > * + .copy { margin-top: .375rem; }
 
 @media (max-width: 30rem) {
   body { padding-top: 1.25rem; }
+  body.short { padding-top: clamp(1.25rem, 8vh, 4rem); }
   .card { padding: 1.25rem; border-radius: 12px; }
+  .button { padding: .5rem .625rem; font-size: .9375rem; }
   .facts { grid-template-columns: 1fr; gap: .125rem; }
   .facts dd { margin-bottom: .625rem; }
   .facts dd:last-child { margin-bottom: 0; }

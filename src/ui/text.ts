@@ -5,9 +5,8 @@
 
 /** Longest client name, account label or description on a page, in code points. */
 const SHOWN_TEXT_MAX = 64
-/** C0, C1, bidi marks and embeddings, zero width, line separators, tags, interlinear, object replacement. */
-const INVISIBLE =
-  /[\p{Cc}\p{Cs}\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\uffff\u{e0000}-\u{e0fff}]/gu
+/** Controls, format and bidi characters, surrogates, unassigned, and all that is drawn as nothing. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}\u2028\u2029]/gu
 
 /** One line of at most `max` code points; what is cut ends in an ellipsis. Empty when nothing visible is left. */
 export function shownText(text: string | undefined, max = SHOWN_TEXT_MAX): string {

@@ -28,7 +28,10 @@ export interface ScopeWords {
 }
 
 export function ourScopeWords(scopes: readonly string[]): readonly ScopeWords[] {
-  return scopes.map((scope) => ({ scope, words: OUR_SCOPES[scope] ?? `Use what this server calls “${shownText(scope)}”` }))
+  return scopes.map((scope) => ({
+    scope,
+    words: OUR_SCOPES[scope] ?? `Use what this server calls “${shownText(scope)}”`,
+  }))
 }
 
 export function providerScopeWords(scopes: readonly string[]): readonly ScopeWords[] {

@@ -3,8 +3,8 @@
  * a provider that stands for the remote side. A `Visitor` is one browser: cookies, navigations, forms.
  */
 import { createMemoryBus, createMemoryStore } from '../../src/adapters/memory.ts'
-import type { Config, ConnectorConfig } from '../../src/config.ts'
 import { LIMITS, type Limits } from '../../src/config/fields.ts'
+import type { Config, ConnectorConfig } from '../../src/config.ts'
 import { UpstreamError } from '../../src/errors.ts'
 import type { IssuerDeps, IssuerProofs } from '../../src/issuer/house.ts'
 import { createIssuerRoutes } from '../../src/issuer/routes.ts'
@@ -28,6 +28,8 @@ export interface HouseOptions {
   readonly store?: Store
   readonly runtime?: TestRuntime
   readonly address?: string
+  /** Default two: GitHub and Okta. */
+  readonly providers?: 1 | 2
 }
 
 export type TestHouse = ReturnType<typeof createTestIssuer>
@@ -52,7 +54,10 @@ export function createTestIssuer(options: HouseOptions = {}) {
     vault: { sealTokens: (vaultId, tokens) => sealTokens(runtime, vaultId, tokens.accessToken) },
     proofs,
     revocation: { markLocal: (mark) => marks.push(mark) },
-    providers: [provider, other].map((fake) => ({ provider: fake.provider, context: contextOf(fake.provider, issuer, runtime) })),
+    providers: [provider, other].slice(0, options.providers ?? 2).map((fake) => ({
+      provider: fake.provider,
+      context: contextOf(fake.provider, issuer, runtime),
+    })),
     clientAddress: (request) => request.headers.get('x-test-address') ?? options.address,
   }
   const routes = createIssuerRoutes(deps)
@@ -61,7 +66,9 @@ export function createTestIssuer(options: HouseOptions = {}) {
 }
 
 function createConfig(issuer: string, options: HouseOptions): Config {
-  const limits = Object.fromEntries(Object.entries(LIMITS).map(([name, limit]) => [name, limit.default]))
+  const limits = Object.fromEntries(
+    Object.entries(LIMITS).map(([name, limit]) => [name, limit.default]),
+  )
   return {
     issuer,
     development: issuer.startsWith('http:'),
@@ -84,7 +91,11 @@ function createConfig(issuer: string, options: HouseOptions): Config {
   }
 }
 
-export function connector(issuer: string, name: string, rest: Partial<ConnectorConfig> = {}): ConnectorConfig {
+export function connector(
+  issuer: string,
+  name: string,
+  rest: Partial<ConnectorConfig> = {},
+): ConnectorConfig {
   return {
     name,
     url: new URL(`http://127.0.0.1:8000/${name}`),
@@ -145,8 +156,14 @@ export interface FakeProvider {
   /** What the next exchange does. */
   behaviour: 'answers' | 'hangs' | 'fails'
   announcesIss: boolean
+  /** Where its authorization page is. */
+  origin: string
   readonly issuer: string
-  readonly exchanges: { readonly code: string; readonly verifier: string; readonly nonce?: string }[]
+  readonly exchanges: {
+    readonly code: string
+    readonly verifier: string
+    readonly nonce?: string
+  }[]
   readonly journeys: URL[]
 }
 
@@ -156,6 +173,7 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
     person: {},
     behaviour: 'answers',
     announcesIss: false,
+    origin: providerIssuer,
     issuer: providerIssuer,
     exchanges: [],
     journeys: [],
@@ -173,7 +191,7 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
         return iss === providerIssuer ? 'right' : 'wrong'
       },
       async authorize(_context, input) {
-        const url = new URL('/authorize', providerIssuer)
+        const url = new URL('/authorize', fake.origin)
         url.searchParams.set('state', input.state)
         url.searchParams.set('code_challenge', input.verifierChallenge)
         url.searchParams.set('nonce', input.nonce ?? '')
@@ -186,11 +204,18 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
         fake.exchanges.push(input)
         if (fake.behaviour === 'hangs') await new Promise(() => undefined)
         if (fake.behaviour === 'fails') {
-          throw new UpstreamError('ERR_UPSTREAM_CONNECT', { operation: 'token', origin: providerIssuer })
+          throw new UpstreamError('ERR_UPSTREAM_CONNECT', {
+            operation: 'token',
+            origin: providerIssuer,
+          })
         }
         const person = { ...ADA, issuer: providerIssuer, ...fake.person }
         return {
-          tokens: { accessToken: `upstream-${person.subject}`, tokenType: 'bearer', scopes: ['read:user'] },
+          tokens: {
+            accessToken: `upstream-${person.subject}`,
+            tokenType: 'bearer',
+            scopes: ['read:user'],
+          },
           identity: person,
           proof: { scopes: ['read:user'] },
         }
@@ -217,7 +242,12 @@ export const ADA: Identity = {
 }
 export const GRACE: Partial<Identity> = {
   subject: '1002',
-  profile: { name: 'Grace Hopper', login: 'grace', email: 'grace@corp.example', emailVerified: true },
+  profile: {
+    name: 'Grace Hopper',
+    login: 'grace',
+    email: 'grace@corp.example',
+    emailVerified: true,
+  },
 }
 
 function contextOf(provider: Provider, issuer: string, runtime: TestRuntime): ProviderContext {
@@ -243,18 +273,36 @@ export class Visitor {
   }
 
   async get(url: string | URL, headers: Record<string, string> = {}): Promise<Response> {
-    const navigation = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'none' }
-    return this.send(new Request(new URL(url, this.house.issuer), { headers: { ...navigation, ...headers } }))
+    const navigation = {
+      accept: 'text/html',
+      'sec-fetch-mode': 'navigate',
+      'sec-fetch-dest': 'document',
+      'sec-fetch-site': 'none',
+    }
+    return this.send(
+      new Request(new URL(url, this.house.issuer), { headers: { ...navigation, ...headers } }),
+    )
   }
 
-  async post(url: string, form: Record<string, string>, headers: Record<string, string> = {}): Promise<Response> {
+  async post(
+    url: string,
+    form: Record<string, string>,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
     const body = new URLSearchParams(form)
     const own = { 'sec-fetch-site': 'same-origin', origin: 'null', 'sec-fetch-mode': 'navigate' }
-    return this.send(new Request(new URL(url, this.house.issuer), { method: 'POST', body, headers: { ...own, ...headers } }))
+    return this.send(
+      new Request(new URL(url, this.house.issuer), {
+        method: 'POST',
+        body,
+        headers: { ...own, ...headers },
+      }),
+    )
   }
 
   private async send(request: Request): Promise<Response> {
-    if (this.cookies.size > 0) request.headers.set('cookie', [...this.cookies].map((pair) => pair.join('=')).join('; '))
+    if (this.cookies.size > 0)
+      request.headers.set('cookie', [...this.cookies].map((pair) => pair.join('=')).join('; '))
     const response = await this.house.fetch(request)
     for (const line of response.headers.getSetCookie()) {
       const [pair = '', ...attributes] = line.split('; ')
@@ -270,7 +318,11 @@ export class Visitor {
   }
 
   /** Presses a button of a page with a form. */
-  async press(page: Response | string, decision: string, headers: Record<string, string> = {}): Promise<Response> {
+  async press(
+    page: Response | string,
+    decision: string,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
     const text = typeof page === 'string' ? page : await page.text()
     return this.post('/consent', { ticket: ticketOf(text), decision }, headers)
   }
@@ -304,7 +356,11 @@ export function answerOf(response: Response): Record<string, string> {
 
 export const VERIFIER = 'v'.repeat(43)
 
-export function authorizeUrl(house: TestHouse, clientId: string, rest: Record<string, string | undefined> = {}): URL {
+export function authorizeUrl(
+  house: TestHouse,
+  clientId: string,
+  rest: Record<string, string | undefined> = {},
+): URL {
   const url = new URL('/authorize', house.issuer)
   const parameters: Record<string, string | undefined> = {
     response_type: 'code',
@@ -317,7 +373,8 @@ export function authorizeUrl(house: TestHouse, clientId: string, rest: Record<st
     scope: 'mcp',
     ...rest,
   }
-  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) url.searchParams.set(name, value)
+  for (const [name, value] of Object.entries(parameters))
+    if (value !== undefined) url.searchParams.set(name, value)
   return url
 }
 
@@ -325,7 +382,12 @@ export async function register(
   house: TestHouse,
   metadata: Record<string, unknown> = {},
 ): Promise<{ client_id: string; client_secret?: string }> {
-  const body = { client_name: 'Claude', redirect_uris: [WEB_REDIRECT], token_endpoint_auth_method: 'none', ...metadata }
+  const body = {
+    client_name: 'Claude',
+    redirect_uris: [WEB_REDIRECT],
+    token_endpoint_auth_method: 'none',
+    ...metadata,
+  }
   const response = await house.fetch(
     new Request(`${house.issuer}/register`, {
       method: 'POST',
@@ -333,7 +395,8 @@ export async function register(
       body: JSON.stringify(body),
     }),
   )
-  if (response.status !== 201) throw new Error(`registration: ${response.status} ${await response.text()}`)
+  if (response.status !== 201)
+    throw new Error(`registration: ${response.status} ${await response.text()}`)
   return (await response.json()) as { client_id: string; client_secret?: string }
 }
 
@@ -349,9 +412,17 @@ export async function signIn(
   return answerOf(await visitor.comeBack(toProvider))
 }
 
-export function token(house: TestHouse, form: Record<string, string>, headers: Record<string, string> = {}): Promise<Response> {
+export function token(
+  house: TestHouse,
+  form: Record<string, string>,
+  headers: Record<string, string> = {},
+): Promise<Response> {
   return house.fetch(
-    new Request(`${house.issuer}/token`, { method: 'POST', body: new URLSearchParams(form), headers }),
+    new Request(`${house.issuer}/token`, {
+      method: 'POST',
+      body: new URLSearchParams(form),
+      headers,
+    }),
   )
 }
 
@@ -363,7 +434,12 @@ export interface Tokens {
   readonly token_type: string
 }
 
-export async function redeem(house: TestHouse, clientId: string, code: string, rest: Record<string, string> = {}): Promise<Response> {
+export async function redeem(
+  house: TestHouse,
+  clientId: string,
+  code: string,
+  rest: Record<string, string> = {},
+): Promise<Response> {
   return token(house, {
     grant_type: 'authorization_code',
     client_id: clientId,
@@ -381,13 +457,26 @@ export async function tokensFor(house: TestHouse, clientId: string): Promise<Tok
   return (await response.json()) as Tokens
 }
 
-export function refresh(house: TestHouse, clientId: string, refreshToken: string, rest: Record<string, string> = {}): Promise<Response> {
-  return token(house, { grant_type: 'refresh_token', client_id: clientId, refresh_token: refreshToken, ...rest })
+export function refresh(
+  house: TestHouse,
+  clientId: string,
+  refreshToken: string,
+  rest: Record<string, string> = {},
+): Promise<Response> {
+  return token(house, {
+    grant_type: 'refresh_token',
+    client_id: clientId,
+    refresh_token: refreshToken,
+    ...rest,
+  })
 }
 
 export function claimsOf(accessToken: string): Record<string, unknown> {
   const payload = accessToken.split('.')[1] ?? ''
-  return JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/'))) as Record<string, unknown>
+  return JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/'))) as Record<
+    string,
+    unknown
+  >
 }
 
 export async function errorOf(response: Response): Promise<string> {

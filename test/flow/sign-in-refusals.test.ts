@@ -1,25 +1,51 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import {
-  answerOf, authorizeUrl, connector, createTestIssuer, GRACE, ISSUER, locationOf, LOOPBACK_REDIRECT, redeem, register,
-  signIn, ticketOf, Visitor, WEB_REDIRECT,
+  answerOf,
+  authorizeUrl,
+  createTestIssuer,
+  ISSUER,
+  LOOPBACK_REDIRECT,
+  locationOf,
+  redeem,
+  register,
+  signIn,
+  ticketOf,
+  Visitor,
+  WEB_REDIRECT,
 } from './sign-in-house.ts'
 
-const PORTAL = { clients: [{ clientId: 'portal', name: 'Portal', redirectUris: [WEB_REDIRECT], secret: new Secret('s') }] }
+const PORTAL = {
+  clients: [
+    { clientId: 'portal', name: 'Portal', redirectUris: [WEB_REDIRECT], secret: new Secret('s') },
+  ],
+}
 
 describe('GET /authorize', () => {
   it('AZ-02 A3: unknown client or redirect URI gives a page, no Location, no cookie', async () => {
     const house = createTestIssuer()
-    const { client_id } = await register(house, { redirect_uris: [WEB_REDIRECT, LOOPBACK_REDIRECT] })
+    const { client_id } = await register(house, {
+      redirect_uris: [WEB_REDIRECT, LOOPBACK_REDIRECT],
+    })
     const bad = [
-      { client_id: 'cli_unknown' }, { client_id: undefined }, { client_id: 'https://x.example/client.json' },
-      { redirect_uri: undefined }, { redirect_uri: 'https://evil.example/cb' }, { redirect_uri: `${WEB_REDIRECT}/` },
-      { redirect_uri: `${WEB_REDIRECT}?a=1` }, { redirect_uri: 'https://client.example:444/cb' },
-      { redirect_uri: 'https://client.example@evil.example/cb' }, { redirect_uri: 'https://CLIENT.example/cb' },
-      { redirect_uri: 'http://client.example/cb' }, { redirect_uri: 'https://client.example./cb' },
-      { redirect_uri: 'https://client.example/cb#x' }, { redirect_uri: 'https://client.example/./cb' },
-      { redirect_uri: 'https://client.example\\cb' }, { redirect_uri: 'http://127.0.0.1:33418/other' },
-      { redirect_uri: 'http://127.0.0.1.evil.example:33418/cb' }, { redirect_uri: 'javascript:alert(1)' },
+      { client_id: 'cli_unknown' },
+      { client_id: undefined },
+      { client_id: 'https://x.example/client.json' },
+      { redirect_uri: undefined },
+      { redirect_uri: 'https://evil.example/cb' },
+      { redirect_uri: `${WEB_REDIRECT}/` },
+      { redirect_uri: `${WEB_REDIRECT}?a=1` },
+      { redirect_uri: 'https://client.example:444/cb' },
+      { redirect_uri: 'https://client.example@evil.example/cb' },
+      { redirect_uri: 'https://CLIENT.example/cb' },
+      { redirect_uri: 'http://client.example/cb' },
+      { redirect_uri: 'https://client.example./cb' },
+      { redirect_uri: 'https://client.example/cb#x' },
+      { redirect_uri: 'https://client.example/./cb' },
+      { redirect_uri: 'https://client.example\\cb' },
+      { redirect_uri: 'http://127.0.0.1:33418/other' },
+      { redirect_uri: 'http://127.0.0.1.evil.example:33418/cb' },
+      { redirect_uri: 'javascript:alert(1)' },
     ]
     for (const rest of bad) {
       const answer = await new Visitor(house).get(authorizeUrl(house, client_id, rest))
@@ -33,31 +59,49 @@ describe('GET /authorize', () => {
   it('AZ-02: the page has the text of ERR_REDIRECT_URI and the flow id that the event has', async () => {
     const house = createTestIssuer()
     const { client_id } = await register(house, { client_name: 'Cursor' })
-    const text = await (await new Visitor(house).get(authorizeUrl(house, client_id, { redirect_uri: 'https://evil.example/cb' }))).text()
+    const text = await (
+      await new Visitor(house).get(
+        authorizeUrl(house, client_id, { redirect_uri: 'https://evil.example/cb' }),
+      )
+    ).text()
     expect(text).toContain('https://evil.example/cb is not a redirect URI of client “Cursor”.')
-    expect(text).toContain('If you wrote the client: register this exact URI. We do not send you there.')
+    expect(text).toContain(
+      'If you wrote the client: register this exact URI. We do not send you there.',
+    )
     const flowId = /f_[0-9A-Z]{6}/.exec(text)?.[0]
-    expect(house.emit.eventsOf('signin.refused')).toMatchObject([{ reason: 'redirect_uri_mismatch', flowId, clientId: client_id }])
+    expect(house.emit.eventsOf('signin.refused')).toMatchObject([
+      { reason: 'redirect_uri_mismatch', flowId, clientId: client_id },
+    ])
   })
 
   it('AZ-03: any port of a loopback redirect URI is right', async () => {
     const house = createTestIssuer()
     const { client_id } = await register(house, { redirect_uris: [LOOPBACK_REDIRECT] })
     const redirect_uri = LOOPBACK_REDIRECT.replace('33418', '50001')
-    expect((await new Visitor(house).get(authorizeUrl(house, client_id, { redirect_uri }))).status).toBe(200)
+    expect(
+      (await new Visitor(house).get(authorizeUrl(house, client_id, { redirect_uri }))).status,
+    ).toBe(200)
   })
 
   it('AZ-15: an error is redirected for a static https client', async () => {
     const house = createTestIssuer({ config: PORTAL })
-    const answer = await new Visitor(house).get(authorizeUrl(house, 'portal', { scope: 'nonsense' }))
+    const answer = await new Visitor(house).get(
+      authorizeUrl(house, 'portal', { scope: 'nonsense' }),
+    )
     expect(answer.status).toBe(303)
-    expect(answerOf(answer)).toMatchObject({ error: 'invalid_scope', state: 'client-state', iss: ISSUER })
+    expect(answerOf(answer)).toMatchObject({
+      error: 'invalid_scope',
+      state: 'client-state',
+      iss: ISSUER,
+    })
   })
 
   it('AZ-15: for a registered client the same error is a page with "Return to <host>" that carries it', async () => {
     const house = createTestIssuer()
     const { client_id } = await register(house)
-    const answer = await new Visitor(house).get(authorizeUrl(house, client_id, { scope: 'nonsense' }))
+    const answer = await new Visitor(house).get(
+      authorizeUrl(house, client_id, { scope: 'nonsense' }),
+    )
     expect(answer.status).toBe(400)
     const text = await answer.text()
     expect(text).toContain('Return to client.example')
@@ -70,8 +114,12 @@ describe('GET /authorize', () => {
     const { client_id } = await register(house)
     const visitor = new Visitor(house)
     await signIn(house, visitor, client_id)
-    expect(answerOf(await visitor.get(authorizeUrl(house, client_id, { scope: 'nonsense' }))).error).toBe('invalid_scope')
-    expect((await new Visitor(house).get(authorizeUrl(house, client_id, { scope: 'nonsense' }))).status).toBe(400)
+    expect(
+      answerOf(await visitor.get(authorizeUrl(house, client_id, { scope: 'nonsense' }))).error,
+    ).toBe('invalid_scope')
+    expect(
+      (await new Visitor(house).get(authorizeUrl(house, client_id, { scope: 'nonsense' }))).status,
+    ).toBe(400)
   })
 
   it('AZ-01 AZ-05 AZ-10 AZ-12 AZ-19 A6 A25: each wrong request has its own code at the redirect URI', async () => {
@@ -97,7 +145,11 @@ describe('GET /authorize', () => {
     ]
     for (const [rest, error] of cases) {
       const answer = await new Visitor(house).get(authorizeUrl(house, 'portal', rest))
-      expect(answerOf(answer), JSON.stringify(rest)).toMatchObject({ error, iss: ISSUER, state: 'client-state' })
+      expect(answerOf(answer), JSON.stringify(rest)).toMatchObject({
+        error,
+        iss: ISSUER,
+        state: 'client-state',
+      })
     }
   })
 
@@ -118,8 +170,12 @@ describe('GET /authorize', () => {
   it('AZ-11: case and one trailing slash of the resource do not matter; tokens carry the canonical form', async () => {
     const house = createTestIssuer()
     const { client_id } = await register(house)
-    const { code = '' } = await signIn(house, new Visitor(house), client_id, { resource: 'HTTPS://AUTH.example/mcp/notes/' })
-    expect((await redeem(house, client_id, code, { resource: `${ISSUER}/mcp/notes` })).status).toBe(200)
+    const { code = '' } = await signIn(house, new Visitor(house), client_id, {
+      resource: 'HTTPS://AUTH.example/mcp/notes/',
+    })
+    expect((await redeem(house, client_id, code, { resource: `${ISSUER}/mcp/notes` })).status).toBe(
+      200,
+    )
   })
 
   it('SEC-18 A20: a repeated parameter is refused on a page; resource may repeat with one value', async () => {
@@ -127,7 +183,10 @@ describe('GET /authorize', () => {
     const { client_id } = await register(house)
     const url = authorizeUrl(house, client_id)
     expect((await new Visitor(house).get(`${url}&client_id=${client_id}`)).status).toBe(400)
-    expect((await new Visitor(house).get(`${url}&resource=${encodeURIComponent(`${ISSUER}/mcp/notes`)}`)).status).toBe(200)
+    expect(
+      (await new Visitor(house).get(`${url}&resource=${encodeURIComponent(`${ISSUER}/mcp/notes`)}`))
+        .status,
+    ).toBe(200)
   })
 
   it('SEC-16: too many visits from one network are 429 with Retry-After; another network is not affected', async () => {
@@ -135,11 +194,16 @@ describe('GET /authorize', () => {
     const { client_id } = await register(house)
     const url = authorizeUrl(house, client_id)
     let last: Response | undefined
-    for (let visit = 0; visit <= 120; visit += 1) last = await new Visitor(house).get(url, { 'x-test-address': '2001:db8:1:2::1' })
+    for (let visit = 0; visit <= 120; visit += 1)
+      last = await new Visitor(house).get(url, { 'x-test-address': '2001:db8:1:2::1' })
     expect(last?.status).toBe(429)
     expect(Number(last?.headers.get('retry-after'))).toBeGreaterThan(0)
-    expect((await new Visitor(house).get(url, { 'x-test-address': '2001:db8:1:2:ffff::9' })).status).toBe(429)
-    expect((await new Visitor(house).get(url, { 'x-test-address': '2001:db8:1:3::1' })).status).toBe(200)
+    expect(
+      (await new Visitor(house).get(url, { 'x-test-address': '2001:db8:1:2:ffff::9' })).status,
+    ).toBe(429)
+    expect(
+      (await new Visitor(house).get(url, { 'x-test-address': '2001:db8:1:3::1' })).status,
+    ).toBe(200)
   })
 })
 
@@ -154,7 +218,9 @@ describe('POST /consent', () => {
 
   it('CON-06: GET has no effect; a missing, foreign, tampered or replayed ticket is 400 or 403', async () => {
     const { house, visitor, page, client_id } = await open()
-    expect((await visitor.get(`/consent?ticket=${ticketOf(page)}&decision=allow:github`)).status).toBe(405)
+    expect(
+      (await visitor.get(`/consent?ticket=${ticketOf(page)}&decision=allow:github`)).status,
+    ).toBe(405)
     const stranger = new Visitor(house)
     const theirs = await (await stranger.get(authorizeUrl(house, client_id))).text()
     expect((await visitor.press(theirs, 'allow:github')).status).toBe(403)
@@ -179,7 +245,8 @@ describe('POST /consent', () => {
       { 'sec-fetch-site': 'same-origin', origin: 'https://evil.example' },
       { 'sec-fetch-site': 'none', origin: 'null' },
     ]
-    for (const header of headers) expect((await visitor.press(page, 'allow:github', header)).status).toBe(403)
+    for (const header of headers)
+      expect((await visitor.press(page, 'allow:github', header)).status).toBe(403)
     expect((await visitor.press(page, 'allow:github')).status).toBe(303)
   })
 
@@ -194,7 +261,10 @@ describe('POST /consent', () => {
     const cookies = new Map(visitor.cookies)
     const twin = new Visitor(house)
     for (const [name, value] of cookies) twin.cookies.set(name, value)
-    const answers = await Promise.all([visitor.press(page, 'allow:github'), twin.press(page, 'allow:github')])
+    const answers = await Promise.all([
+      visitor.press(page, 'allow:github'),
+      twin.press(page, 'allow:github'),
+    ])
     expect(answers.map((answer) => answer.status).sort()).toEqual([303, 400])
   })
 
@@ -203,7 +273,8 @@ describe('POST /consent', () => {
     const answer = await visitor.press(page, 'deny')
     expect(answer.status).toBe(303)
     expect(answerOf(answer)).toEqual({ error: 'access_denied', state: 'client-state', iss: ISSUER })
-    for (const kind of ['attempt', 'approval', 'session', 'user'] as const) expect(await house.store.count(kind, 'default')).toBe(0)
+    for (const kind of ['attempt', 'approval', 'session', 'user'] as const)
+      expect(await house.store.count(kind, 'default')).toBe(0)
     expect((await visitor.get(authorizeUrl(house, client_id))).status).toBe(200)
     expect(house.emit.eventsOf('consent.denied')).toHaveLength(1)
   })
@@ -214,212 +285,5 @@ describe('POST /consent', () => {
     const answer = await visitor.press(page, 'allow:github')
     expect(answer.status).toBe(400)
     expect(answer.headers.get('location')).toBeNull()
-  })
-})
-
-describe('GET /callback', () => {
-  const travel = async (options: Parameters<typeof createTestIssuer>[0] = {}) => {
-    const house = createTestIssuer(options)
-    const { client_id } = await register(house)
-    const visitor = new Visitor(house)
-    const page = await visitor.get(authorizeUrl(house, client_id))
-    const toProvider = await visitor.press(page, 'allow:github')
-    return { house, client_id, visitor, toProvider }
-  }
-
-  it('A1 CON-03 AZ-22: another browser is refused, the attempt is burnt, nothing is issued, the refusal is on record', async () => {
-    const { house, visitor, toProvider } = await travel()
-    const victim = new Visitor(house)
-    const refused = await victim.comeBack(toProvider)
-    expect(refused.status).toBe(400)
-    expect(refused.headers.get('location')).toBeNull()
-    expect(victim.cookies.size).toBe(0)
-    expect(house.provider.exchanges).toHaveLength(0)
-    expect(house.emit.eventsOf('signin.refused')).toMatchObject([{ reason: 'browser_cookie_missing' }])
-    expect(await house.store.count('audit', 'default')).toBe(1)
-    expect((await visitor.comeBack(toProvider)).status).toBe(400)
-  })
-
-  it('A13: the attacker\'s state in the victim\'s own flow is refused', async () => {
-    const { house, client_id, toProvider } = await travel()
-    const victim = new Visitor(house)
-    await victim.press(await victim.get(authorizeUrl(house, client_id)), 'allow:github')
-    expect((await victim.comeBack(toProvider)).status).toBe(400)
-    expect(house.provider.exchanges).toHaveLength(0)
-  })
-
-  it('AZ-22: a second use, an unknown and an expired state are refused', async () => {
-    const { house, visitor, toProvider, client_id } = await travel()
-    expect((await visitor.comeBack(toProvider)).status).toBe(303)
-    expect((await visitor.comeBack(toProvider)).status).toBe(400)
-    expect((await visitor.get('/callback/github?code=x&state=unknown')).status).toBe(400)
-    expect((await visitor.get('/callback/github?code=x')).status).toBe(400)
-    const late = await visitor.press(await visitor.get(authorizeUrl(house, client_id)), 'allow:github')
-    house.runtime.advanceMs(600_001)
-    expect((await visitor.comeBack(late)).status).toBe(400)
-    expect(house.provider.exchanges).toHaveLength(1)
-  })
-
-  it('A12: the answer of another provider, a wrong iss and a missing announced iss are refused before error is read', async () => {
-    for (const wrong of ['path', 'iss', 'missing', 'normalised'] as const) {
-      const { house, visitor, toProvider } = await travel()
-      house.provider.announcesIss = wrong === 'missing'
-      const state = new URL(locationOf(toProvider)).searchParams.get('state') ?? ''
-      const iss = { path: undefined, missing: undefined, iss: 'https://okta.example', normalised: 'https://github.example/' }[wrong]
-      const path = wrong === 'path' ? '/callback/okta' : '/callback/github'
-      const query = new URLSearchParams({ state, error: 'access_denied', ...(iss === undefined ? {} : { iss }) })
-      const answer = await visitor.get(`${path}?${query}`)
-      expect(answer.status, wrong).toBe(400)
-      expect(answer.headers.get('location')).toBeNull()
-      expect(house.provider.exchanges).toHaveLength(0)
-    }
-    const { house, visitor, toProvider } = await travel()
-    expect((await visitor.comeBack(toProvider, { iss: 'https://github.example' })).status).toBe(303)
-    expect(house.provider.exchanges).toHaveLength(1)
-  })
-
-  it('AZ-23: a no at the provider is access_denied, anything else server_error, and no upstream text goes on', async () => {
-    for (const [error, expected] of [['access_denied', 'access_denied'], ['temporarily<b>', 'server_error']] as const) {
-      const { visitor, toProvider } = await travel()
-      const answer = await visitor.comeBack(toProvider, { error, error_description: '<script>alert(1)</script>' })
-      expect(answerOf(answer)).toEqual({ error: expected, state: 'client-state', iss: ISSUER })
-    }
-  })
-
-  it('says how to correct the callback URL when the provider does not know it (ERR_PROVIDER_CALLBACK)', async () => {
-    const { visitor, toProvider } = await travel()
-    const answer = await visitor.comeBack(toProvider, { error: 'redirect_uri_mismatch' })
-    const text = await answer.text()
-    expect(text).toContain('GitHub says redirect_uri is not associated with this application.')
-    expect(text).toContain(`In the OAuth app, set the callback URL to ${ISSUER}/callback/github (exactly, no slash at the end).`)
-    expect(text).toContain('ERR_PROVIDER_CALLBACK')
-    expect(text).toMatch(/Flow <code>f_[0-9A-Z]{6}/)
-  })
-
-  it('F1: a provider that is dead or slow gives a page by the deadline, with Try again and the way back', async () => {
-    for (const behaviour of ['fails', 'hangs'] as const) {
-      const { house, visitor, toProvider } = await travel()
-      house.provider.behaviour = behaviour
-      const pending = visitor.comeBack(toProvider)
-      await house.runtime.elapseMs(10_000)
-      const answer = await pending
-      expect(answer.status).toBe(503)
-      const text = await answer.text()
-      expect(text).toContain('Return to client.example')
-      house.provider.behaviour = 'answers'
-      const again = await visitor.press(text, 'allow:github')
-      expect(answerOf(await visitor.comeBack(again))).toMatchObject({ code: expect.any(String), state: 'client-state' })
-    }
-  })
-
-  it('allow: an account that may not sign in gets a page with the reason, and access_denied behind the button', async () => {
-    const { house, visitor, toProvider } = await travel({ config: { allow: { emailDomains: ['corp.example'] } } })
-    house.provider.person = { subject: '9', profile: { email: 'eve@evil.example', emailVerified: true } }
-    const answer = await visitor.comeBack(toProvider)
-    expect(answer.status).toBe(403)
-    const text = await answer.text()
-    expect(text).toContain('error=access_denied')
-    expect(text).toContain('Use another account')
-    expect(await house.store.count('user', 'default')).toBe(0)
-    expect(house.emit.eventsOf('signin.refused')).toMatchObject([{ reason: 'not_allowed' }])
-    house.provider.person = {}
-    expect(answerOf(await visitor.comeBack(await visitor.press(text, 'switch:github')))).toMatchObject({ code: expect.any(String) })
-  })
-
-  it('allow of one connector is asked for that resource only', async () => {
-    const notes = connector(ISSUER, 'notes', { allow: { users: ['github:1001'] } })
-    const house = createTestIssuer({ config: { connectors: [notes, connector(ISSUER, 'tasks')] } })
-    house.provider.person = GRACE
-    const { client_id } = await register(house)
-    const start = async (resource: string) => {
-      const visitor = new Visitor(house)
-      const page = await visitor.get(authorizeUrl(house, client_id, { resource }))
-      return visitor.comeBack(await visitor.press(page, 'allow:github'))
-    }
-    expect((await start(`${ISSUER}/mcp/notes`)).status).toBe(403)
-    expect((await start(`${ISSUER}/mcp/tasks`)).status).toBe(303)
-  })
-
-  it('PRV-21 A27: two providers with one e-mail address are two accounts', async () => {
-    const house = createTestIssuer()
-    const { client_id } = await register(house)
-    for (const provider of ['github', 'okta']) {
-      const visitor = new Visitor(house)
-      const page = await visitor.get(authorizeUrl(house, client_id))
-      expect((await visitor.comeBack(await visitor.press(page, `allow:${provider}`))).status).toBe(303)
-    }
-    expect(await house.store.count('user', 'default')).toBe(2)
-  })
-
-  it('a disabled user is told so and gets nothing', async () => {
-    const { house, visitor, toProvider, client_id } = await travel()
-    await visitor.comeBack(toProvider)
-    const [user] = await house.store.list('user', 'default', undefined, { max: 1 })
-    if (user) await house.store.put('user', user.key, user.version, { ...user.value, state: 'disabled' })
-    const again = new Visitor(house)
-    const page = await again.get(authorizeUrl(house, client_id))
-    const answer = await again.comeBack(await again.press(page, 'allow:github'))
-    expect(answer.status).toBe(403)
-    expect(again.cookieNamed('session')).toBeUndefined()
-  })
-})
-
-describe('every answer', () => {
-  it('SEC-13 W1 W6 SEC-04: pages cannot be framed, run no script, send no referrer, are not stored', async () => {
-    const house = createTestIssuer()
-    const { client_id } = await register(house)
-    const visitor = new Visitor(house)
-    const page = await visitor.get(authorizeUrl(house, client_id))
-    const answers = [
-      page, await visitor.get('/'), await visitor.get(authorizeUrl(house, 'cli_unknown')),
-      await visitor.get('/callback/github?state=x'), await visitor.post('/consent', {}), await visitor.press(page, 'allow:github'),
-      await visitor.get('/logout'), await visitor.get('/nowhere'),
-    ]
-    for (const answer of answers) {
-      const policy = answer.headers.get('content-security-policy') ?? ''
-      expect(policy).toContain("frame-ancestors 'none'")
-      expect(policy).toContain("script-src 'none'")
-      expect(policy).not.toContain('unsafe-inline')
-      expect(answer.headers.get('x-frame-options')).toBe('DENY')
-      expect(answer.headers.get('referrer-policy')).toBe('no-referrer')
-      expect(answer.headers.get('x-content-type-options')).toBe('nosniff')
-      expect(answer.headers.get('cache-control')).toBe('no-store')
-    }
-  })
-
-  it('SEC-14 W8: authorize, consent, callback and home send no CORS headers', async () => {
-    const house = createTestIssuer()
-    for (const path of ['/authorize', '/consent', '/callback/github', '/', '/mcp.json', '/logout']) {
-      for (const method of ['GET', 'POST', 'OPTIONS']) {
-        const answer = await house.fetch(new Request(`${ISSUER}${path}`, { method, headers: { origin: 'https://evil.example' } }))
-        expect(answer.headers.get('access-control-allow-origin'), `${method} ${path}`).toBeNull()
-      }
-    }
-  })
-
-  it('A19: another host gets 421; a page under another loopback name is redirected to the issuer', async () => {
-    const house = createTestIssuer()
-    for (const host of ['evil.example', 'auth.example.evil.example', 'auth.example:8443', 'auth.example.', '127.0.0.1']) {
-      const answer = await house.fetch(new Request(`https://${host}/.well-known/oauth-authorization-server`, { headers: { 'x-forwarded-host': 'auth.example' } }))
-      expect(answer.status, host).toBe(421)
-    }
-    const local = createTestIssuer({ issuer: 'http://127.0.0.1:8414' })
-    const page = await local.fetch(new Request('http://localhost:8414/authorize?a=1', { headers: { accept: 'text/html' } }))
-    expect(page.status).toBe(302)
-    expect(page.headers.get('location')).toBe('http://127.0.0.1:8414/authorize?a=1')
-    expect((await local.fetch(new Request('http://localhost:8414/token', { method: 'POST' }))).status).toBe(421)
-    expect((await local.fetch(new Request('http://localhost:9999/', { headers: { accept: 'text/html' } }))).status).toBe(421)
-  })
-
-  it('store down: a page with 503, no stack, and the event', async () => {
-    const house = createTestIssuer()
-    const { client_id } = await register(house)
-    const url = authorizeUrl(house, client_id)
-    const { StoreError } = await import('../../src/errors.ts')
-    Object.assign(house.store, { get: () => Promise.reject(new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')) })
-    const answer = await new Visitor(house).get(url)
-    expect(answer.status).toBe(503)
-    expect(answer.headers.get('retry-after')).toBe('2')
-    expect(await answer.text()).not.toContain('StoreError')
   })
 })

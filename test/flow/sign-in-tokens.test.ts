@@ -1,7 +1,23 @@
 import { describe, expect, it } from 'vitest'
-import { createTestIssuer, claimsOf, errorOf, ISSUER, NOTES, redeem, refresh, register, signIn, token, tokensFor, type Tokens, VERIFIER, Visitor, WEB_REDIRECT } from './sign-in-house.ts'
-import { Secret } from '../../src/secret.ts'
 import { StoreError } from '../../src/errors.ts'
+import { Secret } from '../../src/secret.ts'
+import {
+  claimsOf,
+  createTestIssuer,
+  errorOf,
+  ISSUER,
+  NOTES,
+  redeem,
+  refresh,
+  register,
+  signIn,
+  type Tokens,
+  token,
+  tokensFor,
+  VERIFIER,
+  Visitor,
+  WEB_REDIRECT,
+} from './sign-in-house.ts'
 
 const withCode = async (options: Parameters<typeof createTestIssuer>[0] = {}) => {
   const house = createTestIssuer(options)
@@ -24,12 +40,34 @@ describe('authorization_code', () => {
     expect(response.headers.get('cache-control')).toBe('no-store')
     expect(response.headers.get('content-type')).toMatch(/^application\/json/)
     const body = await bodyOf(response)
-    expect(body).toEqual({ access_token: expect.any(String), token_type: 'Bearer', expires_in: 3600, refresh_token: expect.stringMatching(/^ptr_/), scope: 'mcp' })
+    expect(body).toEqual({
+      access_token: expect.any(String),
+      token_type: 'Bearer',
+      expires_in: 3600,
+      refresh_token: expect.stringMatching(/^ptr_/),
+      scope: 'mcp',
+    })
     const header = JSON.parse(atob(body.access_token.split('.')[0] ?? '')) as unknown
     expect(header).toEqual({ alg: 'ES256', typ: 'at+jwt', kid: 'key-1' })
     const claims = claimsOf(body.access_token)
-    expect(Object.keys(claims).sort()).toEqual(['aud', 'client_id', 'exp', 'gid', 'iat', 'iss', 'jti', 'scope', 'sub'])
-    expect(claims).toMatchObject({ iss: ISSUER, aud: NOTES, client_id, scope: 'mcp', sub: expect.stringMatching(/^usr_/) })
+    expect(Object.keys(claims).sort()).toEqual([
+      'aud',
+      'client_id',
+      'exp',
+      'gid',
+      'iat',
+      'iss',
+      'jti',
+      'scope',
+      'sub',
+    ])
+    expect(claims).toMatchObject({
+      iss: ISSUER,
+      aud: NOTES,
+      client_id,
+      scope: 'mcp',
+      sub: expect.stringMatching(/^usr_/),
+    })
   })
 
   it('TOK-16: sub is the same at every sign-in of one person, and another for another', async () => {
@@ -44,28 +82,72 @@ describe('authorization_code', () => {
   it('TOK-01 TOK-13: only POST with a form; each refusal has its code', async () => {
     const { house, client_id, code } = await withCode()
     expect((await house.fetch(new Request(`${ISSUER}/token`))).status).toBe(405)
-    const json = await house.fetch(new Request(`${ISSUER}/token`, { method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } }))
+    const json = await house.fetch(
+      new Request(`${ISSUER}/token`, {
+        method: 'POST',
+        body: '{}',
+        headers: { 'content-type': 'application/json' },
+      }),
+    )
     expect([json.status, await errorOf(json)]).toEqual([400, 'invalid_request'])
     const cases: [Record<string, string>, string][] = [
       [{ client_id, grant_type: 'password' }, 'unsupported_grant_type'],
       [{ client_id }, 'invalid_request'],
       [{ client_id, grant_type: 'authorization_code', code }, 'invalid_request'],
-      [{ client_id, grant_type: 'authorization_code', code: 'ptc_x.y', code_verifier: VERIFIER }, 'invalid_grant'],
-      [{ client_id: 'cli_unknown', grant_type: 'authorization_code', code, code_verifier: VERIFIER }, 'invalid_client'],
-      [{ client_id, grant_type: 'authorization_code', code, code_verifier: VERIFIER, resource: `${ISSUER}/mcp/other` }, 'invalid_target'],
+      [
+        { client_id, grant_type: 'authorization_code', code: 'ptc_x.y', code_verifier: VERIFIER },
+        'invalid_grant',
+      ],
+      [
+        {
+          client_id: 'cli_unknown',
+          grant_type: 'authorization_code',
+          code,
+          code_verifier: VERIFIER,
+        },
+        'invalid_client',
+      ],
+      [
+        {
+          client_id,
+          grant_type: 'authorization_code',
+          code,
+          code_verifier: VERIFIER,
+          resource: `${ISSUER}/mcp/other`,
+        },
+        'invalid_target',
+      ],
     ]
-    for (const [form, error] of cases) expect(await errorOf(await token(house, form)), error).toBe(error)
+    for (const [form, error] of cases)
+      expect(await errorOf(await token(house, form)), error).toBe(error)
     expect((await redeem(house, client_id, code)).status).toBe(200)
   })
 
   it('SEC-18 A20: repeated parameters are refused; the query string is not read', async () => {
     const { house, client_id, code } = await withCode()
-    const form = new URLSearchParams({ grant_type: 'authorization_code', client_id, code, code_verifier: VERIFIER })
+    const form = new URLSearchParams({
+      grant_type: 'authorization_code',
+      client_id,
+      code,
+      code_verifier: VERIFIER,
+    })
     form.append('code', code)
-    const repeated = await house.fetch(new Request(`${ISSUER}/token`, { method: 'POST', body: form }))
+    const repeated = await house.fetch(
+      new Request(`${ISSUER}/token`, { method: 'POST', body: form }),
+    )
     expect(await errorOf(repeated)).toBe('invalid_request')
-    const query = new URLSearchParams({ grant_type: 'authorization_code', client_id, code, code_verifier: VERIFIER })
-    const inQuery = await house.fetch(new Request(`${ISSUER}/token?${query}`, { method: 'POST', body: new URLSearchParams({ client_id }) }))
+    const query = new URLSearchParams({
+      grant_type: 'authorization_code',
+      client_id,
+      code,
+      code_verifier: VERIFIER,
+    })
+    const inQuery = await house.fetch(
+      new Request(`${ISSUER}/token?${query}`, {
+        method: 'POST',
+        body: new URLSearchParams({ client_id }),
+      }),
+    )
     expect(await errorOf(inQuery)).toBe('invalid_request')
   })
 
@@ -73,10 +155,21 @@ describe('authorization_code', () => {
     const { house, client_id, code } = await withCode()
     const foreign = await register(house)
     expect(await errorOf(await redeem(house, foreign.client_id, code))).toBe('invalid_grant')
-    expect(await errorOf(await redeem(house, client_id, code, { code_verifier: 'w'.repeat(43) }))).toBe('invalid_grant')
-    expect(await errorOf(await redeem(house, client_id, code, { code_verifier: 'short' }))).toBe('invalid_grant')
-    expect(await errorOf(await redeem(house, client_id, code, { redirect_uri: `${WEB_REDIRECT}/` }))).toBe('invalid_grant')
-    const absent = await token(house, { grant_type: 'authorization_code', client_id, code, code_verifier: VERIFIER })
+    expect(
+      await errorOf(await redeem(house, client_id, code, { code_verifier: 'w'.repeat(43) })),
+    ).toBe('invalid_grant')
+    expect(await errorOf(await redeem(house, client_id, code, { code_verifier: 'short' }))).toBe(
+      'invalid_grant',
+    )
+    expect(
+      await errorOf(await redeem(house, client_id, code, { redirect_uri: `${WEB_REDIRECT}/` })),
+    ).toBe('invalid_grant')
+    const absent = await token(house, {
+      grant_type: 'authorization_code',
+      client_id,
+      code,
+      code_verifier: VERIFIER,
+    })
     expect(absent.status).toBe(200)
   })
 
@@ -88,13 +181,17 @@ describe('authorization_code', () => {
 
   it('TOK-08 TOK-09 A7: of 50 redeems at once one succeeds, and the second use ends what it issued', async () => {
     const { house, client_id, code } = await withCode()
-    const answers = await Promise.all(Array.from({ length: 50 }, () => redeem(house, client_id, code)))
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => redeem(house, client_id, code)),
+    )
     const won = answers.filter((answer) => answer.status === 200)
     expect(won).toHaveLength(1)
     const [winner] = won
     const { refresh_token = '' } = winner === undefined ? {} : await bodyOf(winner)
     expect(await errorOf(await refresh(house, client_id, refresh_token))).toBe('invalid_grant')
-    expect(house.marks).toContainEqual(expect.objectContaining({ kind: 'grant', cause: 'code_reused' }))
+    expect(house.marks).toContainEqual(
+      expect.objectContaining({ kind: 'grant', cause: 'code_reused' }),
+    )
     expect(house.emit.eventsOf('token.replayed').length).toBeGreaterThan(0)
   })
 
@@ -108,22 +205,40 @@ describe('authorization_code', () => {
 
   it('TOK-02 TOK-03 A24: the registered method only; Basic is form-decoded; wrong Basic is 401 with a challenge', async () => {
     const secret = 's:e%c+r é'
-    const house = createTestIssuer({ config: { clients: [{ clientId: 'por:tal', redirectUris: [WEB_REDIRECT], secret: new Secret(secret) }] } })
+    const house = createTestIssuer({
+      config: {
+        clients: [
+          { clientId: 'por:tal', redirectUris: [WEB_REDIRECT], secret: new Secret(secret) },
+        ],
+      },
+    })
     const { code = '' } = await signIn(house, new Visitor(house), 'por:tal')
     const form = { grant_type: 'authorization_code', code, code_verifier: VERIFIER }
-    const basic = (id: string, text: string) => ({ authorization: `Basic ${btoa(`${encodeURIComponent(id)}:${encodeURIComponent(text).replaceAll('%20', '+')}`)}` })
+    const basic = (id: string, text: string) => ({
+      authorization: `Basic ${btoa(`${encodeURIComponent(id)}:${encodeURIComponent(text).replaceAll('%20', '+')}`)}`,
+    })
     const wrong = await token(house, form, basic('por:tal', 'wrong'))
     expect(wrong.status).toBe(401)
     expect(wrong.headers.get('www-authenticate')).toMatch(/^Basic/)
-    expect(await errorOf(await token(house, { ...form, client_id: 'por:tal' }))).toBe('invalid_client')
-    expect(await errorOf(await token(house, { ...form, client_secret: secret }, basic('por:tal', secret)))).toBe('invalid_request')
+    expect(await errorOf(await token(house, { ...form, client_id: 'por:tal' }))).toBe(
+      'invalid_client',
+    )
+    expect(
+      await errorOf(
+        await token(house, { ...form, client_secret: secret }, basic('por:tal', secret)),
+      ),
+    ).toBe('invalid_request')
     expect((await token(house, form, basic('por:tal', secret))).status).toBe(200)
 
     const dynamic = createTestIssuer()
-    const { client_id, client_secret = '' } = await register(dynamic, { token_endpoint_auth_method: 'client_secret_post' })
+    const { client_id, client_secret = '' } = await register(dynamic, {
+      token_endpoint_auth_method: 'client_secret_post',
+    })
     const second = await signIn(dynamic, new Visitor(dynamic), client_id)
     const body = { ...form, code: second.code ?? '' }
-    expect(await errorOf(await token(dynamic, body, basic(client_id, client_secret)))).toBe('invalid_client')
+    expect(await errorOf(await token(dynamic, body, basic(client_id, client_secret)))).toBe(
+      'invalid_client',
+    )
     expect((await token(dynamic, { ...body, client_id, client_secret })).status).toBe(200)
   })
 })
@@ -133,12 +248,17 @@ describe('refresh_token', () => {
     const { house, client_id, tokens } = await withTokens()
     const next = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
     expect(next.refresh_token).not.toBe(tokens.refresh_token)
-    expect(claimsOf(next.access_token)).toMatchObject({ aud: NOTES, gid: claimsOf(tokens.access_token).gid })
+    expect(claimsOf(next.access_token)).toMatchObject({
+      aud: NOTES,
+      gid: claimsOf(tokens.access_token).gid,
+    })
   })
 
   it('TOK-20 A8: 64 at once with one token give one successor and one exp', async () => {
     const { house, client_id, tokens } = await withTokens()
-    const answers = await Promise.all(Array.from({ length: 64 }, () => refresh(house, client_id, tokens.refresh_token)))
+    const answers = await Promise.all(
+      Array.from({ length: 64 }, () => refresh(house, client_id, tokens.refresh_token)),
+    )
     expect(answers.every((answer) => answer.status === 200)).toBe(true)
     const bodies = await Promise.all(answers.map(bodyOf))
     expect(new Set(bodies.map((body) => body.refresh_token)).size).toBe(1)
@@ -153,11 +273,18 @@ describe('refresh_token', () => {
     for (const how of ['late', 'used'] as const) {
       const { house, client_id, tokens } = await withTokens()
       const next = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
-      const newest = how === 'used' ? await bodyOf(await refresh(house, client_id, next.refresh_token)) : next
+      const newest =
+        how === 'used' ? await bodyOf(await refresh(house, client_id, next.refresh_token)) : next
       if (how === 'late') house.runtime.advanceMs(60_001)
-      expect(await errorOf(await refresh(house, client_id, tokens.refresh_token))).toBe('invalid_grant')
-      expect(await errorOf(await refresh(house, client_id, newest.refresh_token)), how).toBe('invalid_grant')
-      expect(house.marks).toContainEqual(expect.objectContaining({ kind: 'grant', id: claimsOf(tokens.access_token).gid }))
+      expect(await errorOf(await refresh(house, client_id, tokens.refresh_token))).toBe(
+        'invalid_grant',
+      )
+      expect(await errorOf(await refresh(house, client_id, newest.refresh_token)), how).toBe(
+        'invalid_grant',
+      )
+      expect(house.marks).toContainEqual(
+        expect.objectContaining({ kind: 'grant', id: claimsOf(tokens.access_token).gid }),
+      )
     }
   })
 
@@ -170,22 +297,35 @@ describe('refresh_token', () => {
 
   it('TOK-21: another client is refused and touches nothing', async () => {
     const { house, client_id, tokens } = await withTokens()
-    expect(await errorOf(await refresh(house, (await register(house)).client_id, tokens.refresh_token))).toBe('invalid_grant')
+    expect(
+      await errorOf(await refresh(house, (await register(house)).client_id, tokens.refresh_token)),
+    ).toBe('invalid_grant')
     expect((await refresh(house, client_id, tokens.refresh_token)).status).toBe(200)
   })
 
   it('TOK-10 TOK-11: another resource is invalid_target, a wider scope invalid_scope; neither rotates', async () => {
     const { house, client_id, tokens } = await withTokens()
-    expect(await errorOf(await refresh(house, client_id, tokens.refresh_token, { resource: `${ISSUER}/mcp/x` }))).toBe('invalid_target')
-    expect(await errorOf(await refresh(house, client_id, tokens.refresh_token, { scope: 'mcp admin' }))).toBe('invalid_scope')
-    expect((await refresh(house, client_id, tokens.refresh_token, { resource: NOTES, scope: 'mcp' })).status).toBe(200)
+    expect(
+      await errorOf(
+        await refresh(house, client_id, tokens.refresh_token, { resource: `${ISSUER}/mcp/x` }),
+      ),
+    ).toBe('invalid_target')
+    expect(
+      await errorOf(await refresh(house, client_id, tokens.refresh_token, { scope: 'mcp admin' })),
+    ).toBe('invalid_scope')
+    expect(
+      (await refresh(house, client_id, tokens.refresh_token, { resource: NOTES, scope: 'mcp' }))
+        .status,
+    ).toBe(200)
   })
 
   it('TOK-22: ends by idle time and by absolute time', async () => {
     const DAY_MS = 86_400_000
     const idle = await withTokens({ limits: { unusedRegistrationTtlSeconds: 90 * 86_400 } })
     idle.house.runtime.advanceMs(32 * DAY_MS)
-    expect(await errorOf(await refresh(idle.house, idle.client_id, idle.tokens.refresh_token))).toBe('invalid_grant')
+    expect(
+      await errorOf(await refresh(idle.house, idle.client_id, idle.tokens.refresh_token)),
+    ).toBe('invalid_grant')
     const { house, client_id, tokens } = await withTokens()
     let newest = tokens.refresh_token
     for (let day = 0; day < 175; day += 25) {
@@ -201,7 +341,11 @@ describe('refresh_token', () => {
     const exchanges = house.provider.exchanges.length
     house.proofs.next = 'cold'
     const cold = await refresh(house, client_id, tokens.refresh_token)
-    expect([cold.status, cold.headers.get('retry-after'), await errorOf(cold)]).toEqual([503, '1', 'temporarily_unavailable'])
+    expect([cold.status, cold.headers.get('retry-after'), await errorOf(cold)]).toEqual([
+      503,
+      '1',
+      'temporarily_unavailable',
+    ])
     expect(house.proofs.renewed).toHaveLength(1)
     house.proofs.next = 'stale'
     const next = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
@@ -213,12 +357,21 @@ describe('refresh_token', () => {
 
   it('PRV-22: who is no longer allowed, or disabled, is refused at the next refresh', async () => {
     const { house, client_id, tokens } = await withTokens()
-    const stricter = createTestIssuer({ store: house.store, runtime: house.runtime, config: { allow: { users: ['github:7'] } } })
+    const stricter = createTestIssuer({
+      store: house.store,
+      runtime: house.runtime,
+      config: { allow: { users: ['github:7'] } },
+    })
     Object.assign(stricter.deps.keys, house.deps.keys)
-    expect(await errorOf(await refresh(stricter, client_id, tokens.refresh_token))).toBe('invalid_grant')
+    expect(await errorOf(await refresh(stricter, client_id, tokens.refresh_token))).toBe(
+      'invalid_grant',
+    )
     const [user] = await house.store.list('user', 'default', undefined, { max: 1 })
-    if (user) await house.store.put('user', user.key, user.version, { ...user.value, state: 'disabled' })
-    expect(await errorOf(await refresh(house, client_id, tokens.refresh_token))).toBe('invalid_grant')
+    if (user)
+      await house.store.put('user', user.key, user.version, { ...user.value, state: 'disabled' })
+    expect(await errorOf(await refresh(house, client_id, tokens.refresh_token))).toBe(
+      'invalid_grant',
+    )
   })
 
   it('A10: rotation and its replay window survive a restart', async () => {
@@ -226,9 +379,13 @@ describe('refresh_token', () => {
     const next = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
     const restarted = createTestIssuer({ store: house.store, runtime: house.runtime })
     Object.assign(restarted.deps.keys, house.deps.keys)
-    expect((await bodyOf(await refresh(restarted, client_id, tokens.refresh_token))).refresh_token).toBe(next.refresh_token)
+    expect(
+      (await bodyOf(await refresh(restarted, client_id, tokens.refresh_token))).refresh_token,
+    ).toBe(next.refresh_token)
     house.runtime.advanceMs(60_001)
-    expect(await errorOf(await refresh(restarted, client_id, tokens.refresh_token))).toBe('invalid_grant')
+    expect(await errorOf(await refresh(restarted, client_id, tokens.refresh_token))).toBe(
+      'invalid_grant',
+    )
     expect(await errorOf(await refresh(house, client_id, next.refresh_token))).toBe('invalid_grant')
   })
 
@@ -250,7 +407,10 @@ describe('refresh_token', () => {
 
   it('a store that is down is 503 with Retry-After, never invalid_grant', async () => {
     const { house, client_id, tokens } = await withTokens()
-    const grants = { ...house.store.grants, find: () => Promise.reject(new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')) }
+    const grants = {
+      ...house.store.grants,
+      find: () => Promise.reject(new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')),
+    }
     Object.assign(house.store, { grants })
     const answer = await refresh(house, client_id, tokens.refresh_token)
     expect([answer.status, await errorOf(answer)]).toEqual([503, 'temporarily_unavailable'])
@@ -260,12 +420,33 @@ describe('refresh_token', () => {
   it('SEC-08 SEC-05 I1: no token, code, secret, state or cookie is in an event or in the store', async () => {
     const { house, client_id, tokens } = await withTokens()
     const next = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
-    const secrets = [tokens.access_token, tokens.refresh_token, next.refresh_token, 'provider-code', 'upstream-1001', VERIFIER]
+    const secrets = [
+      tokens.access_token,
+      tokens.refresh_token,
+      next.refresh_token,
+      'provider-code',
+      'upstream-1001',
+      VERIFIER,
+    ]
     const rows: unknown[] = []
-    for (const kind of ['user', 'client', 'transaction', 'attempt', 'session', 'approval', 'vault', 'audit'] as const) {
+    for (const kind of [
+      'user',
+      'client',
+      'transaction',
+      'attempt',
+      'session',
+      'approval',
+      'vault',
+      'audit',
+    ] as const) {
       rows.push(...(await house.store.list(kind, 'default', undefined, { max: 100 })))
     }
-    rows.push(await house.store.grants.find({ tenant: 'default', id: String(claimsOf(tokens.access_token).gid) }))
+    rows.push(
+      await house.store.grants.find({
+        tenant: 'default',
+        id: String(claimsOf(tokens.access_token).gid),
+      }),
+    )
     const written = `${JSON.stringify(rows)}${house.emit.dump()}`
     for (const secret of secrets) expect(written).not.toContain(secret)
     expect(house.emit.dump()).not.toContain('client-state')
@@ -275,38 +456,10 @@ describe('refresh_token', () => {
     const { house, client_id, tokens } = await withTokens()
     const other = await register(house)
     let last: Response | undefined
-    for (let count = 0; count <= 60; count += 1) last = await refresh(house, other.client_id, tokens.refresh_token)
+    for (let count = 0; count <= 60; count += 1)
+      last = await refresh(house, other.client_id, tokens.refresh_token)
     expect(last?.status).toBe(429)
     expect(last?.headers.get('retry-after')).not.toBeNull()
     expect((await refresh(house, client_id, tokens.refresh_token)).status).toBe(200)
-  })
-})
-
-describe('POST /revoke', () => {
-  const revoke = (house: ReturnType<typeof createTestIssuer>, form: Record<string, string>) =>
-    house.fetch(new Request(`${ISSUER}/revoke`, { method: 'POST', body: new URLSearchParams(form) }))
-
-  it('REV-01 REV-03: a refresh token ends its grant, whatever the hint', async () => {
-    const { house, client_id, tokens } = await withTokens()
-    expect((await revoke(house, { client_id, token: tokens.refresh_token, token_type_hint: 'access_token' })).status).toBe(200)
-    expect(await errorOf(await refresh(house, client_id, tokens.refresh_token))).toBe('invalid_grant')
-    expect(house.marks).toMatchObject([{ kind: 'grant', id: claimsOf(tokens.access_token).gid }])
-  })
-
-  it('REV-03: an access token is marked, its refresh token goes on', async () => {
-    const { house, client_id, tokens } = await withTokens()
-    expect((await revoke(house, { client_id, token: tokens.access_token })).status).toBe(200)
-    expect(house.marks).toMatchObject([{ kind: 'token', id: claimsOf(tokens.access_token).jti }])
-    expect((await refresh(house, client_id, tokens.refresh_token)).status).toBe(200)
-  })
-
-  it('REV-01 REV-02: a foreign token is refused and stays valid; unknown and repeated ones are 200', async () => {
-    const { house, client_id, tokens } = await withTokens()
-    const foreign = await register(house)
-    expect((await revoke(house, { client_id: foreign.client_id, token: tokens.refresh_token })).status).toBe(400)
-    expect((await revoke(house, { client_id: foreign.client_id, token: tokens.access_token })).status).toBe(400)
-    expect((await revoke(house, { client_id, token: 'nonsense' })).status).toBe(200)
-    expect((await revoke(house, { client_id: 'cli_unknown', token: 'nonsense' })).status).toBe(401)
-    for (const _again of [1, 2]) expect((await revoke(house, { client_id, token: tokens.refresh_token })).status).toBe(200)
   })
 })

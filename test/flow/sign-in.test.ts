@@ -1,12 +1,32 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import {
-  answerOf, authorizeUrl, createTestIssuer, GRACE, type HouseOptions, ISSUER, locationOf, LOOPBACK_REDIRECT, redeem,
-  register, signIn, Visitor, WEB_REDIRECT,
+  answerOf,
+  authorizeUrl,
+  createTestIssuer,
+  GRACE,
+  type HouseOptions,
+  ISSUER,
+  LOOPBACK_REDIRECT,
+  locationOf,
+  redeem,
+  register,
+  signIn,
+  Visitor,
+  WEB_REDIRECT,
 } from './sign-in-house.ts'
 
 const STATIC: HouseOptions = {
-  config: { clients: [{ clientId: 'portal', name: 'Portal', redirectUris: [WEB_REDIRECT], secret: new Secret('s3cret') }] },
+  config: {
+    clients: [
+      {
+        clientId: 'portal',
+        name: 'Portal',
+        redirectUris: [WEB_REDIRECT],
+        secret: new Secret('s3cret'),
+      },
+    ],
+  },
 }
 
 describe('first visit', () => {
@@ -22,8 +42,15 @@ describe('first visit', () => {
     expect(locationOf(toProvider)).toMatch(/^https:\/\/github\.example\/authorize\?/)
     const back = await visitor.comeBack(toProvider)
     expect(back.status).toBe(303)
-    expect(answerOf(back)).toEqual({ code: expect.stringMatching(/^ptc_grt_/), state: 'client-state', iss: ISSUER })
-    expect(await (await redeem(house, client_id, answerOf(back).code ?? '')).json()).toMatchObject({ token_type: 'Bearer', scope: 'mcp' })
+    expect(answerOf(back)).toEqual({
+      code: expect.stringMatching(/^ptc_grt_/),
+      state: 'client-state',
+      iss: ISSUER,
+    })
+    expect(await (await redeem(house, client_id, answerOf(back).code ?? '')).json()).toMatchObject({
+      token_type: 'Bearer',
+      scope: 'mcp',
+    })
   })
 
   it('CON-13: the page sets the form cookie only, and nothing is written before the answer', async () => {
@@ -32,8 +59,17 @@ describe('first visit', () => {
     const page = await new Visitor(house).get(authorizeUrl(house, client_id))
     const cookies = page.headers.getSetCookie()
     expect(cookies).toHaveLength(1)
-    expect(cookies[0]).toMatch(/^__Host-postern_form=[\w-]{43}; Path=\/; Max-Age=600; Secure; HttpOnly; SameSite=Lax$/)
-    for (const kind of ['transaction', 'attempt', 'session', 'user', 'approval', 'audit'] as const) {
+    expect(cookies[0]).toMatch(
+      /^__Host-postern_form=[\w-]{43}; Path=\/; Max-Age=600; Secure; HttpOnly; SameSite=Lax$/,
+    )
+    for (const kind of [
+      'transaction',
+      'attempt',
+      'session',
+      'user',
+      'approval',
+      'audit',
+    ] as const) {
       expect(await house.store.count(kind, 'default'), kind).toBe(0)
     }
   })
@@ -43,7 +79,10 @@ describe('first visit', () => {
       const house = createTestIssuer({ issuer })
       const { client_id } = await register(house)
       const visitor = new Visitor(house)
-      const toProvider = await visitor.press(await visitor.get(authorizeUrl(house, client_id)), 'allow:github')
+      const toProvider = await visitor.press(
+        await visitor.get(authorizeUrl(house, client_id)),
+        'allow:github',
+      )
       const back = await visitor.comeBack(toProvider)
       const lines = [...toProvider.headers.getSetCookie(), ...back.headers.getSetCookie()]
       expect(lines.some((line) => line.includes('postern_txn_'))).toBe(true)
@@ -57,17 +96,21 @@ describe('first visit', () => {
     }
   })
 
-  it('AZ-21: state, challenge and nonce of the upstream leg are fresh and not the client\'s', async () => {
+  it("AZ-21: state, challenge and nonce of the upstream leg are fresh and not the client's", async () => {
     const house = createTestIssuer()
     const { client_id } = await register(house)
     await signIn(house, new Visitor(house), client_id)
     await signIn(house, new Visitor(house), client_id)
-    const seen = house.provider.journeys.flatMap((url) => ['state', 'code_challenge', 'nonce'].map((name) => url.searchParams.get(name)))
+    const seen = house.provider.journeys.flatMap((url) =>
+      ['state', 'code_challenge', 'nonce'].map((name) => url.searchParams.get(name)),
+    )
     expect(new Set(seen).size).toBe(6)
     expect(seen).not.toContain('client-state')
     expect(seen).not.toContain(house.runtime.sha256('v'.repeat(43)))
     const [first] = house.provider.exchanges
-    expect(house.runtime.sha256(first?.verifier ?? '')).toBe(house.provider.journeys[0]?.searchParams.get('code_challenge'))
+    expect(house.runtime.sha256(first?.verifier ?? '')).toBe(
+      house.provider.journeys[0]?.searchParams.get('code_challenge'),
+    )
     expect(first?.nonce).toBe(house.provider.journeys[0]?.searchParams.get('nonce'))
   })
 
@@ -76,11 +119,25 @@ describe('first visit', () => {
     const web = await register(house)
     const loopback = await register(house, { redirect_uris: [LOOPBACK_REDIRECT] })
     const text = await (await new Visitor(house).get(authorizeUrl(house, web.client_id))).text()
-    for (const part of ['Claude', 'unverified', 'client.example', `${ISSUER}/mcp/notes`, 'Use every tool', 'read your profile', 'You choose the account', 'Allow and continue with GitHub', 'Deny']) {
+    for (const part of [
+      'Claude',
+      'unverified',
+      'client.example',
+      `${ISSUER}/mcp/notes`,
+      'Use every tool',
+      'read your profile',
+      'You choose the account',
+      'Allow and continue with GitHub',
+      'Deny',
+    ]) {
       expect(text).toContain(part)
     }
     expect(text).not.toContain('loopback-warning')
-    const local = await (await new Visitor(house).get(authorizeUrl(house, loopback.client_id, { redirect_uri: LOOPBACK_REDIRECT }))).text()
+    const local = await (
+      await new Visitor(house).get(
+        authorizeUrl(house, loopback.client_id, { redirect_uri: LOOPBACK_REDIRECT }),
+      )
+    ).text()
     expect(local).toContain('loopback-warning')
   })
 
@@ -112,19 +169,22 @@ describe('first visit', () => {
     }
   })
 
-  it('W7: tabs of one browser do not take each other\'s cookies; at most eight are kept', async () => {
+  it("W7: tabs of one browser do not take each other's cookies; at most eight are kept", async () => {
     const house = createTestIssuer()
     const { client_id } = await register(house)
     const visitor = new Visitor(house)
     const pages: string[] = []
-    for (const _tab of [0, 1]) pages.push(await (await visitor.get(authorizeUrl(house, client_id))).text())
+    for (const _tab of [0, 1])
+      pages.push(await (await visitor.get(authorizeUrl(house, client_id))).text())
     const first = await visitor.press(pages[0] ?? '', 'allow:github')
     expect(first.status).toBe(303)
     for (let tab = 0; tab < 9; tab += 1) {
       house.runtime.advanceMs(1000)
       await visitor.press(await visitor.get(authorizeUrl(house, client_id)), 'allow:github')
     }
-    expect([...visitor.cookies.keys()].filter((name) => name.includes('postern_txn_'))).toHaveLength(8)
+    expect(
+      [...visitor.cookies.keys()].filter((name) => name.includes('postern_txn_')),
+    ).toHaveLength(8)
     expect((await visitor.comeBack(first)).status).toBe(400)
   })
 })
@@ -139,7 +199,11 @@ describe('returning, with a session', () => {
     expect(page).toContain('Ada Lovelace')
     expect(page).toContain('Use another account'.slice(0, 11))
     const answer = await visitor.press(page, 'allow')
-    expect(answerOf(answer)).toMatchObject({ code: expect.any(String), state: 'client-state', iss: ISSUER })
+    expect(answerOf(answer)).toMatchObject({
+      code: expect.any(String),
+      state: 'client-state',
+      iss: ISSUER,
+    })
     expect(house.provider.exchanges).toHaveLength(1)
   })
 
@@ -168,7 +232,9 @@ describe('returning, with a session', () => {
     const again = await (await visitor.get(locationOf(back))).text()
     expect(again).toContain('Grace Hopper')
     expect(await house.store.list('approval', 'default', undefined, { max: 10 })).toHaveLength(1)
-    expect(answerOf(await visitor.press(again, 'allow'))).toMatchObject({ code: expect.any(String) })
+    expect(answerOf(await visitor.press(again, 'allow'))).toMatchObject({
+      code: expect.any(String),
+    })
   })
 
   it('A13: a finished sign-in always sets a new session, whatever the browser had before', async () => {
@@ -179,7 +245,9 @@ describe('returning, with a session', () => {
     await signIn(house, visitor, client_id)
     const first = visitor.cookies.get('__Host-postern_session')
     expect(first).not.toBe('a'.repeat(43))
-    await visitor.comeBack(await visitor.press(await visitor.get(authorizeUrl(house, client_id)), 'switch:github'))
+    await visitor.comeBack(
+      await visitor.press(await visitor.get(authorizeUrl(house, client_id)), 'switch:github'),
+    )
     expect(visitor.cookies.get('__Host-postern_session')).not.toBe(first)
   })
 
@@ -193,10 +261,16 @@ describe('returning, with a session', () => {
       if (spoil === 'idle') house.runtime.advanceMs(43_200_001)
       if (spoil === 'disabled') {
         const [user] = await house.store.list('user', 'default', undefined, { max: 1 })
-        if (user) await house.store.put('user', user.key, user.version, { ...user.value, state: 'disabled' })
+        if (user)
+          await house.store.put('user', user.key, user.version, {
+            ...user.value,
+            state: 'disabled',
+          })
       }
       const fresh = spoil === 'idle' ? (await register(house)).client_id : client_id
-      expect(await (await visitor.get(authorizeUrl(house, fresh))).text(), spoil).toContain('You choose the account')
+      expect(await (await visitor.get(authorizeUrl(house, fresh))).text(), spoil).toContain(
+        'You choose the account',
+      )
     }
   })
 })
@@ -219,9 +293,15 @@ describe('silent', () => {
 
   it('A2 CON-10 CON-12: a change of scope, resource, redirect URI, client, user or 30 days ask again', async () => {
     const { house, visitor } = await silentHouse()
-    expect((await visitor.get(authorizeUrl(house, 'portal', { prompt: 'consent' }))).status).toBe(200)
-    expect((await visitor.get(authorizeUrl(house, 'portal'), { 'sec-fetch-dest': 'iframe' })).status).toBe(200)
-    expect((await visitor.get(authorizeUrl(house, 'portal'), { 'sec-fetch-mode': 'cors' })).status).toBe(200)
+    expect((await visitor.get(authorizeUrl(house, 'portal', { prompt: 'consent' }))).status).toBe(
+      200,
+    )
+    expect(
+      (await visitor.get(authorizeUrl(house, 'portal'), { 'sec-fetch-dest': 'iframe' })).status,
+    ).toBe(200)
+    expect(
+      (await visitor.get(authorizeUrl(house, 'portal'), { 'sec-fetch-mode': 'cors' })).status,
+    ).toBe(200)
     house.runtime.advanceMs(11 * 3_600_000)
     expect((await visitor.get(authorizeUrl(house, 'portal'))).status).toBe(303)
     // Renamed in the configuration: the fingerprint differs.
@@ -246,15 +326,21 @@ describe('silent', () => {
 
   it('AZ-18: prompt=none answers at once, prompt=login and max_age ask to sign in again', async () => {
     const { house, visitor } = await silentHouse()
-    expect(answerOf(await visitor.get(authorizeUrl(house, 'portal', { prompt: 'none' })))).toMatchObject({ code: expect.any(String) })
-    expect(answerOf(await new Visitor(house).get(authorizeUrl(house, 'portal', { prompt: 'none' })))).toMatchObject({
+    expect(
+      answerOf(await visitor.get(authorizeUrl(house, 'portal', { prompt: 'none' }))),
+    ).toMatchObject({ code: expect.any(String) })
+    expect(
+      answerOf(await new Visitor(house).get(authorizeUrl(house, 'portal', { prompt: 'none' }))),
+    ).toMatchObject({
       error: 'login_required',
       state: 'client-state',
       iss: ISSUER,
     })
     for (const rest of [{ prompt: 'login' }, { max_age: '0' }]) {
       house.runtime.advanceMs(2000)
-      expect(await (await visitor.get(authorizeUrl(house, 'portal', rest))).text()).toContain('You choose the account')
+      expect(await (await visitor.get(authorizeUrl(house, 'portal', rest))).text()).toContain(
+        'You choose the account',
+      )
     }
   })
 
@@ -262,7 +348,9 @@ describe('silent', () => {
     const house = createTestIssuer({ ...STATIC, limits: { approvalTtlSeconds: 0 } })
     const visitor = new Visitor(house)
     await signIn(house, visitor, 'portal')
-    expect(answerOf(await visitor.get(authorizeUrl(house, 'portal', { prompt: 'none' })))).toMatchObject({ error: 'consent_required' })
+    expect(
+      answerOf(await visitor.get(authorizeUrl(house, 'portal', { prompt: 'none' }))),
+    ).toMatchObject({ error: 'consent_required' })
   })
 })
 
@@ -278,7 +366,9 @@ describe('first party', () => {
     const home = await (await visitor.get('/')).text()
     expect(home).toContain('Ada Lovelace')
     expect(home).toContain(`claude mcp add --transport http notes ${ISSUER}/mcp/notes`)
-    expect(await (await visitor.get('/mcp.json')).json()).toEqual({ mcpServers: { notes: { type: 'http', url: `${ISSUER}/mcp/notes` } } })
+    expect(await (await visitor.get('/mcp.json')).json()).toEqual({
+      mcpServers: { notes: { type: 'http', url: `${ISSUER}/mcp/notes` } },
+    })
   })
 
   it('W2: sign-out is a POST from our own page, ends this session, and is refused cross-site', async () => {
@@ -286,7 +376,15 @@ describe('first party', () => {
     const visitor = new Visitor(house)
     await visitor.comeBack(await visitor.press(await visitor.get('/'), 'allow:github'))
     expect((await visitor.get('/logout')).status).toBe(405)
-    expect((await visitor.post('/logout', {}, { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' })).status).toBe(403)
+    expect(
+      (
+        await visitor.post(
+          '/logout',
+          {},
+          { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
+        )
+      ).status,
+    ).toBe(403)
     const stolen = new Map(visitor.cookies)
     expect((await visitor.post('/logout', {})).status).toBe(200)
     const thief = new Visitor(house)
@@ -296,12 +394,28 @@ describe('first party', () => {
 
   it('A21: return_to leads to a path of ours or nowhere', async () => {
     const house = createTestIssuer()
-    const bad = ['https://evil.example', '//evil.example', '/\\evil.example', '/%09/evil', 'javascript:alert(1)', '/\t/evil.example', ' /x', 'account', '/a\\b', '']
+    const bad = [
+      'https://evil.example',
+      '//evil.example',
+      '/\\evil.example',
+      '/%09/evil',
+      'javascript:alert(1)',
+      '/\t/evil.example',
+      ' /x',
+      'account',
+      '/a\\b',
+      '',
+    ]
     for (const target of bad) {
-      const answer = await new Visitor(house).post(`/logout?return_to=${encodeURIComponent(target)}`, {})
+      const answer = await new Visitor(house).post(
+        `/logout?return_to=${encodeURIComponent(target)}`,
+        {},
+      )
       const location = answer.headers.get('location')
       expect(location === null || new URL(location, ISSUER).origin === ISSUER, target).toBe(true)
     }
-    expect(locationOf(await new Visitor(house).post('/logout?return_to=%2Faccount%3Fa%3D1', {}))).toBe('/account?a=1')
+    expect(
+      locationOf(await new Visitor(house).post('/logout?return_to=%2Faccount%3Fa%3D1', {})),
+    ).toBe('/account?a=1')
   })
 })
