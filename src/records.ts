@@ -87,6 +87,27 @@ export type Kind = keyof Values
 /** Kinds that `consume` accepts. */
 export type SingleUse = 'attempt' | 'transaction'
 
+/** What a row of a kind is, for people: its key, how long it lives, which fields are sealed text. */
+export interface KindRow {
+  readonly holds: string
+  readonly key: string
+  readonly life: string
+  readonly sealed: readonly string[]
+}
+export const KINDS: { readonly [K in Kind]: KindRow } = {
+  user: { holds: 'a person and where they signed in last', key: 'digest of (issuer, subject)', life: 'until deleted', sealed: [] },
+  client: { holds: 'a registered client', key: 'client id', life: '`unusedRegistrationTtlSeconds` until first used', sealed: [] },
+  transaction: { holds: 'an answered consent form', key: 'ticket id', life: '10 min, once', sealed: [] },
+  attempt: { holds: 'one trip to the provider', key: 'digest of `state`', life: '10 min, once', sealed: ['verifierSealed'] },
+  session: { holds: 'a signed-in browser', key: 'digest of its cookie', life: '`sessionIdleSeconds`, at most 7 d', sealed: [] },
+  approval: { holds: 'a remembered consent', key: 'digest of (user, client, redirect URI, resource)', life: '`approvalTtlSeconds`', sealed: [] },
+  vault: { holds: 'upstream tokens of a sign-in', key: 'random id', life: 'until ended, then 7 d for upstream revocation', sealed: ['sealed', 'spareSealed'] },
+  proof: { holds: 'the last good answer of a provider', key: 'vault id', life: '`upstreamProofStaleIfErrorSeconds`', sealed: [] },
+  secret: { holds: 'a key of this house', key: 'purpose, or `signing-<n>`', life: 'signing keys 25 h after their last token, others until deleted', sealed: ['sealed'] },
+  fact: { holds: 'a remote document, last good copy', key: 'cache name and key', life: '`discoveryStaleIfErrorSeconds`', sealed: [] },
+  audit: { holds: 'one change of state', key: 'random id', life: '`auditTtlDays`', sealed: [] },
+}
+
 /** Searchable columns per kind; each becomes a real column with an index. */
 export const INDEXES: { readonly [K in Kind]?: Readonly<Record<string, (value: Values[K]) => string | undefined>> } = {
   user: { userId: (value) => value.userId },

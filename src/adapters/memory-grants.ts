@@ -2,7 +2,7 @@
 import { StoreError } from '../errors.ts'
 import type { GrantStore, Key, Step } from '../ports.ts'
 import type { Grant, Mark, RevocationRow } from '../records.ts'
-import { byId } from './memory-store.ts'
+import { byId, rowKey } from './memory-rows.ts'
 import { keyText, wholeNumber } from './sql.ts'
 import { createGrantStatement } from './sql-grant-row.ts'
 import { pageMax } from './sql-records.ts'
@@ -34,8 +34,13 @@ export function createMemoryGrants(
   }
   const end = (row: Row, cause: string): void => {
     row.grant = {
-      ...row.grant, state: 'ended', cause, version: row.grant.version + 1,
-      refreshCurrent: undefined, refreshPrevious: undefined, refreshSuccessor: undefined,
+      ...row.grant,
+      state: 'ended',
+      cause,
+      version: row.grant.version + 1,
+      refreshCurrent: undefined,
+      refreshPrevious: undefined,
+      refreshSuccessor: undefined,
       refreshGraceUntilMs: undefined,
     }
   }
@@ -66,14 +71,18 @@ export function createMemoryGrants(
       if (grant.state === 'pending' && grant.codeExpiresAtMs > wholeNumber(nowMs)) {
         row.redeemedAtMs = nowMs
         row.grant = {
-          ...grant, state: 'active', refreshCurrent: refreshDigest, version: grant.version + 1,
+          ...grant,
+          state: 'active',
+          refreshCurrent: refreshDigest,
+          version: grant.version + 1,
           expiresAtMs: Math.min(grant.absoluteExpiresAtMs, wholeNumber(idleExpiresAtMs)),
         }
         return 'active'
       }
       if (row.redeemedAtMs === undefined) return 'dead'
       const mine =
-        refreshDigest !== undefined && grant.state === 'active' &&
+        refreshDigest !== undefined &&
+        grant.state === 'active' &&
         grant.refreshCurrent === refreshDigest
       return mine ? 'active' : 'reused'
     },
@@ -85,9 +94,13 @@ export function createMemoryGrants(
       if (grant.refreshCurrent === presentedDigest) {
         const generation = grant.refreshGeneration + 1
         row.grant = {
-          ...grant, refreshPrevious: presentedDigest, refreshCurrent: keyText(candidate.digest),
-          refreshSuccessor: candidate.sealedSuccessor, refreshGeneration: generation,
-          refreshGraceUntilMs: at.nowMs + at.graceMs, version: grant.version + 1,
+          ...grant,
+          refreshPrevious: presentedDigest,
+          refreshCurrent: keyText(candidate.digest),
+          refreshSuccessor: candidate.sealedSuccessor,
+          refreshGeneration: generation,
+          refreshGraceUntilMs: at.nowMs + at.graceMs,
+          version: grant.version + 1,
           expiresAtMs: Math.min(grant.absoluteExpiresAtMs, wholeNumber(at.idleExpiresAtMs)),
         }
         return { outcome: 'rotated', generation }
@@ -114,7 +127,8 @@ export function createMemoryGrants(
       if (!applyAll(also)) throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
       for (const row of rows.values()) {
         const chosen =
-          row.grant.state !== 'ended' && row.grant.createdAtMs <= entry.issuedBeforeMs &&
+          row.grant.state !== 'ended' &&
+          row.grant.createdAtMs <= entry.issuedBeforeMs &&
           selects(entry, row.grant)
         if (chosen) end(row, entry.cause ?? 'revoked')
       }
@@ -172,8 +186,4 @@ function selects(mark: Mark, grant: Grant): boolean {
     case 'key':
       return false
   }
-}
-
-function rowKey(key: Key): string {
-  return JSON.stringify([keyText(key.tenant), keyText(key.id)])
 }

@@ -4,25 +4,23 @@
  * Values are kept as JSON, so that nobody shares an object with the store. Forgets everything with
  * the process, which is why the configuration must ask for it by name.
  */
-import type { Key, Step, Store, Versioned } from '../ports.ts'
-import { INDEXES, type Kind, type Values } from '../records.ts'
+import type { Step, Store } from '../ports.ts'
+import { INDEXES, type Kind } from '../records.ts'
 import { createMemoryGrants, type MemoryGrants } from './memory-grants.ts'
-import { encodeValue, keyText, optionalKeyText, optionalWholeNumber, wholeNumber } from './sql.ts'
-import { expiryOf, pageMax } from './sql-records.ts'
+import {
+  byId,
+  consume,
+  insert,
+  readValue,
+  rowKey,
+  type Table,
+  type Undo,
+  update,
+  versioned,
+} from './memory-rows.ts'
+import { keyText, wholeNumber } from './sql.ts'
+import { pageMax } from './sql-records.ts'
 import { KEPT_PAST_LIFE_MS, requireSteps } from './sql-store.ts'
-
-interface Row {
-  readonly tenant: string
-  readonly id: string
-  readonly json: string
-  readonly version: number
-  readonly consumedBy?: string
-  readonly expiresAtMs?: number
-  readonly indexed: ReadonlyMap<string, string>
-}
-type Table = Map<string, Row>
-/** What a step wrote before it was lost, undone in reverse. */
-type Undo = () => void
 
 export function createMemoryStore(options: { epoch?: number } = {}): Store {
   const tables = new Map<Kind, Table>()
@@ -64,7 +62,7 @@ export function createMemoryStore(options: { epoch?: number } = {}): Store {
     async consume(kind, key, attempt, nowMs) {
       if (consume(table(kind), key, attempt, nowMs, [])) {
         const row = table(kind).get(rowKey(key))
-        return row === undefined ? undefined : valueOf(row)
+        return row === undefined ? undefined : readValue(row)
       }
       return table(kind).get(rowKey(key))?.consumedBy === undefined ? undefined : 'replayed'
     },
@@ -77,7 +75,9 @@ export function createMemoryStore(options: { epoch?: number } = {}): Store {
       }
       return [...table(kind).values()]
         .filter((row) => row.tenant === keyText(tenant) && row.id > (page.after ?? ''))
-        .filter((row) => index === undefined || row.indexed.get(index.name) === keyText(index.value))
+        .filter(
+          (row) => index === undefined || row.indexed.get(index.name) === keyText(index.value),
+        )
         .sort(byId)
         .slice(0, pageMax(page.max))
         .map((row) => versioned(row))
@@ -134,88 +134,4 @@ function applyStep(
     case 'createGrant':
       return grants.insert(step.grant, undo)
   }
-}
-
-function insert<K extends Kind>(
-  rows: Table,
-  kind: K,
-  key: Key,
-  value: Values[K],
-  undo: Undo[],
-): boolean {
-  const name = rowKey(key)
-  const row = rowOf(kind, key, value, 1)
-  if (rows.has(name)) return false
-  rows.set(name, row)
-  undo.push(() => rows.delete(name))
-  return true
-}
-
-function update<K extends Kind>(
-  rows: Table,
-  kind: K,
-  key: Key,
-  ifVersion: number,
-  value: Values[K],
-  undo: Undo[],
-): boolean {
-  const name = rowKey(key)
-  const row = rowOf(kind, key, value, wholeNumber(ifVersion) + 1)
-  const before = rows.get(name)
-  if (before?.version !== ifVersion) return false
-  rows.set(name, { ...row, consumedBy: before.consumedBy })
-  undo.push(() => rows.set(name, before))
-  return true
-}
-
-function consume(rows: Table, key: Key, attempt: string, nowMs: number, undo: Undo[]): boolean {
-  const name = rowKey(key)
-  const before = rows.get(name)
-  keyText(attempt)
-  if (before === undefined) return false
-  if (before.consumedBy === attempt) return true
-  const alive = before.expiresAtMs === undefined || before.expiresAtMs > nowMs
-  if (before.consumedBy !== undefined || !alive) return false
-  rows.set(name, { ...before, consumedBy: attempt })
-  undo.push(() => rows.set(name, before))
-  return true
-}
-
-function rowOf<K extends Kind>(kind: K, key: Key, value: Values[K], version: number): Row {
-  const indexed = new Map<string, string>()
-  const indexes = INDEXES[kind]
-  for (const name of Object.keys(indexes ?? {})) {
-    const text = optionalKeyText(indexes?.[name]?.(value))
-    if (text !== null) indexed.set(name, text)
-  }
-  return {
-    tenant: key.tenant,
-    id: key.id,
-    json: encodeValue(value),
-    version,
-    indexed,
-    expiresAtMs: optionalWholeNumber(expiryOf(value)) ?? undefined,
-  }
-}
-
-function rowKey(key: Key): string {
-  return JSON.stringify([keyText(key.tenant), keyText(key.id)])
-}
-
-/** Ids are ASCII, so that UTF-16 order is the byte order of the engines. */
-export function byId(left: { id: string }, right: { id: string }): number {
-  if (left.id === right.id) return 0
-  return left.id < right.id ? -1 : 1
-}
-
-function versioned<K extends Kind>(row: Row): Versioned<K> {
-  return {
-    key: { tenant: row.tenant, id: row.id },
-    version: row.version,
-    value: valueOf(row),
-  }
-}
-
-function valueOf<K extends Kind>(row: Row): Values[K] {
-  return JSON.parse(row.json) as Values[K]
 }

@@ -5,8 +5,17 @@
 import { StoreError } from '../errors.ts'
 import { type Grant, MARK_KINDS, type RevocationRow } from '../records.ts'
 import {
-  encodeValue, keyText, numberOf, optionalKeyText, optionalNumberOf, optionalTextOf,
-  optionalWholeNumber, type Row, type Statement, textOf, wholeNumber,
+  encodeValue,
+  keyText,
+  numberOf,
+  optionalKeyText,
+  optionalNumberOf,
+  optionalTextOf,
+  optionalWholeNumber,
+  type Row,
+  type Statement,
+  textOf,
+  wholeNumber,
 } from './sql.ts'
 
 export function createGrantStatement(grant: Grant): Statement {
@@ -18,14 +27,26 @@ export function createGrantStatement(grant: Grant): Statement {
       expires_at, data, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
       ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) ON CONFLICT (tenant, id) DO NOTHING`,
     args: [
-      keyText(grant.tenant), keyText(grant.id), keyText(grant.userId), keyText(grant.clientId),
-      keyText(grant.resource), keyText(grant.vaultId), optionalKeyText(grant.sessionId),
-      grant.state, optionalKeyText(grant.cause), keyText(grant.codeDigest),
-      wholeNumber(grant.codeExpiresAtMs), grant.state === 'pending' ? null : grant.createdAtMs,
-      optionalKeyText(grant.refreshCurrent), optionalKeyText(grant.refreshPrevious),
-      optionalKeyText(grant.refreshSuccessor), wholeNumber(grant.refreshGeneration),
-      optionalWholeNumber(grant.refreshGraceUntilMs), wholeNumber(grant.createdAtMs),
-      wholeNumber(grant.absoluteExpiresAtMs), wholeNumber(grant.expiresAtMs),
+      keyText(grant.tenant),
+      keyText(grant.id),
+      keyText(grant.userId),
+      keyText(grant.clientId),
+      keyText(grant.resource),
+      keyText(grant.vaultId),
+      optionalKeyText(grant.sessionId),
+      grant.state,
+      optionalKeyText(grant.cause),
+      keyText(grant.codeDigest),
+      wholeNumber(grant.codeExpiresAtMs),
+      grant.state === 'pending' ? null : grant.createdAtMs,
+      optionalKeyText(grant.refreshCurrent),
+      optionalKeyText(grant.refreshPrevious),
+      optionalKeyText(grant.refreshSuccessor),
+      wholeNumber(grant.refreshGeneration),
+      optionalWholeNumber(grant.refreshGraceUntilMs),
+      wholeNumber(grant.createdAtMs),
+      wholeNumber(grant.absoluteExpiresAtMs),
+      wholeNumber(grant.expiresAtMs),
       encodeValue({ scopes, redirectUri, codeChallenge, authTimeSeconds, userKey }),
       wholeNumber(grant.version),
     ],
@@ -33,7 +54,8 @@ export function createGrantStatement(grant: Grant): Statement {
 }
 
 type GrantData = Pick<
-  Grant, 'scopes' | 'redirectUri' | 'codeChallenge' | 'authTimeSeconds' | 'userKey'
+  Grant,
+  'scopes' | 'redirectUri' | 'codeChallenge' | 'authTimeSeconds' | 'userKey'
 >
 
 export function grantOf(row: Row): Grant {

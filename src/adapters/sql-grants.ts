@@ -1,29 +1,31 @@
 /**
- * Grants and revocation marks as SQL. A grant is one row: redeem, rotate and end are one UPDATE
- * each, and 0 rows touched means that somebody else was first. The token carries the grant's id, so
- * no digest has an index. Marks get their sequence from one clock row, advanced in their own commit
- * as its last lock, so that commit order is sequence order.
+ * Grants as SQL. A grant is one row: redeem, rotate and end are one UPDATE each, and 0 rows touched
+ * means that somebody else was first. The token carries the grant's id, so no digest has an index.
  */
-import { StoreError } from '../errors.ts'
-import type { GrantStore, Key, RefreshCandidate, Step } from '../ports.ts'
-import type { Mark, MarkKind, RevocationRow } from '../records.ts'
+import type { GrantStore, Key, RefreshCandidate } from '../ports.ts'
 import {
-  keyText, numberOf, optionalKeyText, optionalNumberOf, optionalTextOf, type Row, type Sql,
-  type Statement, textOf, wholeNumber,
+  keyText,
+  numberOf,
+  optionalKeyText,
+  optionalNumberOf,
+  optionalTextOf,
+  type Row,
+  type Sql,
+  type Statement,
+  textOf,
+  wholeNumber,
 } from './sql.ts'
-import { grantOf, markOf } from './sql-grant-row.ts'
+import { grantOf } from './sql-grant-row.ts'
+import { CLEAR_REFRESH, grantMark, markStatements, revocationsSince, revoke } from './sql-marks.ts'
 import { pageMax, stepStatement } from './sql-records.ts'
 
 const LIST_COLUMNS = {
-  userId: 'user_id', clientId: 'client_id', vaultId: 'vault_id', sessionId: 'session_id',
+  userId: 'user_id',
+  clientId: 'client_id',
+  vaultId: 'vault_id',
+  sessionId: 'session_id',
 } as const
-/** The column by which a mark names grants; the other kinds name none. */
-const SELECTORS: Partial<Record<MarkKind, string>> = {
-  grant: 'id', user: 'user_id', client: 'client_id', connector: 'resource',
-}
 const ROTATE_ATTEMPTS_MAX = 3
-const CLEAR_REFRESH = `state = 'ended', refresh_current = NULL, refresh_previous = NULL,
-  refresh_successor = NULL, refresh_grace_until = NULL, version = version + 1`
 
 export function createSqlGrants(sql: Sql): GrantStore {
   const find = async (key: Key): Promise<Row | undefined> => {
@@ -54,8 +56,12 @@ export function createSqlGrants(sql: Sql): GrantStore {
           WHERE tenant = ?1 AND id = ?2 AND state = 'pending' AND code_digest = ?3
             AND code_expires_at > ?5`,
         args: [
-          keyText(key.tenant), keyText(key.id), keyText(codeDigest), optionalKeyText(refreshDigest),
-          wholeNumber(nowMs), wholeNumber(idleExpiresAtMs),
+          keyText(key.tenant),
+          keyText(key.id),
+          keyText(codeDigest),
+          optionalKeyText(refreshDigest),
+          wholeNumber(nowMs),
+          wholeNumber(idleExpiresAtMs),
         ],
       })
       if (changes === 1) return 'active'
@@ -63,7 +69,8 @@ export function createSqlGrants(sql: Sql): GrantStore {
       if (row === undefined || textOf(row, 'code_digest') !== codeDigest) return 'dead'
       if (optionalNumberOf(row, 'redeemed_at') === undefined) return 'dead'
       const mine =
-        refreshDigest !== undefined && textOf(row, 'state') === 'active' &&
+        refreshDigest !== undefined &&
+        textOf(row, 'state') === 'active' &&
         optionalTextOf(row, 'refresh_current') === refreshDigest
       return mine ? 'active' : 'reused'
     },
@@ -85,13 +92,6 @@ export function createSqlGrants(sql: Sql): GrantStore {
     },
     revoke: (mark, also = []) => revoke(sql, mark, also),
     revocationsSince: (sequence, max) => revocationsSince(sql, sequence, max),
-  }
-}
-
-/** A grant ends for good: whatever it issued, whenever, is covered while a token of it can live. */
-function grantMark(key: Key, cause: string, expiresAtMs: number): Mark {
-  return {
-    tenant: key.tenant, kind: 'grant', id: key.id, cause, expiresAtMs, issuedBeforeMs: expiresAtMs,
   }
 }
 
@@ -155,77 +155,14 @@ function rotateStatement(key: Key, rotation: Rotation): Statement {
       WHERE tenant = ?1 AND id = ?2 AND state = 'active' AND refresh_current = ?3
         AND expires_at > ?6 RETURNING refresh_generation, version`,
     args: [
-      keyText(key.tenant), keyText(key.id), keyText(presentedDigest), keyText(candidate.digest),
-      keyText(candidate.sealedSuccessor), wholeNumber(nowMs), wholeNumber(nowMs + graceMs),
+      keyText(key.tenant),
+      keyText(key.id),
+      keyText(presentedDigest),
+      keyText(candidate.digest),
+      keyText(candidate.sealedSuccessor),
+      wholeNumber(nowMs),
+      wholeNumber(nowMs + graceMs),
       wholeNumber(idleExpiresAtMs),
     ],
-  }
-}
-
-async function revoke(
-  sql: Sql,
-  mark: Mark,
-  also: readonly Step[],
-): Promise<{ sequence: number }> {
-  const column = SELECTORS[mark.kind]
-  const everything = mark.kind === 'tenant'
-  const ends: Statement[] =
-    column === undefined && !everything
-      ? []
-      : [
-          {
-            sql: `UPDATE grants SET cause = ?2, ${CLEAR_REFRESH} WHERE tenant = ?1
-              AND state <> 'ended' AND created_at <= ?3 ${everything ? '' : `AND ${column} = ?4`}`,
-            args: [
-              keyText(mark.tenant), keyText(mark.cause ?? 'revoked'),
-              wholeNumber(mark.issuedBeforeMs), ...(everything ? [] : [keyText(mark.id)]),
-            ],
-          },
-        ]
-  const result = await sql.commit([
-    ...ends, ...also.map(stepStatement), ...markStatements(mark),
-  ])
-  const row = result.won ? result.results.at(-1)?.rows[0] : undefined
-  // Only a step of `also` can lose, and then nothing was written.
-  if (row === undefined) throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
-  return { sequence: numberOf(row, 'sequence') }
-}
-
-/** Clock first, row second, nothing after: on PostgreSQL the clock row is locked until the commit. */
-function markStatements(mark: Mark): Statement[] {
-  return [
-    { sql: 'UPDATE revocation_clock SET sequence = sequence + 1 WHERE id = 1', args: [], expect: 1 },
-    {
-      sql: `INSERT INTO revocations (sequence, tenant, kind, id, issued_before, expires_at, cause)
-        SELECT sequence, ?1, ?2, ?3, CAST(?4 AS BIGINT), CAST(?5 AS BIGINT), ?6
-        FROM revocation_clock WHERE id = 1 RETURNING sequence`,
-      args: [
-        keyText(mark.tenant), mark.kind, keyText(mark.id), wholeNumber(mark.issuedBeforeMs),
-        wholeNumber(mark.expiresAtMs), optionalKeyText(mark.cause),
-      ],
-      expect: 1,
-    },
-  ]
-}
-
-async function revocationsSince(
-  sql: Sql,
-  sequence: number,
-  max: number,
-): Promise<{ sequence: number; epoch: number; rows: readonly RevocationRow[] }> {
-  // One statement, one snapshot: a clock read after the rows could skip one.
-  const rows = await sql.read({
-    sql: `SELECT c.sequence AS clock, c.epoch AS epoch, r.* FROM revocation_clock c
-      LEFT JOIN revocations r ON r.sequence > ?1 WHERE c.id = 1 ORDER BY r.sequence LIMIT ?2`,
-    args: [wholeNumber(sequence), Math.max(1, pageMax(max))],
-  })
-  const first = rows[0]
-  if (first === undefined) throw new StoreError('ERR_STORE_CORRUPT', 'not-applied')
-  const marks = rows.filter((row) => row['sequence'] !== null).map(markOf)
-  const complete = rows.length < Math.max(1, pageMax(max)) || marks.length === 0
-  return {
-    sequence: complete ? numberOf(first, 'clock') : (marks.at(-1)?.sequence ?? sequence),
-    epoch: numberOf(first, 'epoch'),
-    rows: marks,
   }
 }

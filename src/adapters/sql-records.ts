@@ -6,15 +6,29 @@ import { StoreError } from '../errors.ts'
 import type { Key, Step, Store, Versioned } from '../ports.ts'
 import { INDEXES, type Kind, type Values } from '../records.ts'
 import {
-  encodeValue, keyText, numberOf, optionalKeyText, optionalWholeNumber, type Row, type Sql,
-  type SqlValue, type Statement, textOf, wholeNumber,
+  encodeValue,
+  keyText,
+  numberOf,
+  optionalKeyText,
+  optionalWholeNumber,
+  type Row,
+  type Sql,
+  type SqlValue,
+  type Statement,
+  textOf,
+  wholeNumber,
 } from './sql.ts'
 import { createGrantStatement } from './sql-grant-row.ts'
 
 type Records = Pick<Store, 'get' | 'create' | 'put' | 'consume' | 'remove' | 'list' | 'count'>
 
 /** Index names of `records.ts` and the column each has. */
-const COLUMNS = { userId: 'user_id', clientId: 'client_id', purpose: 'purpose', name: 'name' } as const
+const COLUMNS = {
+  userId: 'user_id',
+  clientId: 'client_id',
+  purpose: 'purpose',
+  name: 'name',
+} as const
 type ColumnName = keyof typeof COLUMNS
 const COLUMN_NAMES = Object.keys(COLUMNS).filter(isColumnName)
 const LIST_MAX = 1_000
@@ -38,7 +52,7 @@ export function createSqlRecords(sql: Sql): Records {
     },
     async consume(kind, key, attempt, nowMs) {
       const { rows } = await sql.write(consumeStatement(kind, key, attempt, nowMs))
-      if (rows[0] !== undefined) return valueOf(rows[0])
+      if (rows[0] !== undefined) return readValue(rows[0])
       const left = await sql.read({
         sql: `SELECT consumed_by FROM records
           WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND consumed_by IS NOT NULL`,
@@ -169,12 +183,12 @@ function versioned<K extends Kind>(row: Row): Versioned<K> {
   return {
     key: { tenant: textOf(row, 'tenant'), id: textOf(row, 'id') },
     version: numberOf(row, 'version'),
-    value: valueOf(row),
+    value: readValue(row),
   }
 }
 
 // The one place where stored JSON becomes a value again: it was written by `encodeValue`.
-function valueOf<K extends Kind>(row: Row): Values[K] {
+function readValue<K extends Kind>(row: Row): Values[K] {
   try {
     return JSON.parse(textOf(row, 'data')) as Values[K]
   } catch (cause) {

@@ -6,9 +6,9 @@
  * only writer for too long.
  */
 import type { Step, Store } from '../ports.ts'
+import { COMMIT_STEPS_MAX, numberOf, type Sql, wholeNumber } from './sql.ts'
 import { createSqlGrants } from './sql-grants.ts'
 import { createSqlRecords, stepStatement } from './sql-records.ts'
-import { COMMIT_STEPS_MAX, numberOf, type Sql, wholeNumber } from './sql.ts'
 
 export const KEPT_PAST_LIFE_MS = 600_000
 
@@ -48,9 +48,7 @@ export function createSqlStore(sql: Sql): Store {
 
 /** Asked, not derived: beside a second sweeper "fewer than the limit" does not mean "done". */
 async function hasDead(sql: Sql, deadBeforeMs: number): Promise<boolean> {
-  const parts = SWEPT.map(
-    ({ table }) => `EXISTS (SELECT 1 FROM ${table} WHERE expires_at <= ?1)`,
-  )
+  const parts = SWEPT.map(({ table }) => `EXISTS (SELECT 1 FROM ${table} WHERE expires_at <= ?1)`)
   const rows = await sql.read({
     sql: `SELECT CASE WHEN ${parts.join(' OR ')} THEN 1 ELSE 0 END AS more`,
     args: [deadBeforeMs],

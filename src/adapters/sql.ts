@@ -45,8 +45,10 @@ const VALUE_MAX_CHARACTERS = 1_048_576
  */
 export function keyText(text: string): string {
   const usable =
-    typeof text === 'string' && text.length <= ID_MAX_CHARACTERS &&
-    text.isWellFormed() && !text.includes('\0')
+    typeof text === 'string' &&
+    text.length <= ID_MAX_CHARACTERS &&
+    text.isWellFormed() &&
+    !text.includes('\0')
   if (!usable) throw new StoreError('ERR_STORE_VALUE', 'not-applied')
   return text
 }

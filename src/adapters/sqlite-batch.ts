@@ -88,11 +88,7 @@ export function runBatch(
   }
 }
 
-function runUnit(
-  database: DatabaseSync,
-  prepare: (sql: string) => Prepared,
-  unit: Unit,
-): Outcome {
+function runUnit(database: DatabaseSync, prepare: (sql: string) => Prepared, unit: Unit): Outcome {
   const first = unit[0]
   if (unit.length === 1 && first !== undefined && first.expect === undefined) {
     try {

@@ -43,9 +43,13 @@ export function createSqliteWriter(data: WriterData): SqliteWriter {
     if (state === 'closed' && queue.length > 0) start()
     if (state !== 'idle') return
     if (queue.length === 0) {
-      // An idle writer never keeps the process alive; a batch in flight does.
-      worker?.unref()
-      if (closing) send('close')
+      // An idle writer never keeps the process alive; a batch in flight, or closing, does.
+      if (closing) {
+        worker?.ref()
+        send('close')
+      } else {
+        worker?.unref()
+      }
       return
     }
     inFlight = queue.splice(0, UNITS_MAX)
@@ -61,7 +65,7 @@ export function createSqliteWriter(data: WriterData): SqliteWriter {
       state = 'idle'
       // Send the next batch first: the disk works while the answers are handled.
       flush()
-      answered.forEach((waiting, index) => settle(waiting, reply.outcomes[index]))
+      for (const [index, waiting] of answered.entries()) settle(waiting, reply.outcomes[index])
       return
     }
     state = 'idle'

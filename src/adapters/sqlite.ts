@@ -31,7 +31,9 @@ const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
 
 /** @throws {StoreError} when the file cannot be opened. @throws {ConfigError} on a foreign schema. */
-export async function openSqlite(options: SqliteOptions): Promise<{ store: Store; bus: Bus; sql: Sql }> {
+export async function openSqlite(
+  options: SqliteOptions,
+): Promise<{ store: Store; bus: Bus; sql: Sql }> {
   const path = resolve(options.path)
   const busyTimeoutMs = options.busyTimeoutMs ?? BUSY_TIMEOUT_MS
   prepareFile(path)

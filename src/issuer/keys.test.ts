@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest'
+import { createTestRuntime, type TestRuntime } from '../../test/kit/runtime.ts'
 import { createMemoryStore } from '../adapters/memory.ts'
 import { TENANT } from '../records.ts'
-import { createTestRuntime, type TestRuntime } from '../../test/kit/runtime.ts'
 import { createSealing } from '../vault/sealing.ts'
 import {
-  createKeys, KEY_KEPT_AFTER_MS, KEY_LIFE_MS, KEY_PUBLISHED_AHEAD_MS, KEYS_POLL_MS,
+  createKeys,
+  KEY_KEPT_AFTER_MS,
+  KEY_LIFE_MS,
+  KEY_PUBLISHED_AHEAD_MS,
+  KEYS_POLL_MS,
 } from './keys.ts'
 
 const OLD = new Uint8Array(32).fill(1)
@@ -34,7 +38,11 @@ describe('keys', () => {
     await Promise.all([one.load(), two.load()])
     expect(signs(runtime, one)).toBe(signs(runtime, two))
     const all = (keys: typeof one) => [
-      keys.tagKey(), keys.refreshTagKey(), keys.ticketKey(), keys.mcpSessionKey(), keys.cookieKey(),
+      keys.tagKey(),
+      keys.refreshTagKey(),
+      keys.ticketKey(),
+      keys.mcpSessionKey(),
+      keys.cookieKey(),
     ]
     expect(all(one)).toEqual(all(two))
     const distinct = new Set(all(one).map((key) => Buffer.from(key).toString('hex')))
@@ -54,7 +62,15 @@ describe('keys', () => {
     const dump = JSON.stringify(rows)
     expect(dump).not.toContain(Buffer.from(keys.tagKey()).toString('base64url'))
     expect(dump).not.toContain('"d"')
-    expect(Object.keys(keys.jwks().keys[0] ?? {})).toEqual(['kty', 'crv', 'x', 'y', 'kid', 'alg', 'use'])
+    expect(Object.keys(keys.jwks().keys[0] ?? {})).toEqual([
+      'kty',
+      'crv',
+      'x',
+      'y',
+      'kid',
+      'alg',
+      'use',
+    ])
   })
 
   it('publishes the next key 48 h before it signs and keeps the old one 25 h after', async () => {
@@ -109,7 +125,8 @@ describe('keys', () => {
     const { node } = house()
     await node([OLD]).load()
     await expect(node([NEW]).load()).rejects.toMatchObject({
-      code: 'ERR_CONFIG_SEALING_KEY', fix: expect.stringContaining('POSTERN_SEALING_KEY'),
+      code: 'ERR_CONFIG_SEALING_KEY',
+      fix: expect.stringContaining('POSTERN_SEALING_KEY'),
     })
   })
 

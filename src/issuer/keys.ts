@@ -220,7 +220,9 @@ async function loadSymmetric(deps: KeysDeps, purpose: Symmetric): Promise<Uint8A
     }
     const nowMs = runtime.nowMs()
     await store.create('secret', key(purpose), {
-      purpose, publishedAtMs: nowMs, activeAtMs: nowMs,
+      purpose,
+      publishedAtMs: nowMs,
+      activeAtMs: nowMs,
       ...deps.sealing.seal(fresh, owner(purpose, purpose)),
     })
   }
@@ -232,19 +234,28 @@ async function loadSigning(deps: KeysDeps): Promise<readonly SigningEntry[]> {
   const index = { name: 'purpose', value: 'signing' }
   const rows = await store.list('secret', TENANT, index, { max: SIGNING_KEYS_MAX })
   const entries: SigningEntry[] = []
-  for (const { key: { id }, version, value } of rows) {
+  for (const {
+    key: { id },
+    version,
+    value,
+  } of rows) {
     if ((value.expiresAtMs ?? Infinity) <= runtime.nowMs()) continue
     const privateJwk = parseJwk(await openSecret(deps, id, version, value))
     const { x, y } = privateJwk
     const kid = thumbprint(privateJwk, runtime)
     entries.push({
-      id, version, value, kid,
+      id,
+      version,
+      value,
+      kid,
       jwk: { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' },
       key: runtime.importSigningKey(privateJwk),
       verifyKey: runtime.importVerifyKey({ kty: 'EC', crv: 'P-256', x, y }),
     })
   }
-  return entries.sort((a, b) => a.value.activeAtMs - b.value.activeAtMs || numberOf(a.id) - numberOf(b.id))
+  return entries.sort(
+    (a, b) => a.value.activeAtMs - b.value.activeAtMs || numberOf(a.id) - numberOf(b.id),
+  )
 }
 
 /** @returns the new `kid`, or `undefined` when another node made this number first. */
@@ -258,7 +269,9 @@ async function createSigning(
   const id = `signing-${number}`
   const kid = thumbprint(jwk, runtime)
   const { won } = await store.create('secret', key(id), {
-    purpose: 'signing', ...at, publicJwk: JSON.stringify({ kty: 'EC', crv: 'P-256', x: jwk.x, y: jwk.y, kid }),
+    purpose: 'signing',
+    ...at,
+    publicJwk: JSON.stringify({ kty: 'EC', crv: 'P-256', x: jwk.x, y: jwk.y, kid }),
     ...sealing.seal(JSON.stringify(jwk), owner(id, 'signing')),
   })
   return won ? kid : undefined

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { createMemoryBus, createMemoryStore } from '../adapters/memory.ts'
-import type { Store } from '../ports.ts'
-import { type Mark, MARK_KINDS, type MarkKind, TENANT } from '../records.ts'
 import { createRecordingEmit } from '../../test/kit/emit.ts'
 import { createTestRuntime } from '../../test/kit/runtime.ts'
+import { createMemoryBus, createMemoryStore } from '../adapters/memory.ts'
+import type { Store } from '../ports.ts'
+import { MARK_KINDS, type Mark, type MarkKind, TENANT } from '../records.ts'
 import { createRevocationView, type Markable } from './revocation.ts'
 
 const HOUR_MS = 3_600_000
@@ -25,18 +25,40 @@ function house(options: { marksMax?: number; sharesPromises?: boolean } = {}) {
   const issuedAtMs = runtime.nowMs() - 1_000
   const node = () =>
     createRevocationView({
-      store: { grants }, bus, runtime, emit, maxAgeSeconds: 30, marksMax: options.marksMax,
+      store: { grants },
+      bus,
+      runtime,
+      emit,
+      maxAgeSeconds: 30,
+      marksMax: options.marksMax,
     })
   const mark = (kind: MarkKind, id: string, rest: Partial<Mark> = {}): Mark => ({
-    tenant: TENANT, kind, id, issuedBeforeMs: runtime.nowMs(), expiresAtMs: runtime.nowMs() + HOUR_MS,
+    tenant: TENANT,
+    kind,
+    id,
+    issuedBeforeMs: runtime.nowMs(),
+    expiresAtMs: runtime.nowMs() + HOUR_MS,
     ...rest,
   })
   const session = (rest: Partial<Markable> = {}): Markable => ({
-    tenant: TENANT, userId: 'user', clientId: 'client', grantId: 'grant', resource: 'resource',
-    keyId: 'key', jti: 'jti', digest: 'digest', issuedAtMs, ...rest,
+    tenant: TENANT,
+    userId: 'user',
+    clientId: 'client',
+    grantId: 'grant',
+    resource: 'resource',
+    keyId: 'key',
+    jti: 'jti',
+    digest: 'digest',
+    issuedAtMs,
+    ...rest,
   })
   return {
-    runtime, bus, emit, node, mark, session,
+    runtime,
+    bus,
+    emit,
+    node,
+    mark,
+    session,
     revoke: (entry: Mark) => store.grants.revoke(entry),
     polls: () => polls,
     breakStore: (now: boolean) => {
@@ -49,28 +71,39 @@ function house(options: { marksMax?: number; sharesPromises?: boolean } = {}) {
 }
 
 const NAMES: Record<MarkKind, string> = {
-  token: 'jti', grant: 'grant', user: 'user', client: 'client', connector: 'resource',
-  tenant: TENANT, key: 'key',
+  token: 'jti',
+  grant: 'grant',
+  user: 'user',
+  client: 'client',
+  connector: 'resource',
+  tenant: TENANT,
+  key: 'key',
 }
 
 describe('revocation view', () => {
-  it.each(MARK_KINDS)('V2: a mark of kind %s covers what it names, issued before it', async (kind) => {
-    const { node, mark, session, revoke, runtime } = house()
-    await revoke(mark(kind, NAMES[kind]))
-    const view = node()
-    await view.load()
-    expect(view.marked(session())).toBe(true)
-    expect(view.marked(session({ issuedAtMs: runtime.nowMs() }))).toBe(true)
-    expect(view.marked(session({ issuedAtMs: runtime.nowMs() + 1 }))).toBe(false)
-    expect(view.marked(session({ tenant: 'other' }))).toBe(false)
-    const clean = createRevocationView({
-      store: { grants: createMemoryStore().grants }, bus: createMemoryBus(), runtime,
-      emit: createRecordingEmit(), maxAgeSeconds: 30,
-    })
-    await clean.load()
-    clean.apply([mark(kind, 'somebody else')])
-    expect(clean.marked(session())).toBe(false)
-  })
+  it.each(MARK_KINDS)(
+    'V2: a mark of kind %s covers what it names, issued before it',
+    async (kind) => {
+      const { node, mark, session, revoke, runtime } = house()
+      await revoke(mark(kind, NAMES[kind]))
+      const view = node()
+      await view.load()
+      expect(view.marked(session())).toBe(true)
+      expect(view.marked(session({ issuedAtMs: runtime.nowMs() }))).toBe(true)
+      expect(view.marked(session({ issuedAtMs: runtime.nowMs() + 1 }))).toBe(false)
+      expect(view.marked(session({ tenant: 'other' }))).toBe(false)
+      const clean = createRevocationView({
+        store: { grants: createMemoryStore().grants },
+        bus: createMemoryBus(),
+        runtime,
+        emit: createRecordingEmit(),
+        maxAgeSeconds: 30,
+      })
+      await clean.load()
+      clean.apply([mark(kind, 'somebody else')])
+      expect(clean.marked(session())).toBe(false)
+    },
+  )
 
   it('refuses until it was loaded', async () => {
     const { node, session } = house()
@@ -204,7 +237,8 @@ describe('revocation view', () => {
 
   it('I9: a full view stops answering, says so, and reads again when there is room', async () => {
     const { node, mark, session, revoke, runtime, emit } = house({ marksMax: 2 })
-    for (const id of ['a', 'b']) await revoke(mark('token', id, { expiresAtMs: runtime.nowMs() + 70_000 }))
+    for (const id of ['a', 'b'])
+      await revoke(mark('token', id, { expiresAtMs: runtime.nowMs() + 70_000 }))
     await revoke(mark('user', 'user'))
     const view = node()
     await view.load()

@@ -90,7 +90,8 @@ export function createRevocationView(deps: RevocationDeps): RevocationView {
       // Its tokens are dead by themselves.
       if (row.expiresAtMs <= runtime.nowMs()) continue
       if (size() >= marksMax && !marks[row.kind].has(markName(row.tenant, row.id))) {
-        if (!overflowed) emit.event({ type: 'server.warning', level: 'error', reason: 'revocations_full' })
+        if (!overflowed)
+          emit.event({ type: 'server.warning', level: 'error', reason: 'revocations_full' })
         overflowed = true
         continue
       }
@@ -233,8 +234,13 @@ export function createRevocationView(deps: RevocationDeps): RevocationView {
 
 function emptyMarks(): Record<MarkKind, MarksOfKind> {
   return {
-    token: new Map(), grant: new Map(), user: new Map(), client: new Map(), connector: new Map(),
-    tenant: new Map(), key: new Map(),
+    token: new Map(),
+    grant: new Map(),
+    user: new Map(),
+    client: new Map(),
+    connector: new Map(),
+    tenant: new Map(),
+    key: new Map(),
   }
 }
 

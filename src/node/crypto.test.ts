@@ -17,7 +17,9 @@ describe.each([
     expect(Buffer.from(signature, 'base64url')).toHaveLength(64)
     expect(cryptography.verify(key, 'header.payload', signature)).toBe(true)
     expect(cryptography.verify(key, 'header.Payload', signature)).toBe(false)
-    expect(cryptography.verify(cryptography.importVerifyKey(other), 'header.payload', signature)).toBe(false)
+    expect(
+      cryptography.verify(cryptography.importVerifyKey(other), 'header.payload', signature),
+    ).toBe(false)
     expect(cryptography.verify(key, 'header.payload', `${signature}=`)).toBe(false)
     expect(cryptography.verify(key, 'header.payload', `${signature.slice(0, -1)}!`)).toBe(false)
     expect(cryptography.verify(key, 'header.payload', '')).toBe(false)

@@ -10,8 +10,18 @@ import type { EcJwk, Runtime, SigningKey, VerifyKey } from '../ports.ts'
 
 type Cryptography = Pick<
   Runtime,
-  | 'randomBytes' | 'sha256' | 'hmacSha256' | 'hkdfSha256' | 'equal' | 'seal' | 'open'
-  | 'createSigningJwk' | 'importSigningKey' | 'importVerifyKey' | 'sign' | 'verify'
+  | 'randomBytes'
+  | 'sha256'
+  | 'hmacSha256'
+  | 'hkdfSha256'
+  | 'equal'
+  | 'seal'
+  | 'open'
+  | 'createSigningJwk'
+  | 'importSigningKey'
+  | 'importVerifyKey'
+  | 'sign'
+  | 'verify'
 >
 type SignInput = Parameters<typeof nodeCrypto.sign>[2]
 type VerifyInput = Parameters<typeof nodeCrypto.verify>[2]

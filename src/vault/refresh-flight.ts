@@ -67,9 +67,7 @@ function judge(flight: Flight, entry: VaultEntry | undefined): RefreshResult | u
   const { record } = entry
   if (record.state === 'reconnect') return record.spareSealed === undefined ? 'dead' : undefined
   const refreshedAtMs = record.refreshedAtMs ?? record.createdAtMs
-  const needed = flight.force
-    ? refreshedAtMs < flight.requestedAtMs
-    : flight.deps.isDue(record)
+  const needed = flight.force ? refreshedAtMs < flight.requestedAtMs : flight.deps.isDue(record)
   if (needed) return undefined
   return refreshedAtMs >= flight.requestedAtMs && record.refreshedAtMs !== undefined
     ? 'refreshed'
@@ -86,7 +84,8 @@ async function attempt(flight: Flight, lease: Lease | undefined): Promise<Round>
   if (tokens.refreshToken === undefined) return withoutRefreshToken(flight, entry)
   const prior = record.intent
   // Without a lease the fresh intent of another node stands in for it.
-  if (lease === undefined && prior !== undefined && isLive(flight, prior.startedAtMs)) return 'again'
+  if (lease === undefined && prior !== undefined && isLive(flight, prior.startedAtMs))
+    return 'again'
   const marked = await writeIntent(flight, entry, tokens.refreshToken, lease?.fence ?? 0)
   if (marked === undefined) return 'again'
   if (lease !== undefined && lease.remainingMs() <= 0) return 'again'
@@ -98,8 +97,7 @@ async function attempt(flight: Flight, lease: Lease | undefined): Promise<Round>
 
 async function withoutRefreshToken(flight: Flight, entry: VaultEntry): Promise<Round> {
   const { accessExpiresAtMs } = entry.record
-  const alive =
-    accessExpiresAtMs === undefined || accessExpiresAtMs > flight.deps.runtime.nowMs()
+  const alive = accessExpiresAtMs === undefined || accessExpiresAtMs > flight.deps.runtime.nowMs()
   return alive ? 'current' : markReconnect(flight, entry, 'expired')
 }
 
@@ -111,7 +109,9 @@ function writeIntent(
 ): Promise<VaultEntry | undefined> {
   const { vault, runtime } = flight.deps
   const intent = {
-    tokenDigest: vault.tokenDigest(refreshToken), fence, startedAtMs: runtime.nowMs(),
+    tokenDigest: vault.tokenDigest(refreshToken),
+    fence,
+    startedAtMs: runtime.nowMs(),
   }
   return vault.update(entry, { intent })
 }
@@ -135,14 +135,25 @@ async function persist(flight: Flight, marked: VaultEntry, answer: TokenSet): Pr
   }
   const scopes = answer.scopes ?? marked.record.scopes
   const change: Partial<VaultRecord> = {
-    ...vault.sealTokens(flight.id, tokens), ...vault.describeTokens(tokens),
-    scopes, state: 'active', cause: undefined, intent: undefined, spareSealed: undefined,
+    ...vault.sealTokens(flight.id, tokens),
+    ...vault.describeTokens(tokens),
+    scopes,
+    state: 'active',
+    cause: undefined,
+    intent: undefined,
+    spareSealed: undefined,
     refreshedAtMs: runtime.nowMs(),
   }
   const lacking = marked.record.scopes.filter((scope) => !scopes.includes(scope))
   if (lacking.length > 0) {
     const { provider, userId } = marked.record
-    emit.event({ type: 'server.warning', level: 'warn', reason: 'scopes_reduced', provider, userId })
+    emit.event({
+      type: 'server.warning',
+      level: 'warn',
+      reason: 'scopes_reduced',
+      provider,
+      userId,
+    })
   }
   let unwritten = 0
   try {
@@ -157,7 +168,10 @@ async function persist(flight: Flight, marked: VaultEntry, answer: TokenSet): Pr
           flight.deps.countUnwritten(1)
           emit.event({ type: 'server.warning', level: 'error', reason: 'refresh_unwritten' })
         }
-        await pause(runtime, Math.min(PERSIST_PAUSE_MAX_MS, PERSIST_PAUSE_MS * 2 ** Math.min(tries, 8)))
+        await pause(
+          runtime,
+          Math.min(PERSIST_PAUSE_MAX_MS, PERSIST_PAUSE_MS * 2 ** Math.min(tries, 8)),
+        )
       }
     }
     return 'unknown'
@@ -227,10 +241,14 @@ async function trySpare(flight: Flight, entry: VaultEntry, reason: string): Prom
   const spare = vault.openSpare(flight.id, entry.record.spareSealed ?? '')
   if (spare?.refreshToken === undefined) return markReconnect(flight, entry, reason)
   const adopted = await vault.update(entry, {
-    ...vault.sealTokens(flight.id, spare), ...vault.describeTokens(spare), spareSealed: undefined,
-    state: 'active', cause: undefined,
+    ...vault.sealTokens(flight.id, spare),
+    ...vault.describeTokens(spare),
+    spareSealed: undefined,
+    state: 'active',
+    cause: undefined,
     intent: {
-      tokenDigest: vault.tokenDigest(spare.refreshToken), fence: 0,
+      tokenDigest: vault.tokenDigest(spare.refreshToken),
+      fence: 0,
       startedAtMs: flight.deps.runtime.nowMs(),
     },
   })

@@ -1,20 +1,27 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createRecordingEmit } from '../../test/kit/emit.ts'
+import { createTestRuntime, type TestRuntime } from '../../test/kit/runtime.ts'
 import { createMemoryLock, createMemoryStore } from '../adapters/memory.ts'
 import { StoreError } from '../errors.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Lock, Store } from '../ports.ts'
-import { createRecordingEmit } from '../../test/kit/emit.ts'
-import { createTestRuntime, type TestRuntime } from '../../test/kit/runtime.ts'
 import {
-  createRefresher, type RefreshAnswer, refreshDueAtMs, type RefresherOptions,
+  createRefresher,
+  type RefreshAnswer,
+  type RefresherOptions,
+  refreshDueAtMs,
 } from './refresh.ts'
 import { createSealing } from './sealing.ts'
 import { createVault, type Vault } from './vault.ts'
 
 const HOUR_MS = 3_600_000
 const OWNER = {
-  userId: 'user', userKey: 'key', provider: 'oidc', issuer: 'https://id.example', subject: '1',
+  userId: 'user',
+  userKey: 'key',
+  provider: 'oidc',
+  issuer: 'https://id.example',
+  subject: '1',
   tokenOrigin: 'https://id.example',
 }
 const wait = (runtime: TestRuntime, ms: number) =>
@@ -34,8 +41,10 @@ function provider(runtime: TestRuntime, options: { callMs?: number; replayMs?: n
     current: () => `refresh-${generation}`,
     isDead: () => dead,
     tokens: (): TokenSet => ({
-      accessToken: `access-${generation}`, tokenType: 'Bearer',
-      refreshToken: `refresh-${generation}`, expiresAtMs: runtime.nowMs() + HOUR_MS,
+      accessToken: `access-${generation}`,
+      tokenType: 'Bearer',
+      refreshToken: `refresh-${generation}`,
+      expiresAtMs: runtime.nowMs() + HOUR_MS,
     }),
     async call(_record: unknown, tokens: TokenSet): Promise<RefreshAnswer> {
       double.calls += 1
@@ -77,7 +86,12 @@ function setUp(seed = 1): Setting {
   const runtime = createTestRuntime({ seed })
   const store = createMemoryStore()
   const sealing = createSealing([new Uint8Array(32).fill(4)], runtime)
-  return { runtime, store, lock: createMemoryLock(runtime), vault: createVault({ store, sealing, runtime }) }
+  return {
+    runtime,
+    store,
+    lock: createMemoryLock(runtime),
+    vault: createVault({ store, sealing, runtime }),
+  }
 }
 function node(
   setting: Setting,
@@ -120,7 +134,9 @@ describe('refresh', () => {
       const setting = setUp()
       const upstream = provider(setting.runtime)
       const id = await dueRecord(setting, upstream.tokens())
-      const nodes = Array.from({ length: 4 }, () => node(setting, upstream.call, lock ? { lock } : {}))
+      const nodes = Array.from({ length: 4 }, () =>
+        node(setting, upstream.call, lock ? { lock } : {}),
+      )
       const callers = Promise.all(
         nodes.flatMap(({ refresh }) => Array.from({ length: 250 }, () => refresh(id, 50_000))),
       )
@@ -151,7 +167,10 @@ describe('refresh', () => {
       acquire: async () => ({
         state: 'acquired',
         lease: {
-          fence: 1, remainingMs: () => 1_000, renew: async () => 'acquired', release: async () => undefined,
+          fence: 1,
+          remainingMs: () => 1_000,
+          renew: async () => 'acquired',
+          release: async () => undefined,
         },
       }),
     }
@@ -164,7 +183,8 @@ describe('refresh', () => {
     expect(results).not.toContain('dead')
     const { record, tokens } = await setting.vault.load(id)
     expect(record.state).toBe('active')
-    const spare = record.spareSealed === undefined ? undefined : setting.vault.openSpare(id, record.spareSealed)
+    const spare =
+      record.spareSealed === undefined ? undefined : setting.vault.openSpare(id, record.spareSealed)
     expect([tokens.refreshToken, spare?.refreshToken]).toContain(upstream.current())
   })
 
@@ -186,7 +206,9 @@ describe('refresh', () => {
         ? { outcome: 'no', reason: 'invalid_grant' }
         : upstream.call(record, tokens),
     )
-    expect(await finish(setting.runtime, later.refresh(id, 10_000, { force: true }), 11_000)).toBe('refreshed')
+    expect(await finish(setting.runtime, later.refresh(id, 10_000, { force: true }), 11_000)).toBe(
+      'refreshed',
+    )
     const { record, tokens } = await setting.vault.load(id)
     expect(tokens.refreshToken).toBe(upstream.current())
     expect(record).toMatchObject({ state: 'active' })
@@ -220,7 +242,8 @@ describe('refresh', () => {
     setting.runtime.advanceMs(30_000)
     expect(await finish(setting.runtime, refresh(id, 5_000), 5_000)).toBe('dead')
     expect((await setting.vault.load(id)).record).toMatchObject({
-      state: 'reconnect', cause: 'lost_at_crash',
+      state: 'reconnect',
+      cause: 'lost_at_crash',
     })
   })
 
@@ -228,7 +251,8 @@ describe('refresh', () => {
     const setting = setUp()
     const id = await dueRecord(setting, provider(setting.runtime).tokens())
     const { refresh } = node(setting, async () => ({
-      outcome: 'yes', value: { accessToken: 'next', tokenType: 'Bearer' },
+      outcome: 'yes',
+      value: { accessToken: 'next', tokenType: 'Bearer' },
     }))
     expect(await finish(setting.runtime, refresh(id, 1_000), 1_000)).toBe('refreshed')
     const { tokens, record } = await setting.vault.load(id)
@@ -291,11 +315,13 @@ describe('refresh', () => {
   it('R9: tokens of another person are refused for good; fewer scopes are stored and told', async () => {
     const setting = setUp()
     const { id } = await setting.vault.save(OWNER, {
-      ...provider(setting.runtime).tokens(), scopes: ['a', 'b'],
+      ...provider(setting.runtime).tokens(),
+      scopes: ['a', 'b'],
     })
     setting.runtime.advanceMs(HOUR_MS)
     const fewer = node(setting, async () => ({
-      outcome: 'yes', value: { accessToken: 'n', tokenType: 'Bearer', scopes: ['a'] },
+      outcome: 'yes',
+      value: { accessToken: 'n', tokenType: 'Bearer', scopes: ['a'] },
     }))
     expect(await finish(setting.runtime, fewer.refresh(id, 100), 100)).toBe('refreshed')
     expect((await setting.vault.load(id)).record.scopes).toEqual(['a'])
@@ -303,7 +329,10 @@ describe('refresh', () => {
     setting.runtime.advanceMs(1)
     const other = node(setting, async () => ({ outcome: 'no', reason: 'subject_changed' }))
     expect(await finish(setting.runtime, other.refresh(id, 100, { force: true }), 100)).toBe('dead')
-    expect((await setting.vault.load(id)).record).toMatchObject({ state: 'reconnect', cause: 'subject_changed' })
+    expect((await setting.vault.load(id)).record).toMatchObject({
+      state: 'reconnect',
+      cause: 'subject_changed',
+    })
   })
 
   it('R12: refuses beyond its table of flights, and throws none out', async () => {
@@ -324,7 +353,9 @@ describe('refresh', () => {
     expect(await refresh(id, 1_000)).toBe('current')
     expect(await refresh('nobody', 1_000)).toBe('dead')
     setting.runtime.advanceMs(1)
-    expect(await finish(setting.runtime, refresh(id, 1_000, { force: true }), 1_000)).toBe('refreshed')
+    expect(await finish(setting.runtime, refresh(id, 1_000, { force: true }), 1_000)).toBe(
+      'refreshed',
+    )
     expect(upstream.calls).toBe(1)
   })
 
@@ -342,9 +373,15 @@ describe('refresh', () => {
   it('a definite no with nothing else in sight marks the record for a new sign-in', async () => {
     const setting = setUp()
     const id = await dueRecord(setting, provider(setting.runtime).tokens())
-    const { refresh, emit } = node(setting, async () => ({ outcome: 'no', reason: 'invalid_grant' }))
+    const { refresh, emit } = node(setting, async () => ({
+      outcome: 'no',
+      reason: 'invalid_grant',
+    }))
     expect(await finish(setting.runtime, refresh(id, 100), 100)).toBe('dead')
-    expect((await setting.vault.load(id)).record).toMatchObject({ state: 'reconnect', cause: 'invalid_grant' })
+    expect((await setting.vault.load(id)).record).toMatchObject({
+      state: 'reconnect',
+      cause: 'invalid_grant',
+    })
     expect(emit.counted('postern_refreshes_total', { outcome: 'dead' })).toBe(1)
     expect(emit.dump()).not.toContain('refresh-0')
   })
@@ -352,7 +389,9 @@ describe('refresh', () => {
   it('without a refresh token there is nothing to do until the access token has expired', async () => {
     const setting = setUp()
     const { id } = await setting.vault.save(OWNER, {
-      accessToken: 'a', tokenType: 'Bearer', expiresAtMs: setting.runtime.nowMs() + HOUR_MS,
+      accessToken: 'a',
+      tokenType: 'Bearer',
+      expiresAtMs: setting.runtime.nowMs() + HOUR_MS,
     })
     const { refresh } = node(setting, async () => ({ outcome: 'unknown' }))
     setting.runtime.advanceMs(HOUR_MS - 1)
@@ -395,14 +434,17 @@ describe('refresh', () => {
         const upstream = provider(runtime, { callMs })
         const id = await dueRecord(setting, upstream.tokens())
         let operation = 0
-        const slow = <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
+        const slow =
+          <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
           async (...args: A): Promise<R> => {
             operation += 1
             await wait(runtime, storeMs[operation % storeMs.length] ?? 0)
             return work(...args)
           }
         const vault: Vault = {
-          ...setting.vault, find: slow(setting.vault.find), update: slow(setting.vault.update),
+          ...setting.vault,
+          find: slow(setting.vault.find),
+          update: slow(setting.vault.update),
         }
         const error = async () => ({ state: 'error', maybeHeld: true, cause: undefined }) as const
         const lock: Lock = lockBroken ? { acquire: error } : setting.lock
@@ -412,13 +454,16 @@ describe('refresh', () => {
         })
         if (writeAtMs !== undefined) {
           runtime.after(writeAtMs, () => {
-            void setting.vault.load(id).then((entry) => setting.vault.update(entry, { scopes: ['x'] }))
+            void setting.vault
+              .load(id)
+              .then((entry) => setting.vault.update(entry, { scopes: ['x'] }))
           })
         }
         await runtime.elapseMs(100_000)
         const results = await Promise.all(callers)
         const { record, tokens } = await setting.vault.load(id)
-        const spare = record.spareSealed === undefined ? undefined : vault.openSpare(id, record.spareSealed)
+        const spare =
+          record.spareSealed === undefined ? undefined : vault.openSpare(id, record.spareSealed)
         // The provider kills the family on any replay, so a second call with one token would show.
         expect(upstream.isDead()).toBe(false)
         expect(upstream.calls).toBe(1)

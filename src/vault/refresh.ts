@@ -8,7 +8,7 @@
  */
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Emit, Lock, Runtime } from '../ports.ts'
-import { fly, type FlightDeps } from './refresh-flight.ts'
+import { type FlightDeps, fly } from './refresh-flight.ts'
 import type { Vault, VaultRecord } from './vault.ts'
 
 /** What the provider said to a refresh. `no` is its documented refusal, nothing else is. */
@@ -38,7 +38,11 @@ export interface Refresher {
    * Refreshes when due. With `force`, unless a refresh happened after this call began: the second
    * opinion on tokens that were refused.
    */
-  refresh(vaultId: string, deadlineMs: number, options?: { force?: boolean }): Promise<RefreshResult>
+  refresh(
+    vaultId: string,
+    deadlineMs: number,
+    options?: { force?: boolean },
+  ): Promise<RefreshResult>
   /** Answers received and not yet written: the node is not healthy, and must not stop, until 0. */
   unwritten(): number
 }

@@ -7,7 +7,11 @@ const runtime = createTestRuntime()
 const OLD = new Uint8Array(32).fill(1)
 const NEW = new Uint8Array(32).fill(2)
 const place: fc.Arbitrary<SealedPlace> = fc.record({
-  tenant: fc.string(), kind: fc.string(), id: fc.string(), column: fc.string(), purpose: fc.string(),
+  tenant: fc.string(),
+  kind: fc.string(),
+  id: fc.string(),
+  column: fc.string(),
+  purpose: fc.string(),
 })
 const sealing = createSealing([NEW, OLD], runtime)
 
@@ -55,7 +59,9 @@ describe('sealing', () => {
       const flipped = Buffer.from(bytes)
       flipped[at] = (flipped[at] ?? 0) ^ 1
       expect(sealing.open(flipped.toString('base64url'), keyId, 'owner')).toBeUndefined()
-      expect(sealing.open(bytes.subarray(0, at).toString('base64url'), keyId, 'owner')).toBeUndefined()
+      expect(
+        sealing.open(bytes.subarray(0, at).toString('base64url'), keyId, 'owner'),
+      ).toBeUndefined()
     }
     for (let at = 0; at < sealed.length; at += 1) {
       const other = sealed[at] === 'A' ? 'B' : 'A'
@@ -91,7 +97,14 @@ describe('sealing', () => {
   it('digests by purpose, and not without the key', () => {
     const digest = sealing.digest('token', 'a')
     expect(digest).toBe(sealing.digest('token', 'a'))
-    expect(new Set([digest, sealing.digest('token', 'b'), sealing.digest('token2', 'a'), runtime.sha256('token')]).size).toBe(4)
+    expect(
+      new Set([
+        digest,
+        sealing.digest('token', 'b'),
+        sealing.digest('token2', 'a'),
+        runtime.sha256('token'),
+      ]).size,
+    ).toBe(4)
     expect(createSealing([OLD], runtime).digest('token', 'a')).not.toBe(digest)
   })
 })

@@ -89,7 +89,9 @@ function lengthPrefixed(parts: readonly string[]): string {
 function deriveKey(key: Uint8Array, runtime: Runtime): Key {
   if (key.byteLength !== KEY_BYTES) throw new TypeError('a sealing key has 32 bytes')
   return {
-    id: runtime.sha256(runtime.hmacSha256(key, 'postern sealing key id')).slice(0, KEY_ID_CHARACTERS),
+    id: runtime
+      .sha256(runtime.hmacSha256(key, 'postern sealing key id'))
+      .slice(0, KEY_ID_CHARACTERS),
     sealingKey: runtime.hkdfSha256(key, 'postern sealing', KEY_BYTES),
     digestKey: runtime.hkdfSha256(key, 'postern digest', KEY_BYTES),
   }

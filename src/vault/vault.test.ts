@@ -1,18 +1,25 @@
 import { describe, expect, it } from 'vitest'
+import { createTestRuntime } from '../../test/kit/runtime.ts'
 import { createMemoryStore } from '../adapters/memory.ts'
 import { TENANT } from '../records.ts'
-import { createTestRuntime } from '../../test/kit/runtime.ts'
 import { createSealing } from './sealing.ts'
 import { createVault, ENDED_KEPT_MS, type VaultOwner } from './vault.ts'
 
 const KEY = new Uint8Array(32).fill(3)
 const OWNER: VaultOwner = {
-  userId: 'user', userKey: 'key', provider: 'github', issuer: 'https://github.com', subject: '1',
+  userId: 'user',
+  userKey: 'key',
+  provider: 'github',
+  issuer: 'https://github.com',
+  subject: '1',
   tokenOrigin: 'https://github.com',
 }
 const TOKENS = {
-  accessToken: 'canary-access', tokenType: 'Bearer', refreshToken: 'canary-refresh',
-  scopes: ['read:user'], expiresAtMs: 5,
+  accessToken: 'canary-access',
+  tokenType: 'Bearer',
+  refreshToken: 'canary-refresh',
+  scopes: ['read:user'],
+  expiresAtMs: 5,
 }
 
 function setUp() {
@@ -26,7 +33,10 @@ describe('vault', () => {
   it('gives saved tokens back, and V1: keeps none of them readable in the store', async () => {
     const { store, vault } = setUp()
     const { id } = await vault.save(OWNER, TOKENS)
-    expect(await vault.load(id)).toMatchObject({ tokens: TOKENS, record: { ...OWNER, state: 'active' } })
+    expect(await vault.load(id)).toMatchObject({
+      tokens: TOKENS,
+      record: { ...OWNER, state: 'active' },
+    })
     const row = await store.get('vault', { tenant: TENANT, id })
     expect(JSON.stringify(row)).not.toContain('canary')
     expect(row?.value).toMatchObject({ hasRefreshToken: true, accessExpiresAtMs: 5 })
@@ -49,7 +59,8 @@ describe('vault', () => {
     const { vault } = setUp()
     const entry = await vault.save(OWNER, TOKENS)
     const results = await Promise.all([
-      vault.update(entry, { cause: 'a' }), vault.update(entry, { cause: 'b' }),
+      vault.update(entry, { cause: 'a' }),
+      vault.update(entry, { cause: 'b' }),
     ])
     expect(results.filter((result) => result !== undefined)).toHaveLength(1)
   })
@@ -62,7 +73,9 @@ describe('vault', () => {
     expect(await vault.end('nobody', 'x')).toBeUndefined()
     const { record } = await vault.load(id)
     expect(record).toMatchObject({
-      state: 'ended', cause: 'signed out', expiresAtMs: runtime.nowMs() + ENDED_KEPT_MS,
+      state: 'ended',
+      cause: 'signed out',
+      expiresAtMs: runtime.nowMs() + ENDED_KEPT_MS,
     })
   })
 

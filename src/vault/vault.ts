@@ -20,7 +20,8 @@ export interface VaultEntry {
 }
 /** What a sign-in knows about its tokens. */
 export type VaultOwner = Pick<
-  VaultRecord, 'userId' | 'userKey' | 'provider' | 'issuer' | 'subject' | 'tokenOrigin'
+  VaultRecord,
+  'userId' | 'userKey' | 'provider' | 'issuer' | 'subject' | 'tokenOrigin'
 >
 
 export interface Vault {
@@ -94,8 +95,12 @@ export function createVault(deps: { store: Store; sealing: Sealing; runtime: Run
     async save(owner, tokens) {
       const id = encodeBase64url(runtime.randomBytes(ID_BYTES))
       const record: VaultRecord = {
-        ...owner, ...sealTokens(id, tokens), ...describeTokens(tokens),
-        scopes: tokens.scopes ?? [], state: 'active', createdAtMs: runtime.nowMs(),
+        ...owner,
+        ...sealTokens(id, tokens),
+        ...describeTokens(tokens),
+        scopes: tokens.scopes ?? [],
+        state: 'active',
+        createdAtMs: runtime.nowMs(),
       }
       const { won } = await store.create('vault', key(id), record)
       if (!won) throw new StoreError('ERR_STORE_VALUE', 'not-applied')
@@ -136,12 +141,20 @@ function key(id: string): Key {
 
 function tokenOwner(id: string): string {
   return sealedOwner({
-    tenant: TENANT, kind: 'vault', id, column: 'sealed', purpose: 'upstream-tokens',
+    tenant: TENANT,
+    kind: 'vault',
+    id,
+    column: 'sealed',
+    purpose: 'upstream-tokens',
   })
 }
 function spareOwner(id: string): string {
   return sealedOwner({
-    tenant: TENANT, kind: 'vault', id, column: 'spareSealed', purpose: 'upstream-tokens',
+    tenant: TENANT,
+    kind: 'vault',
+    id,
+    column: 'spareSealed',
+    purpose: 'upstream-tokens',
   })
 }
 
@@ -153,8 +166,11 @@ function parseTokens(text: string): TokenSet | undefined {
 
 function isTokenSet(value: unknown): value is TokenSet {
   return (
-    typeof value === 'object' && value !== null &&
-    'accessToken' in value && typeof value.accessToken === 'string' &&
-    'tokenType' in value && typeof value.tokenType === 'string'
+    typeof value === 'object' &&
+    value !== null &&
+    'accessToken' in value &&
+    typeof value.accessToken === 'string' &&
+    'tokenType' in value &&
+    typeof value.tokenType === 'string'
   )
 }

@@ -1,6 +1,7 @@
 /**
  * The other process of the SQLite tests. `consume <path> <items>` races for single-use records;
- * `write <path> <from>` writes two-row units for ever and reports each one that was answered.
+ * `write <path> <from>` writes two-row units for ever and reports each one that was answered. `close <path>` and
+ * `leave <path>` write once and end with or without closing.
  */
 import { writeSync } from 'node:fs'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
@@ -25,6 +26,11 @@ if (verb === 'consume') {
   writeSync(STDOUT, `${JSON.stringify(won)}\n`)
   await store.close()
   process.stdin.destroy()
+} else if (verb === 'close') {
+  await store.create('user', key('closing'), user('closing'))
+  await store.close()
+} else if (verb === 'leave') {
+  await store.create('user', key('leaving'), user('leaving'))
 } else {
   let next = Number(number)
   const writer = async (): Promise<void> => {

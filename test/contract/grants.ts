@@ -6,16 +6,33 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Store } from '../../src/ports.ts'
 import { type Mark, type MarkKind, TENANT } from '../../src/records.ts'
 import {
-  activeGrant, attempt, audit, candidate, grant, HOUR_MS, IDLE_MS, key, MINUTE_MS, NOW_MS, race,
-  rotation, type StoreFixture, type StoreSubject,
+  activeGrant,
+  attempt,
+  audit,
+  candidate,
+  grant,
+  HOUR_MS,
+  IDLE_MS,
+  key,
+  MINUTE_MS,
+  NOW_MS,
+  race,
+  rotation,
+  type StoreFixture,
+  type StoreSubject,
 } from './harness.ts'
 
 const CALLERS = 64
 
 function mark(kind: MarkKind, id: string, rest: Partial<Mark> = {}): Mark {
   return {
-    tenant: TENANT, kind, id, issuedBeforeMs: NOW_MS + 1_000, expiresAtMs: NOW_MS + HOUR_MS,
-    cause: 'test', ...rest,
+    tenant: TENANT,
+    kind,
+    id,
+    issuedBeforeMs: NOW_MS + 1_000,
+    expiresAtMs: NOW_MS + HOUR_MS,
+    cause: 'test',
+    ...rest,
   }
 }
 
@@ -37,7 +54,12 @@ export function describeGrants(fixture: StoreFixture): void {
       const outcomes = await race(100, (index) =>
         store.grants.redeem(key('g'), 'code-g', `r${index}`, NOW_MS, NOW_MS + IDLE_MS),
       )
-      expect(outcomes).toEqual(new Map([['active', 1], ['reused', 99]]))
+      expect(outcomes).toEqual(
+        new Map([
+          ['active', 1],
+          ['reused', 99],
+        ]),
+      )
     })
 
     it('F1: lets the same caller redeem again, because its first answer may be lost', async () => {
@@ -72,7 +94,9 @@ export function describeGrants(fixture: StoreFixture): void {
       await activeGrant(store, 'short', { absoluteExpiresAtMs: NOW_MS + HOUR_MS })
       expect((await store.grants.find(key('short')))?.expiresAtMs).toBe(NOW_MS + HOUR_MS)
       const at = rotation(NOW_MS + HOUR_MS)
-      expect(await store.grants.rotate(key('short'), 'r0', candidate('r1'), at)).toEqual({ outcome: 'dead' })
+      expect(await store.grants.rotate(key('short'), 'r0', candidate('r1'), at)).toEqual({
+        outcome: 'dead',
+      })
       await store.grants.rotate(key('g'), 'r0', candidate('r1'), at)
       expect((await store.grants.find(key('g')))?.expiresAtMs).toBe(NOW_MS + HOUR_MS + IDLE_MS)
     })
@@ -130,13 +154,19 @@ export function describeGrants(fixture: StoreFixture): void {
       await activeGrant(store, 'g')
       await store.grants.rotate(key('g'), 'r0', candidate('r1'), rotation())
       const late = rotation(NOW_MS + MINUTE_MS)
-      expect(await store.grants.rotate(key('g'), 'r0', candidate('x'), late)).toEqual({ outcome: 'reused' })
+      expect(await store.grants.rotate(key('g'), 'r0', candidate('x'), late)).toEqual({
+        outcome: 'reused',
+      })
     })
 
     it('F14: a grant without a live refresh token answers dead and writes nothing', async () => {
       await store.commit([{ verb: 'createGrant', grant: grant('g') }])
-      expect(await store.grants.rotate(key('g'), 'r0', candidate('x'), rotation())).toEqual({ outcome: 'dead' })
-      expect(await store.grants.rotate(key('nobody'), 'r0', candidate('x'), rotation())).toEqual({ outcome: 'dead' })
+      expect(await store.grants.rotate(key('g'), 'r0', candidate('x'), rotation())).toEqual({
+        outcome: 'dead',
+      })
+      expect(await store.grants.rotate(key('nobody'), 'r0', candidate('x'), rotation())).toEqual({
+        outcome: 'dead',
+      })
       expect((await store.grants.revocationsSince(0, 10)).rows).toEqual([])
       expect(await states(['g'])).toEqual(['pending'])
     })
@@ -168,8 +198,13 @@ export function describeGrants(fixture: StoreFixture): void {
       const { rows, sequence } = await store.grants.revocationsSince(0, 10)
       expect(rows).toEqual([
         {
-          sequence: 1, tenant: TENANT, kind: 'grant', id: 'g', cause: 'signed out',
-          issuedBeforeMs: NOW_MS + HOUR_MS, expiresAtMs: NOW_MS + HOUR_MS,
+          sequence: 1,
+          tenant: TENANT,
+          kind: 'grant',
+          id: 'g',
+          cause: 'signed out',
+          issuedBeforeMs: NOW_MS + HOUR_MS,
+          expiresAtMs: NOW_MS + HOUR_MS,
         },
       ])
       expect(sequence).toBe(1)
@@ -245,7 +280,10 @@ export function describeGrants(fixture: StoreFixture): void {
     it('lists the grants of a user, client, vault record or session, page by page', async () => {
       for (let n = 0; n < 5; n += 1) await activeGrant(store, `g${n}`)
       await activeGrant(store, 'other', {
-        userId: 'u', clientId: 'c', vaultId: 'v', sessionId: undefined,
+        userId: 'u',
+        clientId: 'c',
+        vaultId: 'v',
+        sessionId: undefined,
       })
       const ids = async (name: 'userId' | 'clientId' | 'vaultId' | 'sessionId', value: string) =>
         (await store.grants.list(TENANT, { name, value }, { max: 10 })).map((found) => found.id)

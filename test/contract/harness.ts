@@ -63,22 +63,40 @@ export function key(id: string): { tenant: string; id: string } {
 
 export function user(name: string, state: 'active' | 'disabled' = 'active'): Values['user'] {
   return {
-    userId: `user-${name}`, issuer: 'https://id.example', subject: name, provider: 'oidc',
-    profile: { name }, groups: [], state, createdAtMs: NOW_MS, lastSignInAtMs: NOW_MS,
+    userId: `user-${name}`,
+    issuer: 'https://id.example',
+    subject: name,
+    provider: 'oidc',
+    profile: { name },
+    groups: [],
+    state,
+    createdAtMs: NOW_MS,
+    lastSignInAtMs: NOW_MS,
   }
 }
 
 export function attempt(expiresAtMs: number = NOW_MS + 10 * MINUTE_MS): Values['attempt'] {
   return {
-    transactionId: 'transaction', provider: 'oidc', verifierSealed: 'sealed',
-    issuer: 'https://id.example', callbackPath: '/callback/oidc', expiresAtMs,
+    transactionId: 'transaction',
+    provider: 'oidc',
+    verifierSealed: 'sealed',
+    issuer: 'https://id.example',
+    callbackPath: '/callback/oidc',
+    expiresAtMs,
   }
 }
 
 export function session(userId: string): Values['session'] {
   return {
-    userId, userKey: 'user-key', provider: 'oidc', issuer: 'https://id.example', vaultId: 'vault',
-    authTimeSeconds: 1, createdAtMs: NOW_MS, lastSeenAtMs: NOW_MS, expiresAtMs: NOW_MS + HOUR_MS,
+    userId,
+    userKey: 'user-key',
+    provider: 'oidc',
+    issuer: 'https://id.example',
+    vaultId: 'vault',
+    authTimeSeconds: 1,
+    createdAtMs: NOW_MS,
+    lastSeenAtMs: NOW_MS,
+    expiresAtMs: NOW_MS + HOUR_MS,
   }
 }
 
@@ -92,12 +110,26 @@ export function audit(detail: string): Values['audit'] {
 
 export function grant(id: string, rest: Partial<Grant> = {}): Grant {
   return {
-    tenant: TENANT, id, userId: 'user-1', userKey: 'key-1', clientId: 'client-1',
-    resource: 'https://mcp.example/mcp/notes', scopes: ['mcp'], vaultId: 'vault-1',
-    sessionId: 'session-1', state: 'pending', redirectUri: 'http://127.0.0.1/callback',
-    codeChallenge: 'challenge', codeDigest: `code-${id}`, codeExpiresAtMs: NOW_MS + MINUTE_MS,
-    refreshGeneration: 0, authTimeSeconds: 1, createdAtMs: NOW_MS,
-    absoluteExpiresAtMs: NOW_MS + 100 * HOUR_MS, expiresAtMs: NOW_MS + MINUTE_MS, version: 1,
+    tenant: TENANT,
+    id,
+    userId: 'user-1',
+    userKey: 'key-1',
+    clientId: 'client-1',
+    resource: 'https://mcp.example/mcp/notes',
+    scopes: ['mcp'],
+    vaultId: 'vault-1',
+    sessionId: 'session-1',
+    state: 'pending',
+    redirectUri: 'http://127.0.0.1/callback',
+    codeChallenge: 'challenge',
+    codeDigest: `code-${id}`,
+    codeExpiresAtMs: NOW_MS + MINUTE_MS,
+    refreshGeneration: 0,
+    authTimeSeconds: 1,
+    createdAtMs: NOW_MS,
+    absoluteExpiresAtMs: NOW_MS + 100 * HOUR_MS,
+    expiresAtMs: NOW_MS + MINUTE_MS,
+    version: 1,
     ...rest,
   }
 }
@@ -105,7 +137,11 @@ export function grant(id: string, rest: Partial<Grant> = {}): Grant {
 export const IDLE_MS = 10 * HOUR_MS
 
 /** An active grant whose refresh token has the digest `r0`. */
-export async function activeGrant(store: Store, id: string, rest: Partial<Grant> = {}): Promise<void> {
+export async function activeGrant(
+  store: Store,
+  id: string,
+  rest: Partial<Grant> = {},
+): Promise<void> {
   await store.commit([{ verb: 'createGrant', grant: grant(id, rest) }])
   const outcome = await store.grants.redeem(key(id), `code-${id}`, 'r0', NOW_MS, NOW_MS + IDLE_MS)
   if (outcome !== 'active') throw new Error(`grant is ${outcome}`)
@@ -118,7 +154,10 @@ export function rotation(nowMs: number = NOW_MS): {
   markExpiresAtMs: number
 } {
   return {
-    nowMs, graceMs: MINUTE_MS, idleExpiresAtMs: nowMs + IDLE_MS, markExpiresAtMs: nowMs + HOUR_MS,
+    nowMs,
+    graceMs: MINUTE_MS,
+    idleExpiresAtMs: nowMs + IDLE_MS,
+    markExpiresAtMs: nowMs + HOUR_MS,
   }
 }
 

@@ -64,8 +64,14 @@ describe('bus in memory', () => {
   it('reaches every subscriber until it leaves', async () => {
     const bus = createMemoryBus()
     const got: string[] = []
-    const leave = await bus.subscribe(() => got.push('a'), () => undefined)
-    await bus.subscribe(() => got.push('b'), () => undefined)
+    const leave = await bus.subscribe(
+      () => got.push('a'),
+      () => undefined,
+    )
+    await bus.subscribe(
+      () => got.push('b'),
+      () => undefined,
+    )
     await bus.publish()
     leave()
     await bus.publish()

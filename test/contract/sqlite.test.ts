@@ -1,5 +1,6 @@
 /** What only SQLite can get wrong: files, threads, other processes, crashes, migrations. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -80,7 +81,8 @@ describe('SQLite', () => {
     const hog = new DatabaseSync(path)
     hog.exec('BEGIN IMMEDIATE')
     await expect(store.create('user', key('ada'), user('ada'))).rejects.toMatchObject({
-      code: 'ERR_STORE_UNAVAILABLE', certainty: 'not-applied',
+      code: 'ERR_STORE_UNAVAILABLE',
+      certainty: 'not-applied',
     })
     hog.exec('COMMIT')
     hog.close()
@@ -90,15 +92,18 @@ describe('SQLite', () => {
   it('K2: a full disk refuses writes, reads go on, space brings writes back', async () => {
     const { store, sql } = await open()
     await store.create('user', key('ada'), user('ada'))
-    const limit = (pages: number) => sql.write({ sql: `PRAGMA max_page_count = ${pages}`, args: [] })
+    const limit = (pages: number) =>
+      sql.write({ sql: `PRAGMA max_page_count = ${pages}`, args: [] })
     await limit(1)
     const big = { ...user('big'), profile: { name: 'x'.repeat(500_000) } }
     const batch = await Promise.allSettled([
-      store.create('user', key('big'), big), store.create('user', key('big2'), big),
+      store.create('user', key('big'), big),
+      store.create('user', key('big2'), big),
     ])
     for (const result of batch) {
       expect(result).toMatchObject({
-        status: 'rejected', reason: { code: 'ERR_STORE_FULL', certainty: 'not-applied' },
+        status: 'rejected',
+        reason: { code: 'ERR_STORE_FULL', certainty: 'not-applied' },
       })
     }
     expect(await store.get('user', key('ada'))).toBeDefined()
@@ -122,16 +127,21 @@ describe('SQLite', () => {
     )
     const won = mine.flatMap((result, n) => (typeof result === 'object' ? [n] : []))
     const theirs: number[] = JSON.parse(String((await lines.next()).value))
-    expect([...won, ...theirs].sort((a, b) => a - b)).toEqual(Array.from({ length: items }, (_, n) => n))
+    expect([...won, ...theirs].sort((a, b) => a - b)).toEqual(
+      Array.from({ length: items }, (_, n) => n),
+    )
   })
 
   it('F8: the bus notices what another connection committed', async () => {
     const first = await open()
     const second = await open()
     let pokes = 0
-    const unsubscribe = await first.bus.subscribe(() => {
-      pokes += 1
-    }, () => undefined)
+    const unsubscribe = await first.bus.subscribe(
+      () => {
+        pokes += 1
+      },
+      () => undefined,
+    )
     // Our own writer thread counts as another connection: one poke for the migrations.
     runtime.advanceMs(1_000)
     pokes = 0
@@ -159,7 +169,9 @@ describe('SQLite', () => {
       expect(await store.count('user', TENANT)).toBe(await store.count('session', TENANT))
       await store.close()
       const database = new DatabaseSync(path)
-      expect(database.prepare('PRAGMA integrity_check').get()).toMatchObject({ integrity_check: 'ok' })
+      expect(database.prepare('PRAGMA integrity_check').get()).toMatchObject({
+        integrity_check: 'ok',
+      })
       database.close()
     }
   })
@@ -168,7 +180,9 @@ describe('SQLite', () => {
     const database = new DatabaseSync(':memory:')
     database.exec('CREATE TABLE t (id TEXT PRIMARY KEY, n BIGINT CHECK (n < 10))')
     const insert = (id: string, n: number, expect?: number) => ({
-      sql: 'INSERT INTO t VALUES (?1, ?2)', args: [id, n], expect,
+      sql: 'INSERT INTO t VALUES (?1, ?2)',
+      args: [id, n],
+      expect,
     })
     const update = { sql: 'UPDATE t SET n = 1 WHERE id = ?1', args: ['nobody'], expect: 1 }
     const outcomes = runBatch(database, createPreparer(database), [
@@ -181,9 +195,18 @@ describe('SQLite', () => {
       [insert('f', 1), insert('g', 1)],
     ])
     expect(outcomes.map((outcome) => outcome.state)).toEqual([
-      'done', 'failed', 'failed', 'lost', 'failed', 'failed', 'done',
+      'done',
+      'failed',
+      'failed',
+      'lost',
+      'failed',
+      'failed',
+      'done',
     ])
-    const ids = database.prepare('SELECT id FROM t ORDER BY id').all().map((row) => row['id'])
+    const ids = database
+      .prepare('SELECT id FROM t ORDER BY id')
+      .all()
+      .map((row) => row['id'])
     expect(ids).toEqual(['a', 'f', 'g'])
   })
 
@@ -195,7 +218,9 @@ describe('SQLite', () => {
     const insert = (id: string) => ({ sql: 'INSERT INTO t VALUES (?1)', args: [id] })
     for (const poison of [[insert('poison')], [insert('x'), insert('poison')]]) {
       const outcomes = runBatch(database, createPreparer(database), [
-        [insert('before')], poison, [insert('after')],
+        [insert('before')],
+        poison,
+        [insert('after')],
       ])
       expect(outcomes.map((outcome) => outcome.state)).toEqual(['failed', 'failed', 'failed'])
       expect(database.prepare('SELECT COUNT(*) AS n FROM t').get()).toMatchObject({ n: 0 })
@@ -237,10 +262,19 @@ describe('SQLite', () => {
     await store.close()
     expect(await write).toEqual({ won: true })
     await expect(store.create('user', key('b'), user('b'))).rejects.toMatchObject({
-      code: 'ERR_STORE_UNAVAILABLE', certainty: 'not-applied',
+      code: 'ERR_STORE_UNAVAILABLE',
+      certainty: 'not-applied',
     })
     const again = await open()
     expect(await again.store.get('user', key('ada'))).toBeDefined()
+  })
+
+  it('lets the process end by itself when it closes, and does not hold it before', async () => {
+    for (const verb of ['close', 'leave']) {
+      const other = child(verb, path)
+      const [code] = await once(other, 'exit')
+      expect({ verb, code }).toEqual({ verb, code: 0 })
+    }
   })
 
   it('says so when the file is not a database or cannot be made', async () => {
@@ -271,12 +305,19 @@ describe('SQLite', () => {
 
     it('are applied once by three openers at once', async () => {
       const three = await Promise.all([open(), open(), open()])
-      const rows = await three[0].sql.read({ sql: 'SELECT number FROM schema_migrations', args: [] })
+      const rows = await three[0].sql.read({
+        sql: 'SELECT number FROM schema_migrations',
+        args: [],
+      })
       expect(rows).toHaveLength(MIGRATIONS.length)
       const applied = await Promise.allSettled(
         three.map(({ sql }) => migrate(sql, runtime, [...MIGRATIONS, second])),
       )
-      expect(applied.map((result) => result.status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled'])
+      expect(applied.map((result) => result.status)).toEqual([
+        'fulfilled',
+        'fulfilled',
+        'fulfilled',
+      ])
     })
 
     it('refuse to start when one was edited', async () => {

@@ -6,8 +6,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Store } from '../../src/ports.ts'
 import { TENANT } from '../../src/records.ts'
 import {
-  attempt, fact, grant, key, MINUTE_MS, NOW_MS, race, session, type StoreFixture,
-  type StoreSubject, user,
+  attempt,
+  fact,
+  grant,
+  key,
+  MINUTE_MS,
+  NOW_MS,
+  race,
+  type StoreFixture,
+  type StoreSubject,
+  session,
+  user,
 } from './harness.ts'
 
 const CALLERS = 100
@@ -27,7 +36,12 @@ export function describeRecords(fixture: StoreFixture): void {
         const result = await store.create('user', key('ada'), user(`ada-${index}`))
         return String(result.won)
       })
-      expect(won).toEqual(new Map([['true', 1], ['false', 99]]))
+      expect(won).toEqual(
+        new Map([
+          ['true', 1],
+          ['false', 99],
+        ]),
+      )
       expect((await store.get('user', key('ada')))?.version).toBe(1)
     })
 
@@ -48,7 +62,12 @@ export function describeRecords(fixture: StoreFixture): void {
         const result = await store.consume('attempt', key('state'), `caller-${index}`, NOW_MS)
         return typeof result === 'object' ? 'value' : String(result)
       })
-      expect(won).toEqual(new Map([['value', 1], ['replayed', 99]]))
+      expect(won).toEqual(
+        new Map([
+          ['value', 1],
+          ['replayed', 99],
+        ]),
+      )
     })
 
     it('F1: gives the same attempt its value again, because its first answer may be lost', async () => {
@@ -63,7 +82,9 @@ export function describeRecords(fixture: StoreFixture): void {
       await store.create('attempt', key('state'), attempt(NOW_MS))
       expect(await store.consume('attempt', key('state'), 'mine', NOW_MS)).toBeUndefined()
       expect(await store.consume('attempt', key('other'), 'mine', NOW_MS)).toBeUndefined()
-      expect(await store.consume('attempt', key('state'), 'mine', NOW_MS - 1)).toEqual(attempt(NOW_MS))
+      expect(await store.consume('attempt', key('state'), 'mine', NOW_MS - 1)).toEqual(
+        attempt(NOW_MS),
+      )
     })
 
     it('F3: commits all steps or none', async () => {
@@ -98,12 +119,23 @@ export function describeRecords(fixture: StoreFixture): void {
       await store.create('attempt', key('state'), attempt())
       const won = await race(CALLERS, async (index) => {
         const result = await store.commit([
-          { verb: 'consume', kind: 'attempt', key: key('state'), attempt: `c${index}`, nowMs: NOW_MS },
+          {
+            verb: 'consume',
+            kind: 'attempt',
+            key: key('state'),
+            attempt: `c${index}`,
+            nowMs: NOW_MS,
+          },
           { verb: 'create', kind: 'session', key: key(`s${index}`), value: session('user-1') },
         ])
         return String(result.won)
       })
-      expect(won).toEqual(new Map([['true', 1], ['false', 99]]))
+      expect(won).toEqual(
+        new Map([
+          ['true', 1],
+          ['false', 99],
+        ]),
+      )
       expect(await store.count('session', TENANT)).toBe(1)
     })
 
@@ -142,7 +174,12 @@ export function describeRecords(fixture: StoreFixture): void {
       const seen: string[] = []
       let after: string | undefined
       for (let page = 0; page < 10; page += 1) {
-        const rows = await store.list('session', TENANT, { name: 'userId', value: 'user-1' }, { after, max: 10 })
+        const rows = await store.list(
+          'session',
+          TENANT,
+          { name: 'userId', value: 'user-1' },
+          { after, max: 10 },
+        )
         seen.push(...rows.map((row) => row.key.id))
         after = rows.at(-1)?.key.id
         // Inserts behind and before the cursor while paging.
@@ -216,7 +253,10 @@ export function describeRecords(fixture: StoreFixture): void {
       await store.create('fact', key('kept'), fact(dead + 1))
       await store.create('user', key('forever'), user('forever'))
       const sweeps = [await store.sweep(NOW_MS, 100), await store.sweep(NOW_MS, 100)]
-      expect(sweeps).toEqual([{ removed: 100, more: true }, { removed: 100, more: true }])
+      expect(sweeps).toEqual([
+        { removed: 100, more: true },
+        { removed: 100, more: true },
+      ])
       expect(await store.sweep(NOW_MS, 100)).toEqual({ removed: 50, more: false })
       expect(await store.count('fact', TENANT)).toBe(1)
       expect(await store.get('user', key('forever'))).toBeDefined()

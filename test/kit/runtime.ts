@@ -49,7 +49,8 @@ export function createTestRuntime(
     for (const timer of timers) {
       if (timer.dueMs > untilMs) continue
       const earlier =
-        next === undefined || timer.dueMs < next.dueMs ||
+        next === undefined ||
+        timer.dueMs < next.dueMs ||
         (timer.dueMs === next.dueMs && timer.order < next.order)
       if (earlier) next = timer
     }

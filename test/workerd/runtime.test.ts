@@ -60,13 +60,21 @@ describe('runtime', () => {
     const jwk: EcJwk = node.createSigningJwk()
     const sealed = node.seal(KEY, 'from node', 'owner')
     const response = await miniflare.dispatchFetch('http://runtime.example/', {
-      method: 'POST', body: JSON.stringify({ jwk, sealed }),
+      method: 'POST',
+      body: JSON.stringify({ jwk, sealed }),
     })
     const answer = (await response.json()) as Answer
     expect(answer).toMatchObject({
-      sharesPromises: false, verified: true, refused: false, opened: 'from node', moved: true,
-      digest: node.sha256('abc'), hmac: node.sha256(node.hmacSha256(KEY, 'abc')),
-      hkdf: node.sha256(node.hkdfSha256(KEY, 'info', 32)), equal: [true, false, false], random: 16,
+      sharesPromises: false,
+      verified: true,
+      refused: false,
+      opened: 'from node',
+      moved: true,
+      digest: node.sha256('abc'),
+      hmac: node.sha256(node.hmacSha256(KEY, 'abc')),
+      hkdf: node.sha256(node.hkdfSha256(KEY, 'info', 32)),
+      equal: [true, false, false],
+      random: 16,
     })
     expect(node.verify(node.importVerifyKey(jwk), 'data', answer.signature)).toBe(true)
     expect(node.open(KEY, answer.sealed, 'owner')).toBe('from workerd')
@@ -76,9 +84,11 @@ describe('runtime', () => {
     const failures: unknown[] = []
     const runtime = createNodeRuntime({ onRejection: (error) => failures.push(error) })
     let finish = (): void => undefined
-    runtime.waitUntil(new Promise<void>((resolve) => {
-      finish = resolve
-    }))
+    runtime.waitUntil(
+      new Promise<void>((resolve) => {
+        finish = resolve
+      }),
+    )
     runtime.waitUntil(Promise.reject(new Error('no')))
     expect(await runtime.drain(1)).toBe(false)
     finish()
