@@ -128,8 +128,8 @@ function configuration(
     features: {
       devInteractions: { enabled: false },
       userinfo: { enabled: !without.has('userinfo') },
-      introspection: { enabled: !without.has('introspection') },
-      revocation: { enabled: !without.has('revocation') },
+      introspection: { enabled: !without.has('introspection'), allowedPolicy: async () => true },
+      revocation: { enabled: !without.has('revocation'), allowedPolicy: async () => true },
       rpInitiatedLogout: { enabled: false },
     },
     interactions: {

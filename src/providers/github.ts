@@ -228,7 +228,8 @@ async function refresh(
   }
   if (answer.error === 'bad_refresh_token') return { outcome: 'no', reason: answer.error }
   if (answer.error === 'incorrect_client_credentials') return { outcome: 'client-refused' }
-  return limited(response, context) ?? unknown(answer.error)
+  if (response.status === 200) return unknown(answer.error)
+  return limited(response, context) ?? unknownAnswer(response, context.runtime.nowMs())
 }
 
 /** OAuth applications, "Delete an app token": 204; a token that is not there any more is dead as well. */
