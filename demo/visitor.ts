@@ -1,0 +1,228 @@
+/**
+ * A person with a browser, played over HTTP: follows redirects, keeps cookies, fills the forms it is
+ * shown and presses the wanted button, until it would open the client's callback.
+ *
+ * Sign-ins of the demo go through real pages of real servers; nothing here knows a shortcut.
+ */
+
+const STEPS_MAX = 30
+const PAGE_TIMEOUT_MS = 20_000
+
+export interface Visitor {
+  /** Opens `url` and plays on until a redirect leads to `redirectUri`; returns that URL unopened. */
+  visit(url: URL, redirectUri: string): Promise<URL>
+}
+
+export interface VisitorOptions {
+  /** What is typed into fields of these names. Default none. */
+  readonly fields?: Readonly<Record<string, string>>
+  /** Labels of buttons to press, most wanted first. */
+  readonly press: readonly RegExp[]
+}
+
+export function createVisitor(options: VisitorOptions): Visitor {
+  const jar = new CookieJar()
+  return {
+    async visit(url, redirectUri) {
+      let request: PageRequest = { method: 'GET', url }
+      for (let step = 0; step < STEPS_MAX; step++) {
+        const answer = await open(jar, request)
+        if (answer.location !== undefined) {
+          if (leadsTo(answer.location, redirectUri)) return answer.location
+          request = { method: 'GET', url: answer.location }
+          continue
+        }
+        request = answerPage(options, request.url, answer)
+      }
+      throw new Error(`no end after ${STEPS_MAX} pages, the last at ${place(request.url)}`)
+    },
+  }
+}
+
+interface PageRequest {
+  readonly method: 'GET' | 'POST'
+  readonly url: URL
+  readonly form?: URLSearchParams
+}
+
+interface PageAnswer {
+  readonly status: number
+  readonly location?: URL
+  readonly text: string
+}
+
+async function open(jar: CookieJar, request: PageRequest): Promise<PageAnswer> {
+  const response = await fetch(request.url, {
+    method: request.method,
+    redirect: 'manual',
+    headers: {
+      accept: 'text/html',
+      cookie: jar.header(request.url),
+      ...(request.form === undefined
+        ? {}
+        : { origin: request.url.origin, 'sec-fetch-site': 'same-origin' }),
+    },
+    ...(request.form === undefined ? {} : { body: request.form }),
+    signal: AbortSignal.timeout(PAGE_TIMEOUT_MS),
+  })
+  jar.keep(request.url, response.headers.getSetCookie())
+  const location = response.headers.get('location')
+  const text = await response.text()
+  const moved = response.status >= 300 && response.status < 400 && location !== null
+  return {
+    status: response.status,
+    text,
+    ...(moved ? { location: new URL(location, request.url) } : {}),
+  }
+}
+
+/** Fills the form whose button is wanted most. */
+function answerPage(options: VisitorOptions, url: URL, page: PageAnswer): PageRequest {
+  const forms = readForms(page.text)
+  for (const wanted of options.press) {
+    for (const form of forms) {
+      const button = form.buttons.find(({ label }) => wanted.test(label))
+      if (button === undefined) continue
+      const values = new URLSearchParams(form.inputs.map(({ name, value }) => [name, value]))
+      for (const { name } of form.inputs) {
+        const typed = options.fields?.[name]
+        if (typed !== undefined) values.set(name, typed)
+      }
+      if (button.name !== '') values.set(button.name, button.value)
+      return submit(new URL(form.action, url), form.method, values)
+    }
+  }
+  throw new Error(`nothing to press at ${place(url)} (${page.status}): ${readableText(page.text)}`)
+}
+
+function submit(action: URL, method: 'GET' | 'POST', values: URLSearchParams): PageRequest {
+  if (method === 'POST') return { method, url: action, form: values }
+  const url = new URL(action)
+  url.search = values.toString()
+  return { method, url }
+}
+
+function leadsTo(location: URL, redirectUri: string): boolean {
+  const wanted = new URL(redirectUri)
+  return location.origin === wanted.origin && location.pathname === wanted.pathname
+}
+
+/** Without the query: it may hold a code or a state. */
+function place(url: URL): string {
+  return `${url.origin}${url.pathname}`
+}
+
+interface Cookie {
+  readonly name: string
+  readonly value: string
+  readonly host: string
+  readonly path: string
+}
+
+/** As a browser does it on one machine: ports share cookies, paths and deletions count. */
+class CookieJar {
+  readonly #cookies = new Map<string, Cookie>()
+
+  keep(url: URL, lines: readonly string[]): void {
+    for (const line of lines) {
+      const [pair = '', ...attributes] = line.split(';').map((part) => part.trim())
+      const equals = pair.indexOf('=')
+      const name = pair.slice(0, equals)
+      const read = (attribute: string): string | undefined =>
+        attributes
+          .find((text) => text.toLowerCase().startsWith(`${attribute}=`))
+          ?.slice(attribute.length + 1)
+      const cookie = {
+        name,
+        value: pair.slice(equals + 1),
+        host: url.hostname,
+        path: read('path') ?? '/',
+      }
+      const key = `${cookie.host} ${cookie.path} ${name}`
+      const expires = read('expires')
+      const ended =
+        read('max-age') === '0' || (expires !== undefined && Date.parse(expires) < Date.now())
+      if (ended) this.#cookies.delete(key)
+      else this.#cookies.set(key, cookie)
+    }
+  }
+
+  header(url: URL): string {
+    return [...this.#cookies.values()]
+      .filter(({ host, path }) => host === url.hostname && covers(path, url.pathname))
+      .map(({ name, value }) => `${name}=${value}`)
+      .join('; ')
+  }
+}
+
+/** RFC 6265 section 5.1.4. */
+function covers(cookiePath: string, path: string): boolean {
+  if (path === cookiePath) return true
+  return path.startsWith(cookiePath.endsWith('/') ? cookiePath : `${cookiePath}/`)
+}
+
+interface Form {
+  readonly action: string
+  readonly method: 'GET' | 'POST'
+  readonly inputs: readonly { readonly name: string; readonly value: string }[]
+  readonly buttons: readonly {
+    readonly label: string
+    readonly name: string
+    readonly value: string
+  }[]
+}
+
+function readForms(html: string): readonly Form[] {
+  return [...html.matchAll(/<form\b([^>]*)>(.*?)<\/form>/gis)].map(([, head = '', body = '']) => {
+    const inputs = [...body.matchAll(/<input\b([^>]*)>/gi)].map(([, attributes = '']) => ({
+      type: attribute(attributes, 'type').toLowerCase(),
+      name: attribute(attributes, 'name'),
+      value: attribute(attributes, 'value'),
+    }))
+    const buttons = [...body.matchAll(/<button\b([^>]*)>(.*?)<\/button>/gis)].map(
+      ([, attributes = '', label = '']) => ({
+        label: readableText(label),
+        name: attribute(attributes, 'name'),
+        value: attribute(attributes, 'value'),
+      }),
+    )
+    const submits = inputs
+      .filter(({ type }) => type === 'submit')
+      .map(({ name, value }) => ({ label: value, name, value }))
+    return {
+      action: attribute(head, 'action'),
+      method: attribute(head, 'method').toUpperCase() === 'POST' ? 'POST' : 'GET',
+      inputs: inputs.filter(({ type, name }) => name !== '' && type !== 'submit'),
+      buttons: [...buttons, ...submits],
+    }
+  })
+}
+
+function attribute(text: string, name: string): string {
+  const found = new RegExp(`(?:^|\\s)${name}\\s*=\\s*(?:"([^"]*)"|'([^']*)'|([^\\s>]+))`, 'i').exec(
+    text,
+  )
+  return decodeEntities(found?.[1] ?? found?.[2] ?? found?.[3] ?? '')
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  amp: '&',
+  quot: '"',
+  apos: "'",
+  lt: '<',
+  gt: '>',
+  nbsp: ' ',
+}
+
+function decodeEntities(text: string): string {
+  return text.replace(/&(#x[0-9a-f]+|#\d+|[a-z]+);/gi, (whole, name: string) => {
+    if (name.startsWith('#x')) return String.fromCodePoint(Number.parseInt(name.slice(2), 16))
+    if (name.startsWith('#')) return String.fromCodePoint(Number(name.slice(1)))
+    return ENTITIES[name.toLowerCase()] ?? whole
+  })
+}
+
+function readableText(html: string): string {
+  const words = html.replace(/<(style|script|title)\b.*?<\/\1>/gis, ' ').replace(/<[^>]*>/g, ' ')
+  return decodeEntities(words).replace(/\s+/g, ' ').trim().slice(0, 300)
+}
