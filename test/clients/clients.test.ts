@@ -2,16 +2,17 @@
  * Clients that people really use discover, register, sign in and call a tool by themselves; chromium
  * is the person. Behind Postern stand the official server package and a FastMCP 4.x server.
  */
+
 import { fileURLToPath } from 'node:url'
 import type { Browser } from 'playwright-core'
 import { afterAll, describe, expect, it, type TestContext } from 'vitest'
+import { startGitHubDouble } from '../../demo/doubles/github.ts'
 import { startFixture } from '../conformance-suite/fixture.ts'
 import { findChromium, openBrowser, playBrowser } from '../kit/browser.ts'
 import { need } from '../kit/needs.ts'
 import { freePort, type ServedPostern, servePostern } from '../kit/postern.ts'
 import { startProcess } from '../kit/process.ts'
 import { type PythonEnvironment, preparePython } from '../kit/python.ts'
-import { startGitHubStandIn } from './github-stand-in.ts'
 import { signInWithSdkOne } from './sdk-one.ts'
 import { signInWithSdkTwo } from './sdk-two.ts'
 
@@ -46,21 +47,21 @@ async function openStage(chromium: string): Promise<Stage> {
   cleanups.push(() => browser.close())
   const fixture = await startFixture()
   cleanups.push(() => fixture.close())
-  const github = await startGitHubStandIn(0)
+  const github = await startGitHubDouble()
+  github.approveAutomatically(false)
   cleanups.push(() => github.close())
   const [port, notesPort] = [await freePort(), await freePort()]
   const issuer = `http://127.0.0.1:${port}`
-  const double = `http://127.0.0.1:${github.port}`
   const postern = await servePostern({
     issuer,
     listen: { port, metricsPort: 0 },
     providers: [
       {
         type: 'github',
-        url: double,
-        apiUrl: double,
-        clientId: 'Iv1.clients',
-        clientSecret: 'a-secret-of-the-clients',
+        url: github.url,
+        apiUrl: github.apiUrl,
+        clientId: github.app.clientId,
+        clientSecret: github.app.clientSecret,
       },
     ],
     connectors: {
@@ -140,7 +141,7 @@ describe('clients that exist', () => {
     try {
       await notes.line(/Uvicorn running on/)
       const result = await playPythonClient(stage, python, stage.notesUrl, 'whoami')
-      expect(result.structured).toEqual({ sub: '1001', login: 'ada', name: 'Ada' })
+      expect(result.structured).toEqual({ sub: '1001', login: 'ada', name: 'Ada Lovelace' })
     } finally {
       await notes.stop()
     }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Browser } from 'playwright-core'
 import { afterAll, describe, expect, it, type TestContext } from 'vitest'
+import { type GitHubDouble, startGitHubDouble } from '../../demo/doubles/github.ts'
 import { findChromium, openBrowser } from '../kit/browser.ts'
 import { createTestCa } from '../kit/ca.ts'
 import { leadHosts } from '../kit/hosts.ts'
@@ -15,7 +16,6 @@ import { need } from '../kit/needs.ts'
 import { freePort, servePostern } from '../kit/postern.ts'
 import { startProcess } from '../kit/process.ts'
 import { type PythonEnvironment, preparePython } from '../kit/python.ts'
-import { startGitHubStandIn } from './github-stand-in.ts'
 import { type SignedInClient, signInWithSdkOne } from './sdk-one.ts'
 
 const APP = fileURLToPath(new URL('../python/story_app.py', import.meta.url))
@@ -29,8 +29,6 @@ const PROVIDER_CALLS_TODAY = { tool: 2, rest: 4 }
 const ACT_DEADLINE_MS = 600_000
 const CLIENT_ID = 'Iv1.story'
 const CLIENT_SECRET = 'a-secret-of-the-story'
-
-type Double = Awaited<ReturnType<typeof startGitHubStandIn>>
 
 interface Measured {
   readonly person: unknown
@@ -56,9 +54,16 @@ describe('the first story', () => {
     const chromium = need(context, 'chromium', findChromium())
     const python = need(context, 'Python with FastMCP 2.13.1', await preparePython('fastmcp-2'))
     if (stage !== undefined) return stage
-    const github = await startGitHubStandIn(PROVIDER_DELAY_MS)
+    const publicPort = await freePort()
+    // One application at GitHub, registered once; the move must not need another callback.
+    const callbackUrl = `http://localhost:${publicPort}/auth/callback`
+    const github = await startGitHubDouble({
+      apps: [{ clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, name: 'Story', callbackUrl }],
+    })
+    github.approveAutomatically(false)
+    github.slow(PROVIDER_DELAY_MS, 'back-channel')
     cleanups.push(() => github.close())
-    stage = { chromium, python, github, publicPort: await freePort() }
+    stage = { chromium, python, github, publicPort }
     return stage
   }
 
@@ -92,7 +97,7 @@ describe('the first story', () => {
 interface Stage {
   readonly chromium: string
   readonly python: PythonEnvironment
-  readonly github: Double
+  readonly github: GitHubDouble
   readonly publicPort: number
 }
 
@@ -145,7 +150,6 @@ async function playAfter(stage: Stage): Promise<Act> {
     FASTMCP_SERVER_AUTH_JWT_AUDIENCE: upstream,
     FASTMCP_SERVER_AUTH_JWT_ALGORITHM: 'ES256',
   })
-  const double = `http://127.0.0.1:${stage.github.port}`
   const postern = await servePostern(
     {
       issuer: publicUrl,
@@ -154,8 +158,8 @@ async function playAfter(stage: Stage): Promise<Act> {
       providers: [
         {
           type: 'github',
-          url: double,
-          apiUrl: double,
+          url: stage.github.url,
+          apiUrl: stage.github.apiUrl,
           callbackPath: '/auth/callback',
           scopes: ['user'],
           clientId: 'env:FASTMCP_SERVER_AUTH_GITHUB_CLIENT_ID',
@@ -200,7 +204,9 @@ async function startApp(stage: Stage, port: number, env: Readonly<Record<string,
 }
 
 async function measureBoth(stage: Stage, publicUrl: string, browser: Browser): Promise<Act> {
-  const signedIn = await signInWithSdkOne(`${publicUrl}/mcp`, browser, { login: 'ada' })
+  const signedIn = await signInWithSdkOne(`${publicUrl}/mcp`, browser, {
+    allow: /^(allow|continue as ada)/i,
+  })
   try {
     const tool = await measure(stage.github, () => callTool(signedIn))
     const rest = await measure(stage.github, () => callRest(publicUrl, signedIn.accessToken()))
@@ -231,10 +237,10 @@ async function callRest(publicUrl: string, accessToken: string): Promise<unknown
 }
 
 /** Provider calls are counted at the double's own socket, never inside the app or Postern. */
-async function measure(github: Double, call: () => Promise<unknown>): Promise<Measured> {
+async function measure(github: GitHubDouble, call: () => Promise<unknown>): Promise<Measured> {
   // Unmeasured: what the client does behind the first call (opening its event stream) ends first.
   await call()
-  const callsBefore = github.calls()
+  const callsBefore = github.total()
   const timesMs: number[] = []
   let person: unknown
   for (let index = 0; index < CALLS; index++) {
@@ -245,7 +251,7 @@ async function measure(github: Double, call: () => Promise<unknown>): Promise<Me
   timesMs.sort((a, b) => a - b)
   return {
     person,
-    providerCalls: github.calls() - callsBefore,
+    providerCalls: github.total() - callsBefore,
     p50Ms: timesMs[Math.floor(CALLS / 2)] ?? 0,
   }
 }

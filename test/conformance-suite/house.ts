@@ -2,8 +2,9 @@
  * Postern in front of a server for the conformance suite: public address at the token shim, sign-in
  * at the GitHub double, chromium as the person.
  */
+
 import type { Browser } from 'playwright-core'
-import { startGitHubStandIn } from '../clients/github-stand-in.ts'
+import { startGitHubDouble } from '../../demo/doubles/github.ts'
 import { signInWithSdkOne } from '../clients/sdk-one.ts'
 import { freePort, servePostern } from '../kit/postern.ts'
 import { startTokenShim } from './shim.ts'
@@ -17,11 +18,11 @@ export interface House {
 }
 
 export async function openHouse(serverUrl: string): Promise<House> {
-  const github = await startGitHubStandIn(0)
+  const github = await startGitHubDouble()
+  github.approveAutomatically(false)
   const port = await freePort()
   const shim = await startTokenShim(port)
   const issuer = `http://127.0.0.1:${shim.port}`
-  const double = `http://127.0.0.1:${github.port}`
   const closeDoubles = async (): Promise<void> => {
     await shim.close()
     await github.close()
@@ -32,10 +33,10 @@ export async function openHouse(serverUrl: string): Promise<House> {
     providers: [
       {
         type: 'github',
-        url: double,
-        apiUrl: double,
-        clientId: 'Iv1.suite',
-        clientSecret: 'a-secret-of-the-suite',
+        url: github.url,
+        apiUrl: github.apiUrl,
+        clientId: github.app.clientId,
+        clientSecret: github.app.clientSecret,
       },
     ],
     connectors: { main: { url: serverUrl, path: '/mcp', auth: 'identity' } },
