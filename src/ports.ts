@@ -279,19 +279,37 @@ export interface Emit {
   gauge(metric: string, value: number, labels?: Readonly<Record<string, string>>): void
 }
 
+/** What the Request-to-Response carrier sends to a server behind. Redirects are the client's to follow. */
+export interface ProxiedRequest {
+  readonly url: string
+  readonly method: string
+  readonly headers: Headers
+  readonly body: Uint8Array | ReadableStream<Uint8Array> | null
+  readonly redirect: 'manual'
+  readonly signal: AbortSignal
+}
+/** One proxied exchange. Rejects when there is no answer; `ERR_UPSTREAM_CONNECT`: nothing was sent. */
+export type Send = (request: ProxiedRequest) => Promise<Response>
+
+/** Settings of the Fetch port, from `egress` of the configuration. */
+export interface FetchSettings {
+  readonly proxyUrl?: string
+  readonly extraCaFile?: string
+}
+
 /** Everything one platform gives the core. Made by `node()` and `workers()`. */
 export interface Platform {
   readonly name: 'node' | 'workers' | 'test'
   readonly runtime: Runtime
-  readonly fetch: Fetch
   readonly emit: Emit
-  /** Environment lookups of the configuration; only the CLI and `node()` fill it. */
-  readonly environment: Readonly<Record<string, string | undefined>>
-  /** Opens the store named by the configuration. Called once, lazily, by `ready()`. */
-  openStore(databaseUrl: string): Promise<Store>
-  /** Reads or makes the development sealing key; only called for a loopback issuer without one. */
-  developmentSealingKey(): Uint8Array
-  readonly cache?: Cache
   readonly lock: Lock
-  readonly bus: Bus
+  /** What `POSTERN_*` names and `env:` references are read from. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Reads a `file:` reference or a `*_FILE` secret; absent where there is no file system. */
+  readonly readFile?: (path: string) => string
+  openFetch(settings: FetchSettings): { fetch: Fetch; send: Send; close(): Promise<void> }
+  /** Opens what `databaseUrl` names. @throws {StoreError} when it cannot be opened. */
+  openStore(databaseUrl: string): Promise<{ store: Store; bus: Bus }>
+  /** Reads the sealing key of a loopback issuer that names none, or makes it (mode 0600). */
+  developmentSealingKey(databaseUrl: string): Promise<Uint8Array>
 }

@@ -71,7 +71,7 @@ export interface Values {
     createdAtMs: number; refreshedAtMs?: number; expiresAtMs?: number
   }
   /** Last good upstream proof, written behind in batches, so that a restart asks nobody. Key: vault id. */
-  proof: { provedAtMs: number; scopes?: readonly string[]; etag?: string; expiresAtMs: number }
+  proof: { provedAtMs: number; provider?: string; scopes?: readonly string[]; etag?: string; expiresAtMs: number }
   /** A signing key or another secret of this house, sealed. */
   secret: {
     purpose: 'signing' | 'tag' | 'refresh-tag' | 'mcp-session' | 'ticket' | 'cookie'

@@ -14,15 +14,13 @@ const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.me
   version: string
 }
 
-const COMMANDS = { serve: serveCommand, keys: keysCommand }
-
 const main = defineCommand({
   meta: {
     name: 'postern',
     version: manifest.version,
     description: 'The auth plane for MCP. Example: postern serve http://127.0.0.1:8000/mcp --provider github',
   },
-  subCommands: COMMANDS,
+  subCommands: { serve: serveCommand, keys: keysCommand },
 })
 
 const argv = process.argv.slice(2)
@@ -35,9 +33,9 @@ try {
 }
 
 async function usage(name: string | undefined): Promise<void> {
-  const command = Object.entries(COMMANDS).find(([known]) => known === name)?.[1]
-  if (command === undefined) await showUsage(main)
-  else await showUsage(command, main)
+  if (name === 'serve') await showUsage(serveCommand, main)
+  else if (name === 'keys') await showUsage(keysCommand, main)
+  else await showUsage(main)
 }
 
 function report(error: unknown): number {

@@ -4,6 +4,7 @@
  */
 import { defineCommand } from 'citty'
 import { createPostern } from '../app.ts'
+import type { PosternConfig } from '../config.ts'
 import { allowFromList } from '../config/environment.ts'
 import { ConfigError } from '../errors.ts'
 import { node } from '../node/index.ts'
@@ -65,8 +66,10 @@ function overridesOf(args: ServeArguments): Readonly<Record<string, string>> {
 }
 
 /** A URL on the command line is the one connector `main` at `/mcp`. */
-function withArguments(input: unknown, args: ServeArguments): unknown {
-  const base = typeof input === 'object' && input !== null ? input : {}
+function withArguments(input: unknown, args: ServeArguments): PosternConfig {
+  // Shape and names are judged by the parser, whatever a file exports.
+  const base = input as PosternConfig
+  if (args.mcpUrl === undefined && args.provider === undefined && args.allow === undefined) return base
   return {
     ...base,
     ...(args.mcpUrl === undefined ? {} : { connectors: { main: { url: args.mcpUrl, path: '/mcp' } } }),

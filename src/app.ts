@@ -1,0 +1,124 @@
+/**
+ * Postern itself: `createPostern` reads the configuration at once and opens the house on first use.
+ * What a request may do before that is wait for `ready()`; nothing is answered half open.
+ */
+import { type Config, parseConfig, type PosternConfig } from './config.ts'
+import { openHouse, type House } from './house.ts'
+import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
+import { refusalResponse } from './middleware/guard.ts'
+import type { Platform } from './ports.ts'
+
+export interface Postern {
+  /** Answers every route of the house; others get 404. */
+  fetch(request: Request): Promise<Response>
+  /** Whether a URL is one of ours. */
+  handles(url: string | URL): boolean
+  /** Who calls: the principal, or the response to send. Warm calls wait for nothing. */
+  authenticate(
+    request: Request,
+    options?: ProtectOptions,
+  ): Promise<{ principal: Principal; authInfo: AuthInfo } | { response: Response; reason: string }>
+  /** Resolves when the store is open, keys and revocations are loaded. Rejects with what is wrong. */
+  ready(): Promise<void>
+  /** Periodic work, for a platform without timers: sweep, key rotation, renewals. */
+  runDue(): Promise<void>
+  /** Ends timers and connections and writes what is behind. */
+  close(): Promise<void>
+}
+
+/** What entries of this package reach inside a `Postern`. */
+export interface Opening {
+  readonly config: Config
+  readonly platform: Platform
+  readonly guard: Guard
+  /** The endpoints of a mounted house live below `prefix`. To be called before `ready()`. */
+  mounted(): void
+  open(): Promise<House>
+  /** The house when it is open. */
+  opened(): House | undefined
+}
+
+const OPENINGS = new WeakMap<object, Opening>()
+
+/** The inside of a `Postern`; `undefined` for anything else. */
+export function openingOf(value: object): Opening | undefined {
+  return OPENINGS.get(value)
+}
+
+/**
+ * @param input Every field has a default but `allow`, which a public issuer with providers needs.
+ * @param platform `node()` or `workers(env)`.
+ * @param flags Field paths of the command line; they win over environment and file.
+ * @throws {ConfigError} `ERR_CONFIG_*` with the field and the fix. Opens nothing.
+ */
+export function createPostern(
+  input: PosternConfig,
+  platform: Platform,
+  flags: Readonly<Record<string, string>> = {},
+): Postern {
+  const { environment, readFile } = platform
+  const config = parseConfig(input, { environment, ...(readFile === undefined ? {} : { readFile }) }, flags)
+  let house: House | undefined
+  let opening: Promise<House> | undefined
+  let endpointPrefix = ''
+  const open = (): Promise<House> => {
+    opening ??= openHouse(config, platform, endpointPrefix).then((opened) => {
+      house = opened
+      return opened
+    })
+    // A start that failed may be tried again: the store may be back.
+    opening.catch(() => {
+      opening = undefined
+    })
+    return opening
+  }
+  const guard: Guard = {
+    authenticate: (authorization, options) =>
+      house === undefined
+        ? open().then((opened) => opened.guard.authenticate(authorization, options))
+        : house.guard.authenticate(authorization, options),
+  }
+  const postern: Postern = {
+    fetch: async (request) => (house ?? (await open())).fetch(request),
+    handles: (url) => handles(config, endpointPrefix, house, new URL(url, config.issuer)),
+    async authenticate(request, options = {}) {
+      const answer = await guard.authenticate(request.headers.get('authorization') ?? undefined, options)
+      if (answer.ok) return { principal: answer.principal, authInfo: answer.authInfo }
+      return { response: refusalResponse(answer.refusal), reason: answer.refusal.reason }
+    },
+    ready: async () => void (await open()),
+    runDue: async () => (await open()).runDue(),
+    async close() {
+      const opened = house ?? (await opening?.catch(() => undefined))
+      house = undefined
+      opening = undefined
+      await opened?.close()
+    },
+  }
+  OPENINGS.set(postern, {
+    config,
+    platform,
+    guard,
+    mounted() {
+      endpointPrefix = config.prefix
+    },
+    open,
+    opened: () => house,
+  })
+  return postern
+}
+
+/** Before the house is open every path that could be ours is: it waits, then gets its answer. */
+function handles(config: Config, endpointPrefix: string, house: House | undefined, url: URL): boolean {
+  if (house !== undefined) return house.handles(url.pathname)
+  const first = `/${url.pathname.split('/')[1] ?? ''}`
+  const paths = [
+    '/.well-known',
+    ...['authorize', 'consent', 'token', 'register', 'revoke', 'logout', 'assets', 'revocations'].map(
+      (name) => `${endpointPrefix}/${name}`,
+    ),
+    ...config.providers.map((provider) => provider.callbackPath),
+    ...config.connectors.map((connector) => connector.path),
+  ]
+  return paths.some((path) => url.pathname === path || url.pathname.startsWith(`${path}/`) || first === path)
+}

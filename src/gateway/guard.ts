@@ -1,0 +1,181 @@
+/**
+ * `protect()` in the issuer's own process: the same remembered tokens, marks and proofs as the
+ * gateway, for a server that this house does not stand in front of. Warm: no wait, no exchange.
+ */
+import type { Judged, Session } from '../issuer/authenticate.ts'
+import {
+  authInfoOf,
+  type Guard,
+  type GuardAnswer,
+  type Principal,
+  type ProtectOptions,
+  type Refusal,
+} from '../middleware/guard.ts'
+import { challenge, readBearer } from '../oauth/challenge.ts'
+import { canonicalResource, protectedResourceMetadataPath } from '../oauth/urls.ts'
+import type { Emit } from '../ports.ts'
+import { admit, type Need } from './decide.ts'
+import type { GatewayView } from './view.ts'
+
+/** Waits for at most these: the session, then its proof. */
+const WAITS_MAX = 2
+const RETRY_AFTER_SECONDS = '2'
+
+export interface GuardDeps {
+  readonly view: Pick<
+    GatewayView,
+    'remembered' | 'judge' | 'nowMs' | 'allowed' | 'marked' | 'proof' | 'load' | 'settled'
+  >
+  readonly emit: Emit
+  /** Canonical resources that `protect()` may stand for. */
+  readonly resources: readonly string[]
+}
+
+type Verdict = GuardAnswer | { readonly wait: Need; readonly token: string; readonly session: Session | undefined }
+
+export function createGuard(deps: GuardDeps): Guard {
+  return {
+    authenticate(authorization, options) {
+      const resource = resourceOf(deps.resources, options)
+      const verdict = judge(deps, authorization, resource, options)
+      return 'wait' in verdict ? settle(deps, authorization, resource, options, verdict) : counted(deps, verdict)
+    },
+  }
+}
+
+async function settle(
+  deps: GuardDeps,
+  authorization: string | undefined,
+  resource: string,
+  options: ProtectOptions,
+  first: Extract<Verdict, { wait: Need }>,
+): Promise<GuardAnswer> {
+  let verdict: Verdict = first
+  for (let waits = 0; waits < WAITS_MAX && 'wait' in verdict; waits++) {
+    deps.emit.count('postern_hot_path_waits_total', { reason: verdict.wait })
+    await deps.view.load({ need: verdict.wait, token: verdict.token, session: verdict.session })
+    verdict = judge(deps, authorization, resource, options)
+  }
+  return counted(deps, 'wait' in verdict ? unavailable('proof_unknown') : verdict)
+}
+
+function counted(deps: GuardDeps, answer: GuardAnswer): GuardAnswer {
+  if (!answer.ok) deps.emit.count('postern_auth_refusals_total', { reason: answer.refusal.reason })
+  return answer
+}
+
+function judge(
+  { view }: GuardDeps,
+  authorization: string | undefined,
+  resource: string,
+  options: ProtectOptions,
+): Verdict {
+  const bearer = readBearer(authorization)
+  if (bearer.kind === 'absent' || bearer.kind === 'other') return unauthorized(resource, 'token_missing')
+  if (bearer.kind === 'malformed') return malformed(resource)
+  const { token } = bearer
+  const session: Judged = view.remembered(token) ?? view.judge(token)
+  if (typeof session === 'string') return judgeUnknown(session, resource, token)
+  const admission = admit(session, resource, undefined, view)
+  switch (admission) {
+    case 'admitted':
+    case 'renew':
+      if (!(options.scopes ?? []).every((scope) => session.scopes.includes(scope))) {
+        return insufficient(resource, session, options)
+      }
+      view.settled(session, admission === 'renew')
+      return admitted(token, session)
+    case 'cold':
+      return { wait: 'proof', token, session }
+    case 'view_too_old':
+    case 'proof_suspect':
+      return unavailable(admission)
+    case 'not_allowed':
+    case 'scope':
+      return forbidden(admission)
+    default:
+      return unauthorized(resource, admission)
+  }
+}
+
+function judgeUnknown(judged: Exclude<Judged, Session>, resource: string, token: string): Verdict {
+  if (judged === 'cold') return { wait: 'session', token, session: undefined }
+  if (judged === 'busy' || judged === 'unavailable') return unavailable('store_unavailable')
+  return unauthorized(resource, judged === 'expired' ? 'token_expired' : 'token_invalid')
+}
+
+function admitted(token: string, session: Session): GuardAnswer {
+  const { provider, identityIssuer, subject, profile, groups } = session
+  const principal: Principal = {
+    userId: session.userId,
+    tenant: session.tenant,
+    clientId: session.clientId,
+    grantId: session.grantId,
+    resource: session.resource,
+    scopes: session.scopes,
+    expiresAtSeconds: Math.floor(session.expiresAtMs / 1000),
+    ...(provider === undefined || identityIssuer === undefined || subject === undefined
+      ? {}
+      : { identity: { provider, issuer: identityIssuer, subject } }),
+    ...(profile === undefined ? {} : { profile }),
+    ...(groups === undefined ? {} : { groups }),
+  }
+  return { ok: true, principal, authInfo: authInfoOf(token, principal) }
+}
+
+/** The resource that this `protect()` stands for: named, or the only one. */
+export function resourceOf(resources: readonly string[], options: ProtectOptions): string {
+  const named = options.resource === undefined ? undefined : canonicalResource(options.resource)
+  const found = options.resource === undefined ? resources[0] : resources.find((entry) => entry === named)
+  if (found === undefined || (options.resource === undefined && resources.length > 1)) {
+    throw new TypeError(
+      resources.length === 0
+        ? 'protect() needs the URL of its server in `resources` of the configuration'
+        : `protect() needs { resource }: one of ${resources.join(', ')}`,
+    )
+  }
+  return found
+}
+
+const JSON_HEADERS = { 'content-type': 'application/json', 'cache-control': 'no-store' }
+
+function refused(refusal: Omit<Refusal, 'headers' | 'body'>, error: string, headers: Record<string, string>): GuardAnswer {
+  return {
+    ok: false,
+    refusal: { ...refusal, headers: { ...JSON_HEADERS, ...headers }, body: JSON.stringify({ error }) },
+  }
+}
+
+function metadataUrl(resource: string): string {
+  return new URL(resource).origin + protectedResourceMetadataPath(resource)
+}
+
+/** PR-07, PR-08: no `error` attribute where no credentials came. */
+export function unauthorized(resource: string, reason: string): GuardAnswer {
+  const error = reason === 'token_missing' ? undefined : 'invalid_token'
+  const value = challenge({ resourceMetadata: metadataUrl(resource), ...(error === undefined ? {} : { error }) })
+  return refused({ status: 401, reason }, error ?? 'unauthorized', { 'www-authenticate': value })
+}
+
+export function malformed(resource: string): GuardAnswer {
+  const value = challenge({ resourceMetadata: metadataUrl(resource), error: 'invalid_request' })
+  return refused({ status: 400, reason: 'token_malformed' }, 'invalid_request', { 'www-authenticate': value })
+}
+
+export function insufficient(
+  resource: string,
+  session: Pick<Session, 'scopes'>,
+  options: ProtectOptions,
+): GuardAnswer {
+  const scope = [...new Set([...session.scopes, ...(options.scopes ?? [])])].join(' ')
+  const value = challenge({ resourceMetadata: metadataUrl(resource), error: 'insufficient_scope', scope })
+  return refused({ status: 403, reason: 'scope' }, 'insufficient_scope', { 'www-authenticate': value })
+}
+
+function forbidden(reason: string): GuardAnswer {
+  return refused({ status: 403, reason }, 'access_denied', {})
+}
+
+export function unavailable(reason: string): GuardAnswer {
+  return refused({ status: 503, reason }, 'temporarily_unavailable', { 'retry-after': RETRY_AFTER_SECONDS })
+}

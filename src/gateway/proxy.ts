@@ -1,0 +1,307 @@
+/**
+ * The carrier for runtimes that speak `Request` and `Response` (Workers, Deno, Bun): the same
+ * decisions, answers and header table as `node/carrier.ts`, over an injected `send`.
+ *
+ * Differences that the platform dictates: repeated headers arrive joined, paths arrive normalised,
+ * one isolate does not know another's streams. Nothing is ever sent twice here.
+ */
+import { UpstreamError } from '../errors.ts'
+import type { Emit, Runtime, Send } from '../ports.ts'
+import {
+  type Answer,
+  ANSWERS,
+  corsHeaders,
+  failureAnswer,
+  type FailureReason,
+  type RefusalReason,
+} from './answers.ts'
+import { decide, type Forward, type Need } from './decide.ts'
+import { forwardHeaders } from './forward.ts'
+import { type Head, responseHeaders, scanHeaders } from './headers.ts'
+import { scanMessage } from './message.ts'
+import { createRecords, recordable, type Records } from './records.ts'
+import type { GatewayView } from './view.ts'
+
+export interface ProxyDeps {
+  readonly view: GatewayView
+  /** One exchange. Rejects when there is no answer; `ERR_UPSTREAM_CONNECT` when nothing was sent. */
+  readonly send: Send
+  readonly emit: Emit
+  readonly runtime: Pick<Runtime, 'after' | 'monotonicMs' | 'randomBytes'>
+  readonly firstByteTimeoutMs: number
+}
+
+/** Up to here a body is buffered, so that an error answer finds its id. */
+const BUFFERED_MAX_BYTES = 65_536
+const WAITS_MAX = 4
+
+const STILL_COLD: Readonly<Record<Need, Answer>> = {
+  session: ANSWERS.store_unavailable,
+  proof: ANSWERS.proof_unknown,
+  credential: ANSWERS.credential,
+}
+
+interface Exchange {
+  readonly request: Request
+  readonly head: Head
+  readonly headers: string[]
+  readonly requestId: string
+  readonly startedAtMs: number
+}
+
+export function createProxy(deps: ProxyDeps): (request: Request) => Promise<Response> {
+  const records = createRecords(deps.emit)
+  const prefix = [...deps.runtime.randomBytes(6)].map((byte) => byte.toString(36)).join('')
+  let counter = 0
+  return async (request) => {
+    const headers: string[] = []
+    const head = scanHeaders(request.headers, headers)
+    head.host ??= new URL(request.url).host
+    counter += 1
+    const requestId = `req_${prefix}${counter.toString(36)}`
+    const exchange = { request, head, headers, requestId, startedAtMs: deps.runtime.monotonicMs() }
+    try {
+      return await run(deps, records, exchange)
+    } catch (error) {
+      const reason = error instanceof Error ? error.name : 'unknown'
+      deps.emit.event({ type: 'server.failed', requestId, reason })
+      return toResponse(ANSWERS.internal, exchange, undefined)
+    }
+  }
+}
+
+async function run(deps: ProxyDeps, records: Records, exchange: Exchange): Promise<Response> {
+  const { request, head } = exchange
+  const target = targetOf(request.url)
+  let last: Need | undefined
+  for (let waits = 0; waits <= WAITS_MAX; waits += 1) {
+    const decision = decide(request.method, target, head, deps.view)
+    if (decision.kind === 'forward') return forward(deps, records, exchange, decision)
+    if (decision.kind === 'refuse') {
+      const { answer, route, session } = decision
+      records.refused(factsOf(deps, exchange, { route, session }, answer.status), answer.reason)
+      const cors = route !== undefined && answer.reason !== 'origin' && answer.reason !== 'host'
+      return toResponse(answer, exchange, cors ? head.origin : undefined)
+    }
+    if (decision.need === last) {
+      const answer = STILL_COLD[decision.need]
+      records.refused(factsOf(deps, exchange, decision, answer.status), answer.reason)
+      return toResponse(answer, exchange, head.origin)
+    }
+    last = decision.need
+    records.waited(decision.need)
+    await deps.view.load(decision)
+  }
+  return toResponse(ANSWERS.store_unavailable, exchange, head.origin)
+}
+
+async function forward(
+  deps: ProxyDeps,
+  records: Records,
+  exchange: Exchange,
+  to: Forward,
+): Promise<Response> {
+  const { request, head } = exchange
+  const body = await readBody(request, head, deps.view.requestBodyMaxBytes)
+  if (body === 'body_too_large') return refused(deps, records, exchange, to, ANSWERS.body_too_large)
+  const abort = new AbortController()
+  let timedOut = false
+  const cancel = deps.runtime.after(deps.firstByteTimeoutMs, () => {
+    timedOut = true
+    abort.abort()
+  })
+  request.signal.addEventListener('abort', () => abort.abort(), { once: true })
+  const fail = (reason: FailureReason): Response => {
+    const id = body instanceof Uint8Array ? scanMessage(body).id : undefined
+    return refused(deps, records, exchange, to, failureAnswer(reason, to.route.kind, id))
+  }
+  let answer: Response
+  try {
+    answer = await deps.send({
+      url: to.route.upstream.origin + to.path,
+      method: request.method,
+      headers: toHeaders(forwardHeaders(exchange.headers, head, to, !(body instanceof Uint8Array))),
+      body,
+      redirect: 'manual',
+      signal: abort.signal,
+    })
+  } catch (error) {
+    if (timedOut) return fail('upstream_timeout')
+    const sent = !(error instanceof UpstreamError && error.code === 'ERR_UPSTREAM_CONNECT')
+    return fail(sent ? 'upstream_failed' : 'upstream_connect')
+  } finally {
+    cancel()
+  }
+  if (answer.status === 401 && to.session !== undefined) {
+    abort.abort()
+    deps.view.credentials.forget(to.session, to.route.connector)
+    return fail('upstream_unauthorized')
+  }
+  return relay(deps, records, exchange, to, answer, body)
+}
+
+function relay(
+  deps: ProxyDeps,
+  records: Records,
+  exchange: Exchange,
+  to: Forward,
+  answer: Response,
+  body: Uint8Array | ReadableStream<Uint8Array> | null,
+): Response {
+  const { head } = exchange
+  const { route, session, stateless, upstreamSessionId, renew } = to
+  const cors = head.origin !== undefined && route.kind !== 'public'
+  const facts = responseHeaders(Object.fromEntries(answer.headers), cors)
+  const headers = facts.headers
+  if (facts.sessionId !== undefined && !stateless && session !== undefined) {
+    const shown =
+      facts.sessionId === upstreamSessionId
+        ? head.sessionId
+        : deps.view.sessionIds.seal(facts.sessionId, session, route.connector)
+    if (shown !== undefined) headers.push('mcp-session-id', shown)
+  }
+  if (cors && head.origin !== undefined) headers.push(...corsHeaders(head.origin))
+  records.forwarded(factsOf(deps, exchange, to, answer.status), namesOf(head, route.kind, body))
+  if (session !== undefined) deps.view.settled(session, renew)
+  const isEmpty = answer.body === null || [204, 205, 304].includes(answer.status)
+  const stream =
+    !isEmpty && facts.eventStream && session !== undefined
+      ? answer.body.pipeThrough(endWhenRevoked(deps, session))
+      : answer.body
+  return new Response(isEmpty ? null : stream, { status: answer.status, headers: toHeaders(headers) })
+}
+
+/** Each event is sent only while its token is good (X2). */
+function endWhenRevoked(
+  { view }: ProxyDeps,
+  session: NonNullable<Forward['session']>,
+): TransformStream<Uint8Array, Uint8Array> {
+  return new TransformStream({
+    transform(chunk, controller) {
+      const ended = session.expiresAtMs <= view.nowMs() || view.marked(session) !== false
+      if (ended) controller.terminate()
+      else controller.enqueue(chunk)
+    },
+  })
+}
+
+function refused(
+  deps: ProxyDeps,
+  records: Records,
+  exchange: Exchange,
+  to: Forward,
+  answer: Answer,
+): Response {
+  const reason: RefusalReason = answer.reason
+  records.forwarded(factsOf(deps, exchange, to, answer.status), { reason })
+  if (to.session !== undefined) deps.view.settled(to.session, to.renew)
+  return toResponse(answer, exchange, exchange.head.origin)
+}
+
+function factsOf(
+  { runtime }: ProxyDeps,
+  { request, requestId, startedAtMs }: Exchange,
+  { route, session }: Pick<Forward, 'session'> & { readonly route: Forward['route'] | undefined },
+  status: number,
+): Parameters<Records['forwarded']>[0] {
+  const durationMs = runtime.monotonicMs() - startedAtMs
+  return { requestId, httpMethod: request.method, route, session, status, durationMs }
+}
+
+function namesOf(
+  head: Head,
+  kind: string,
+  body: unknown,
+): { method?: string; name?: string } {
+  const bytes = kind === 'mcp' && body instanceof Uint8Array ? body : undefined
+  const found =
+    head.mcpMethod !== undefined
+      ? { method: head.mcpMethod, name: head.mcpName }
+      : bytes === undefined ? undefined : scanMessage(bytes)
+  const method = recordable(found?.method)
+  const name = recordable(found?.name)
+  return { ...(method === undefined ? {} : { method }), ...(name === undefined ? {} : { name }) }
+}
+
+function toResponse(answer: Answer, { requestId, request }: Exchange, origin: string | undefined): Response {
+  const headers = toHeaders(answer.headers)
+  headers.set('x-request-id', requestId)
+  const cors = origin === undefined ? [] : corsHeaders(origin)
+  for (let index = 0; index < cors.length; index += 2) {
+    headers.set(cors[index] ?? '', cors[index + 1] ?? '')
+  }
+  const isEmpty = answer.status === 204 || request.method === 'HEAD'
+  return new Response(isEmpty ? null : answer.body, { status: answer.status, headers })
+}
+
+function toHeaders(flat: readonly string[]): Headers {
+  const headers = new Headers()
+  for (let index = 0; index < flat.length; index += 2) {
+    headers.append(flat[index] ?? '', flat[index + 1] ?? '')
+  }
+  return headers
+}
+
+/** Path and query as the platform routed them: what is judged is what is sent. */
+function targetOf(url: string): string {
+  const { pathname, search } = new URL(url)
+  return pathname + search
+}
+
+async function readBody(
+  request: Request,
+  head: Head,
+  maxBytes: number,
+): Promise<Uint8Array | ReadableStream<Uint8Array> | null | 'body_too_large'> {
+  const { body } = request
+  if (body === null || request.method === 'GET' || request.method === 'HEAD') return null
+  if (head.contentLength === undefined || head.contentLength > BUFFERED_MAX_BYTES) {
+    return bufferOrStream(body, maxBytes)
+  }
+  const bytes = new Uint8Array(await request.arrayBuffer())
+  return bytes.length === 0 ? null : bytes
+}
+
+/** Reads ahead as far as a small body goes; a longer one goes on as a stream with a limit. */
+async function bufferOrStream(
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+): Promise<Uint8Array | ReadableStream<Uint8Array> | 'body_too_large'> {
+  const reader = body.getReader()
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  while (bytes <= BUFFERED_MAX_BYTES) {
+    const { done, value } = await reader.read()
+    if (done) return concat(chunks, bytes)
+    chunks.push(value)
+    bytes += value.length
+    if (bytes > maxBytes) {
+      await reader.cancel()
+      return 'body_too_large'
+    }
+  }
+  return new ReadableStream({
+    async pull(controller) {
+      const kept = chunks.shift()
+      if (kept !== undefined) return controller.enqueue(kept)
+      const { done, value } = await reader.read()
+      if (done) return controller.close()
+      bytes += value.length
+      if (bytes > maxBytes) {
+        controller.error(new TypeError('the body is too large'))
+        await reader.cancel()
+      } else controller.enqueue(value)
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+}
+
+function concat(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
+  const whole = new Uint8Array(bytes)
+  let at = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, at)
+    at += chunk.length
+  }
+  return whole
+}

@@ -1,0 +1,24 @@
+/**
+ * Postern: the auth plane for MCP. `createPostern` with `node()` or `workers(env)` makes a house;
+ * `postern/node`, `/express`, `/hono` and `/fetch` put it in front of, or inside, a server.
+ */
+export { createPostern, type Postern } from './app.ts'
+export {
+  type Allow,
+  type ConnectorInput,
+  defineConfig,
+  type Limits,
+  type PosternConfig,
+  type StaticClientInput,
+} from './config.ts'
+export {
+  ConfigError,
+  isPosternError,
+  OAuthError,
+  type PosternError,
+  StoreError,
+  UpstreamError,
+} from './errors.ts'
+export type { AuthInfo, Principal, ProtectOptions } from './middleware/guard.ts'
+export type { EventType, Platform, PosternEvent } from './ports.ts'
+export type { Profile } from './records.ts'

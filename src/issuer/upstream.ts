@@ -1,0 +1,166 @@
+/**
+ * Asks a sign-in's provider whether it is still good, with the tokens in the vault, and ends what
+ * depends on a sign-in that is not. The proof engine decides when to ask and whom to believe.
+ */
+import type { Emit, Runtime, Store } from '../ports.ts'
+import type { Proof, Provider, ProviderContext } from '../providers/provider.ts'
+import type { Persist } from '../cache/write-behind.ts'
+import type { TokenSet } from '../oauth/token-answer.ts'
+import type { Checked, ProofFact } from './proof.ts'
+import { type Grant, type Mark, TENANT } from '../records.ts'
+import type { RefreshAnswer, Refresher } from '../vault/refresh.ts'
+import type { Vault, VaultEntry, VaultRecord } from '../vault/vault.ts'
+
+export interface UpstreamProvider {
+  readonly provider: Provider
+  readonly context: ProviderContext
+}
+
+export interface Upstream {
+  /** One call at most, two when the access token had to be refreshed first. Never rejects. */
+  check(vaultId: string, etag: string | undefined): Promise<Checked>
+  /** After a first no: a refresh where there is a refresh token, else the provider's other check. */
+  secondOpinion(vaultId: string): Promise<Checked>
+  /** Ends the vault record and every grant that depends on it. */
+  end(vaultId: string, cause: string): Promise<void>
+}
+
+interface Deps {
+  readonly vault: Vault
+  readonly refresher: Refresher
+  readonly providers: readonly UpstreamProvider[]
+  readonly store: Store
+  readonly runtime: Runtime
+  readonly emit: Emit
+  readonly revocation: { markLocal(mark: Mark): void }
+  readonly publish: () => Promise<void>
+  readonly refreshDeadlineMs: number
+  /** Life of a mark: longest token life plus its slack. */
+  readonly markLifeMs: number
+}
+
+const GRANTS_PAGE = 200
+const PROOFS_LOADED_MAX = 100_000
+
+type Question = (asked: UpstreamProvider, entry: VaultEntry) => Promise<Proof>
+
+export function createUpstream(deps: Deps): Upstream {
+  const { vault, refresher, runtime } = deps
+  const ask = async (vaultId: string, question: Question): Promise<Checked> => {
+    const entry = await vault.find(vaultId)
+    if (entry === undefined) return { provider: '', outcome: 'no', reason: 'ended_here' }
+    const provider = entry.record.provider
+    if (entry.record.state !== 'active') return { provider, outcome: 'no', reason: 'ended_here' }
+    const asked = providerOf(deps.providers, entry)
+    if (asked === undefined) return { provider, outcome: 'unknown', reason: 'provider_not_configured' }
+    return { provider: asked.provider.id, ...(await question(asked, entry)) }
+  }
+  return {
+    check: (vaultId, etag) =>
+      ask(vaultId, async ({ provider, context }, { record, tokens }) => {
+        const { accessExpiresAtMs, hasRefreshToken, subject } = record
+        if (hasRefreshToken && accessExpiresAtMs !== undefined && accessExpiresAtMs <= runtime.nowMs()) {
+          return refreshed(await refresher.refresh(vaultId, deps.refreshDeadlineMs))
+        }
+        return provider.check(context, tokens, { subject, ...(etag === undefined ? {} : { etag }) })
+      }).catch(storeFailed),
+    secondOpinion: (vaultId) =>
+      ask(vaultId, async ({ provider, context }, { record, tokens }) => {
+        if (record.hasRefreshToken && provider.refresh !== undefined) {
+          return refreshed(await refresher.refresh(vaultId, deps.refreshDeadlineMs, { force: true }))
+        }
+        const basis = { subject: record.subject }
+        return provider.secondOpinion === undefined
+          ? provider.check(context, tokens, basis)
+          : provider.secondOpinion(context, tokens, basis)
+      }).catch(storeFailed),
+    async end(vaultId, cause) {
+      await vault.end(vaultId, cause)
+      await endGrants(deps, vaultId, cause)
+      await deps.publish()
+    },
+  }
+}
+
+/** A store that cannot be read says nothing about a sign-in. */
+function storeFailed(): Checked {
+  return { provider: '', outcome: 'unknown', reason: 'store' }
+}
+
+/** The record's issuer string decides, so that a renamed provider still finds its sign-ins. */
+function providerOf(providers: readonly UpstreamProvider[], entry: VaultEntry): UpstreamProvider | undefined {
+  return providers.find(({ provider }) => provider.issuer === entry.record.issuer)
+}
+
+function refreshed(result: 'refreshed' | 'current' | 'dead' | 'unknown'): Proof {
+  if (result === 'dead') return { outcome: 'no', reason: 'refresh_refused' }
+  return result === 'unknown' ? { outcome: 'unknown', reason: 'refresh' } : { outcome: 'yes' }
+}
+
+async function endGrants(deps: Deps, vaultId: string, cause: string): Promise<void> {
+  let after: string | undefined
+  for (;;) {
+    const page = { max: GRANTS_PAGE, ...(after === undefined ? {} : { after }) }
+    const grants = await deps.store.grants.list(TENANT, { name: 'vaultId', value: vaultId }, page)
+    for (const grant of grants) await endGrant(deps, grant, cause)
+    if (grants.length < GRANTS_PAGE) return
+    after = grants.at(-1)?.id
+  }
+}
+
+async function endGrant(deps: Deps, grant: Grant, cause: string): Promise<void> {
+  if (grant.state === 'ended') return
+  const nowMs = deps.runtime.nowMs()
+  const expiresAtMs = nowMs + deps.markLifeMs
+  const key = { tenant: grant.tenant, id: grant.id }
+  if (!(await deps.store.grants.end(key, cause, nowMs, expiresAtMs))) return
+  deps.revocation.markLocal({
+    tenant: grant.tenant,
+    kind: 'grant',
+    id: grant.id,
+    issuedBeforeMs: expiresAtMs,
+    expiresAtMs,
+    cause,
+  })
+  const { tenant, userId, clientId, id: grantId } = grant
+  deps.emit.event({ type: 'grant.ended', tenant, userId, clientId, grantId, reason: cause })
+}
+
+/** Refreshes at the record's own provider, only where its tokens came from. */
+export async function refreshUpstream(
+  providers: readonly UpstreamProvider[],
+  record: VaultRecord,
+  tokens: TokenSet,
+): Promise<RefreshAnswer> {
+  const asked = providers.find(({ provider }) => provider.issuer === record.issuer)
+  if (asked?.provider.refresh === undefined || tokens.refreshToken === undefined) return { outcome: 'unknown' }
+  const answer = await asked.provider.refresh(asked.context, tokens.refreshToken, tokens)
+  if (answer.outcome === 'yes') return { outcome: 'yes', value: answer.tokens }
+  return answer.outcome === 'client-refused' ? { outcome: 'unknown' } : answer
+}
+
+/** Proofs outlive a restart, so that a restart asks nobody. Written behind, never by a request. */
+export function proofsIn(store: Store, lifeMs: number): Persist<ProofFact> {
+  const keyOf = (id: string) => ({ tenant: TENANT, id })
+  return {
+    async load() {
+      const rows = await store.list('proof', TENANT, undefined, { max: PROOFS_LOADED_MAX })
+      return rows.map(({ key, value: { provedAtMs, expiresAtMs: _, ...fact } }) => ({
+        key: key.id,
+        value: fact,
+        loadedAtMs: provedAtMs,
+      }))
+    },
+    async save(batch) {
+      for (const { key, value, loadedAtMs } of batch) {
+        const row = { ...value, provedAtMs: loadedAtMs, expiresAtMs: loadedAtMs + lifeMs }
+        const known = await store.get('proof', keyOf(key))
+        if (known === undefined) await store.create('proof', keyOf(key), row)
+        else await store.put('proof', keyOf(key), known.version, row)
+      }
+    },
+    async remove(keys) {
+      for (const key of keys) await store.remove('proof', keyOf(key))
+    },
+  }
+}

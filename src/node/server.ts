@@ -1,0 +1,188 @@
+/**
+ * `serve`: the listeners of one process on Node. Calls go to the carrier, straight from `node:http`;
+ * pages and OAuth endpoints go through Hono. Drains on SIGTERM and SIGINT, then closes the house.
+ */
+import { readFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { openingOf, type Postern } from '../app.ts'
+import type { Config } from '../config.ts'
+import { ConfigError } from '../errors.ts'
+import { rememberClientAddress } from '../middleware/client-address.ts'
+import { type Carrier, createCarrier } from './carrier.ts'
+import { createClientAddress } from './client-address.ts'
+import type { NodeEmit } from './emit.ts'
+import { createUpstreams } from './upstreams.ts'
+
+export interface ServeOptions {
+  /** Sees every request first; true when it has answered. */
+  readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean
+  /** Ends by SIGTERM and SIGINT. Default true. */
+  readonly signals?: boolean
+}
+
+export interface RunningServer {
+  readonly config: Config
+  readonly version: string
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** The port that is really listened on. */
+  readonly port: number
+  /** Status of one POST of our own to a connector, without a token. */
+  probe(url: URL, body: string): Promise<number>
+  metricsText(): Promise<string>
+  close(): Promise<void>
+  /** Settles when the server has drained and closed. */
+  readonly closed: Promise<void>
+}
+
+const HEADER_MAX_BYTES = 16_384
+const PROBE_TIMEOUT_MS = 2_000
+const PROBE_MAX_BYTES = 1_048_576
+
+const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+/**
+ * Starts listening; resolves when the house answers.
+ *
+ * @throws {ConfigError} `ERR_LISTEN_IN_USE`. @throws {StoreError} when the store cannot be opened.
+ */
+export async function serve(postern: Postern, options: ServeOptions = {}): Promise<RunningServer> {
+  const opening = openingOf(postern)
+  if (opening === undefined) throw new TypeError('serve() takes what createPostern() returned')
+  const { config, platform } = opening
+  const emit = platform.emit as Partial<NodeEmit>
+  const house = await opening.open()
+  const upstreams = createUpstreams({
+    firstByteTimeoutMs: config.limits.firstByteTimeoutMs,
+    connectTimeoutMs: config.limits.connectTimeoutMs,
+  })
+  const carrier = createCarrier(house.view, upstreams, platform.emit)
+  const stopListening = house.onMark(() => carrier.recheck())
+  const listener = createListener(postern, carrier, config, options)
+  const servers: Server[] = []
+  let port = config.listen.port
+  for (const host of hostsOf(config)) {
+    const server = createServer({ maxHeaderSize: HEADER_MAX_BYTES }, listener)
+    server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+      const target = request.url ?? '/'
+      if (carrier.claims(target) || carrier.takes(target)) carrier.checkContinue(request, response)
+      else {
+        response.writeContinue()
+        listener(request, response)
+      }
+    })
+    carrier.attach(server)
+    await listen(server, port, host)
+    port = (server.address() as AddressInfo).port
+    servers.push(server)
+  }
+  const metricsText = async () => (await emit.metrics?.text()) ?? ''
+  const metricsServer =
+    config.listen.metricsPort === 0 ? undefined : await serveMetrics(metricsText, config)
+  emit.gauge?.('postern_build_info', 1, { version: manifest.version, engine: config.databaseUrl.split(':')[0] ?? '' })
+
+  let closing: Promise<void> | undefined
+  let settled = (): void => {}
+  const closed = new Promise<void>((resolve) => {
+    settled = resolve
+  })
+  const close = async (): Promise<void> => {
+    await carrier.drain(config.limits.drainTimeoutMs)
+    stopListening()
+    metricsServer?.close()
+    await upstreams.close()
+    await postern.close()
+    settled()
+  }
+  const closeOnce = (): Promise<void> => {
+    closing ??= close()
+    return closing
+  }
+  if (options.signals !== false) {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => void closeOnce())
+  }
+  return {
+    config,
+    version: manifest.version,
+    environment: platform.environment,
+    port,
+    probe: async (url, body) => {
+      const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+      const limits = { timeoutMs: PROBE_TIMEOUT_MS, maxBytes: PROBE_MAX_BYTES }
+      return (await house.egress.exchange({ operation: 'discovery', method: 'POST', url, headers, body, ...limits })).status
+    },
+    metricsText,
+    close: closeOnce,
+    closed,
+  }
+}
+
+/** The gateway's paths first, then ours, then what connectors' routes take, then 404. */
+function createListener(
+  postern: Postern,
+  carrier: Carrier,
+  config: Config,
+  options: ServeOptions,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const addressOf = createClientAddress(config.listen.trustedProxies)
+  const pages = getRequestListener(
+    (request, { incoming }) => {
+      rememberClientAddress(request, addressOf(incoming as IncomingMessage))
+      return postern.fetch(request)
+    },
+    { overrideGlobalObjects: false, hostname: new URL(config.issuer).host },
+  )
+  return (request, response) => {
+    if (options.intercept?.(request, response) === true) return
+    const target = request.url ?? '/'
+    if (carrier.claims(target)) return carrier.handle(request, response)
+    if (!postern.handles(targetUrl(target, config)) && carrier.takes(target)) return carrier.handle(request, response)
+    void pages(request, response)
+  }
+}
+
+function targetUrl(target: string, config: Config): URL {
+  return URL.parse(target, config.issuer) ?? new URL(config.issuer)
+}
+
+/** An issuer on `localhost` answers on both loopback addresses, because browsers pick either. */
+function hostsOf(config: Config): readonly string[] {
+  const isLocalhost = new URL(config.issuer).hostname === 'localhost'
+  return isLocalhost && config.listen.host === '127.0.0.1' ? ['127.0.0.1', '::1'] : [config.listen.host]
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') {
+        reject(
+          new ConfigError(
+            'ERR_LISTEN_IN_USE',
+            `port ${port} is taken by another program.`,
+            'Stop it, or set POSTERN_PORT.',
+          ),
+        )
+      } else if (error.code === 'EADDRNOTAVAIL' && host === '::1') resolve()
+      else reject(error)
+    })
+    server.listen(port, host, resolve)
+  })
+}
+
+async function serveMetrics(text: () => Promise<string>, config: Config): Promise<Server> {
+  const server = createServer((request, response) => {
+    if (request.url !== '/metrics') {
+      response.writeHead(404).end()
+      return
+    }
+    void text().then((body) => {
+      response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(body)
+    })
+  })
+  await listen(server, config.listen.metricsPort, config.listen.host)
+  server.unref()
+  return server
+}

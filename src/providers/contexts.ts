@@ -1,0 +1,154 @@
+/**
+ * What each provider is asked through: the guarded egress and two loading caches, for discovery
+ * documents and key sets. Both keep their last good copy in the store, so that neither a restart nor
+ * a dead provider is felt by anybody who signs in.
+ */
+import { createLoadingCache, type Loaded, type LoadingCache, type Read } from '../cache/loading-cache.ts'
+import type { Persist, Persisted } from '../cache/write-behind.ts'
+import type { Config } from '../config.ts'
+import { UpstreamError } from '../errors.ts'
+import { maxAgeSeconds } from '../net/cache-control.ts'
+import type { Egress } from '../net/egress.ts'
+import type { Emit, Runtime, Store } from '../ports.ts'
+import { TENANT } from '../records.ts'
+import { type Fetched, loadJwks, loadOpenIdMetadata } from './openid-metadata.ts'
+import type { Provider, ProviderContext } from './provider.ts'
+
+const FRESH_MIN_SECONDS = 300
+const FRESH_MAX_SECONDS = 86_400
+const JWKS_STALE_IF_ERROR_SECONDS = 86_400
+/** An unknown key id asks again at most this often per issuer (VAL-14). */
+const JWKS_COOL_DOWN_SECONDS = 30
+const FAILURE_SECONDS = 30
+const ENTRIES_MAX = 1_000
+const BYTES_MAX = 16_777_216
+
+export interface ProviderContexts {
+  of(provider: Provider): ProviderContext
+  /** Loads what each OpenID provider will be asked for, so that the first sign-in finds it warm. */
+  warm(issuers: readonly string[]): Promise<void>
+  close(): Promise<void>
+}
+
+interface Needs {
+  readonly config: Config
+  readonly egress: Egress
+  readonly runtime: Runtime
+  readonly emit: Emit
+  readonly store: Store
+}
+
+export async function createProviderContexts(needs: Needs): Promise<ProviderContexts> {
+  const { config, egress, runtime } = needs
+  const { limits } = config
+  const asked = { egress, timeoutMs: limits.metadataTimeoutMs }
+  const discovery = documentCache(needs, 'discovery', limits.discoveryStaleIfErrorSeconds, (issuer) =>
+    loadOpenIdMetadata(issuer, asked),
+  )
+  const jwks = documentCache(needs, 'jwks', JWKS_STALE_IF_ERROR_SECONDS, (uri) => loadJwks(uri, asked))
+  const readDocument = async <V>(cache: LoadingCache<V>, key: string, operation: string): Promise<V> =>
+    valueOf(await cache.read(key, { deadlineMs: limits.metadataTimeoutMs }), operation, key)
+  await Promise.all([discovery.start(), jwks.start()])
+  const askedAgain = new Map<string, number>()
+  return {
+    of: (provider) => ({
+      egress,
+      runtime,
+      redirectUri: `${config.issuer}${provider.callbackPath}`,
+      timeoutMs: limits.tokenCallTimeoutMs,
+      discovery: (issuer) => readDocument(discovery, issuer, 'discovery'),
+      jwks: (uri) => readDocument(jwks, uri, 'jwks'),
+      async refreshJwks(uri) {
+        const lastMs = askedAgain.get(uri)
+        if (lastMs === undefined || runtime.monotonicMs() - lastMs >= JWKS_COOL_DOWN_SECONDS * 1000) {
+          askedAgain.set(uri, runtime.monotonicMs())
+          // A failure keeps the set we have: the caller finds no key in it and refuses.
+          await loadJwks(uri, asked).then(({ value }) => jwks.put(uri, value), () => undefined)
+        }
+        return readDocument(jwks, uri, 'jwks')
+      },
+    }),
+    async warm(issuers) {
+      await Promise.allSettled(
+        issuers.map(async (issuer) => {
+          const { jwksUri } = await readDocument(discovery, issuer, 'discovery')
+          await readDocument(jwks, jwksUri, 'jwks')
+        }),
+      )
+    },
+    async close() {
+      await Promise.all([discovery.close(), jwks.close()])
+    },
+  }
+}
+
+function documentCache<V extends object>(
+  needs: Needs,
+  name: 'discovery' | 'jwks',
+  staleIfErrorSeconds: number,
+  fetchDocument: (key: string) => Promise<Fetched<V>>,
+): LoadingCache<V> {
+  const { limits } = needs.config
+  return createLoadingCache<V>({
+    name,
+    load: (key) => loaded(key, limits.discoveryTtlSeconds, fetchDocument),
+    freshSeconds: limits.discoveryTtlSeconds,
+    staleSeconds: limits.discoveryStaleSeconds,
+    staleIfErrorSeconds,
+    negativeSeconds: FAILURE_SECONDS,
+    failureSeconds: FAILURE_SECONDS,
+    flightDeadlineMs: limits.discoveryTimeoutMs,
+    entriesMax: ENTRIES_MAX,
+    bytesMax: BYTES_MAX,
+    sizeOf: (value) => JSON.stringify(value).length,
+    runtime: needs.runtime,
+    emit: needs.emit,
+    persist: factsIn(needs.store, name, staleIfErrorSeconds),
+  })
+}
+
+async function loaded<V>(
+  key: string,
+  otherwise: number,
+  fetchDocument: (key: string) => Promise<Fetched<V>>,
+): Promise<Loaded<V>> {
+  try {
+    const { value, headers } = await fetchDocument(key)
+    const bounds = { min: FRESH_MIN_SECONDS, max: FRESH_MAX_SECONDS, otherwise }
+    return { outcome: 'yes', value, freshSeconds: maxAgeSeconds(headers, bounds) }
+  } catch (error) {
+    const retryAfterMs = error instanceof UpstreamError ? error.retryAfterMs : undefined
+    return { outcome: 'unknown', error, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+  }
+}
+
+/** The last good copies in the store: read at start, written behind. */
+function factsIn<V>(store: Store, name: string, lifeSeconds: number): Persist<V> {
+  const keyOf = (key: string) => ({ tenant: TENANT, id: `${name}:${key}` })
+  const save = async ({ key, value, loadedAtMs }: Persisted<V>): Promise<void> => {
+    const expiresAtMs = loadedAtMs + lifeSeconds * 1000
+    const row = { name, body: JSON.stringify(value), loadedAtMs, expiresAtMs }
+    const known = await store.get('fact', keyOf(key))
+    if (known === undefined) await store.create('fact', keyOf(key), row)
+    else await store.put('fact', keyOf(key), known.version, row)
+  }
+  return {
+    async load() {
+      const rows = await store.list('fact', TENANT, { name: 'name', value: name }, { max: ENTRIES_MAX })
+      return rows.map(({ key, value }) => ({
+        key: key.id.slice(name.length + 1),
+        value: JSON.parse(value.body) as V,
+        loadedAtMs: value.loadedAtMs,
+      }))
+    },
+    async save(batch) {
+      for (const fact of batch) await save(fact)
+    },
+  }
+}
+
+function valueOf<V>(read: Read<V>, operation: string, key: string): V {
+  if (read.state === 'hit' || read.state === 'stale') return read.value
+  if (read.state === 'error' && read.error instanceof UpstreamError) throw read.error
+  throw new UpstreamError('ERR_UPSTREAM_TIMEOUT', { operation, origin: new URL(key).origin })
+}
