@@ -30,9 +30,13 @@ export interface IssuerProofs {
   state(vaultId: string): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
   renew(vaultId: string): void
   /** A sign-in just proved this record, so the first call does not wait. */
-  proved?(
+  proved(
     vaultId: string,
-    proof: { readonly scopes?: readonly string[]; readonly etag?: string },
+    fact: {
+      readonly provider?: string
+      readonly scopes?: readonly string[]
+      readonly etag?: string
+    },
   ): void
 }
 

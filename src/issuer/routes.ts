@@ -8,7 +8,7 @@ import { isPosternError, OAuthError, toResponse } from '../errors.ts'
 import { isLoopbackHost } from '../oauth/urls.ts'
 import { MARK_ICON } from '../ui/layout.ts'
 import { messagePage } from '../ui/message.ts'
-import { COMMON_HEADERS, documentAnswer, OPEN_CORS, pageAnswer } from './answers.ts'
+import { COMMON_HEADERS, documentAnswer, OPEN_CORS, pageAnswer, redirectAnswer } from './answers.ts'
 import { authorize } from './authorize.ts'
 import { callback } from './callback.ts'
 import { decide } from './consent.ts'
@@ -146,6 +146,7 @@ function addPages(app: Hono, house: House): void {
   app.post(paths.logout, page(logout))
   app.all(paths.logout, () => methodNotAllowed('POST'))
   app.get(paths.home, page(home))
+  if (house.config.prefix !== '') app.get(paths.home.slice(0, -1), () => redirectAnswer(paths.home))
   app.get(paths.mcpJson, page(mcpJson))
   app.get(paths.style, () => asset(house.style, 'text/css; charset=utf-8'))
   app.get(paths.mark, () => asset(MARK_ICON, 'image/svg+xml'))
@@ -240,6 +241,7 @@ function ownPaths(house: House, findDocument: FindDocument): (path: string) => b
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
   const paths = new Set([
     ...Object.values(house.paths),
+    ...(house.config.prefix === '' ? [] : [house.paths.home.slice(0, -1)]),
     ...house.providers.map(({ provider }) => `${base}${provider.callbackPath}`),
   ])
   return (path) =>

@@ -8,13 +8,13 @@ import { type Client, matchRedirectUri } from '../oauth/client.ts'
 import type { Parameters } from '../oauth/parameters.ts'
 import type { Step, Versioned } from '../ports.ts'
 import type { SetUpMistake, SignIn } from '../providers/provider.ts'
-import type { Values } from '../records.ts'
+import { TENANT, type Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { nonceOf, openVerifier, providerFailedPage } from './attempt.ts'
 import { auditStep, COMMIT_ATTEMPTS_MAX, codeAnswer, codeSteps, type IssuedCode } from './codes.ts'
 import { authorizePath } from './consent.ts'
 import { openForm } from './consent-page.ts'
-import { type CookieJar, transactionCookie } from './cookies.ts'
+import { type CookieJar, sessionCookie, transactionCookie } from './cookies.ts'
 import { withDeadline } from './deadline.ts'
 import { findResource, type House, type IssuerProvider, mayUse, report } from './house.ts'
 import { createId, key } from './ids.ts'
@@ -205,7 +205,8 @@ async function prepare(
   const user = await house.store.get('user', key(userKey))
   if (user !== undefined && user.value.state !== 'active') return undefined
   const userId = user?.value.userId ?? createId(house.runtime, 'usr')
-  const vaultId = vaultIdOf(userKey)
+  const vault = await findVault(house, user, arrival.identity)
+  const vaultId = vault?.key.id ?? createId(house.runtime, 'vlt')
   const session = createSession(house, answered.jar, {
     userId,
     userKey,
@@ -216,7 +217,7 @@ async function prepare(
   })
   const steps: Step[] = [
     userStep(house, answered, admitted, user, userId),
-    await vaultStep(house, answered, admitted, { userId, vaultId }),
+    vaultStep(house, answered, admitted, { userId, vaultId, before: vault }),
     { verb: 'create', kind: 'session', key: key(session.digest), value: session.value },
     auditStep(house, 'signin.completed', { userId }),
   ]
@@ -240,9 +241,26 @@ async function prepare(
   }
 }
 
-/** One record of upstream tokens per person and provider: a new sign-in renews it for all its grants. */
-function vaultIdOf(userKey: string): string {
-  return `vlt_${userKey}`
+/** Vault records of one user that are looked through: one per provider, and some ended ones. */
+const VAULTS_OF_USER_MAX = 100
+
+/**
+ * A living record of this person at this provider takes the new tokens, for all grants that depend
+ * on it. One that ended, or that the provider has just refused, stays dead: the sign-in gets a new one.
+ */
+async function findVault(
+  house: House,
+  user: Versioned<'user'> | undefined,
+  identity: SignIn['identity'],
+): Promise<Versioned<'vault'> | undefined> {
+  if (user === undefined) return undefined
+  const index = { name: 'userId', value: user.value.userId }
+  const rows = await house.store.list('vault', TENANT, index, { max: VAULTS_OF_USER_MAX })
+  return rows.find(({ key: { id }, value }) => {
+    const proof = house.proofs.state(id)
+    const isLiving = value.state === 'active' && proof !== 'dead' && proof !== 'suspect'
+    return isLiving && value.issuer === identity.issuer && value.subject === identity.subject
+  })
 }
 
 function userStep(
@@ -270,15 +288,19 @@ function userStep(
     : { verb: 'put', kind: 'user', key: before.key, ifVersion: before.version, value }
 }
 
-async function vaultStep(
+function vaultStep(
   house: House,
   answered: Answered,
   { arrival, userKey }: Admitted,
-  ids: { readonly userId: string; readonly vaultId: string },
-): Promise<Step> {
+  ids: {
+    readonly userId: string
+    readonly vaultId: string
+    readonly before: Versioned<'vault'> | undefined
+  },
+): Step {
   const { provider } = answered.entry
   const { tokens, identity } = arrival
-  const before = await house.store.get('vault', key(ids.vaultId))
+  const { before } = ids
   const nowMs = house.runtime.nowMs()
   const value: Values['vault'] = {
     userId: ids.userId,
@@ -286,7 +308,7 @@ async function vaultStep(
     provider: provider.id,
     issuer: identity.issuer,
     subject: identity.subject,
-    tokenOrigin: provider.issuer,
+    tokenOrigin: new URL(provider.issuer).origin,
     ...house.vault.sealTokens(ids.vaultId, tokens),
     scopes: tokens.scopes ?? provider.scopes,
     state: 'active',
@@ -308,7 +330,10 @@ function finish(
 ): Response {
   const { transaction, entry } = answered
   const { target, switched } = admitted
-  house.proofs.proved?.(prepared.vaultId, admitted.arrival.proof)
+  house.proofs.proved(prepared.vaultId, {
+    provider: entry.provider.id,
+    ...admitted.arrival.proof,
+  })
   report(house, {
     type: 'signin.completed',
     flowId: transaction.flowId,
@@ -318,6 +343,7 @@ function finish(
     ...(target === undefined ? {} : { clientId: target.client.clientId }),
     ...(prepared.issued === undefined ? {} : { grantId: prepared.issued.grantId }),
   })
+  endReplacedSession(house, answered.jar)
   const cookies = [prepared.cookie, dropCookie(answered)]
   if (target !== undefined && prepared.issued !== undefined) {
     report(house, {
@@ -334,6 +360,13 @@ function finish(
   if (transaction.request !== undefined)
     return redirectAnswer(authorizePath(house, transaction.request, 'consent'), cookies)
   return redirectAnswer(transaction.returnTo ?? house.paths.home, cookies)
+}
+
+/** The session that this browser had before ends with the new one (A13); nobody waits for it. */
+function endReplacedSession(house: House, jar: CookieJar): void {
+  const replaced = sessionCookie.read(jar)
+  if (replaced === undefined) return
+  house.runtime.waitUntil(house.store.remove('session', key(house.runtime.sha256(replaced))))
 }
 
 function notAllowed(

@@ -84,8 +84,11 @@ export async function authenticated(
   presented: PresentedClient,
   failures: Rate,
 ): Promise<Client> {
-  const source = `${presented.clientId} from ${networkOf(house.clientAddress?.(http) ?? '')}`
-  if (presented.secret !== undefined) refuseTooMany(failures.look(source))
+  const address = house.clientAddress?.(http)
+  // Without addresses nobody can be told apart: a limit would lock out the rightful client.
+  const isCounted = presented.secret !== undefined && address !== undefined
+  const source = `${presented.clientId} from ${networkOf(address ?? '')}`
+  if (isCounted) refuseTooMany(failures.look(source))
   const found = await house.clients.find(presented.clientId)
   // The operator gives a static client a secret, not a method: either way of sending it is right.
   const eitherWay =
@@ -94,7 +97,7 @@ export async function authenticated(
   try {
     authenticateClient(presented, client, house.runtime)
   } catch (error) {
-    if (presented.secret !== undefined) failures.take(source)
+    if (isCounted) failures.take(source)
     throw error
   }
   return client

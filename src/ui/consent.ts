@@ -44,8 +44,9 @@ ${consent.loopbackOnly ? LOOPBACK_WARNING : ''}
 ${facts(consent, client)}
 <form class="actions" method="post" action="${consent.action}">
 <input type="hidden" name="ticket" value="${consent.ticket}">
-${consent.account === undefined ? signInButtons(consent) : accountButtons(consent)}
+${consent.account === undefined ? signInButtons(consent) : ALLOW}
 <button class="button" name="decision" value="deny">Deny</button>
+${consent.account === undefined ? '' : otherAccountButtons(consent)}
 </form>
 </section>`
   return page(house, { title: `Allow ${client}?`, flowId: consent.flowId }, content)
@@ -116,13 +117,12 @@ function signInButtons(consent: Consent): Markup[] {
   )
 }
 
-function accountButtons(consent: Consent): Markup[] {
+const ALLOW = html`<button class="button primary" name="decision" value="allow">Allow</button>`
+
+function otherAccountButtons(consent: Consent): Markup[] {
   const several = consent.providers.length > 1
-  return [
-    html`<button class="button primary" name="decision" value="allow">Allow</button>`,
-    ...consent.providers.map(
-      (provider) =>
-        html`<button class="button quiet" name="decision" value="switch:${provider.id}">Use another ${several ? `${provider.title} ` : ''}account</button>`,
-    ),
-  ]
+  return consent.providers.map(
+    (provider) =>
+      html`<button class="button quiet" name="decision" value="switch:${provider.id}">Use another ${several ? `${provider.title} ` : ''}account</button>`,
+  )
 }

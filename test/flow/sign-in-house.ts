@@ -137,14 +137,17 @@ function sealTokens(runtime: TestRuntime, vaultId: string, accessToken: string) 
 interface TestProofs extends IssuerProofs {
   next: ReturnType<IssuerProofs['state']>
   readonly renewed: string[]
+  readonly provedIds: string[]
 }
 
 function createProofs(): TestProofs {
   const proofs: TestProofs = {
     next: 'fresh',
     renewed: [],
+    provedIds: [],
     state: () => proofs.next,
     renew: (vaultId) => void proofs.renewed.push(vaultId),
+    proved: (vaultId) => void proofs.provedIds.push(vaultId),
   }
   return proofs
 }

@@ -249,6 +249,8 @@ describe('returning, with a session', () => {
       await visitor.press(await visitor.get(authorizeUrl(house, client_id)), 'switch:github'),
     )
     expect(visitor.cookies.get('__Host-postern_session')).not.toBe(first)
+    await house.runtime.settle()
+    expect(await house.store.count('session', 'default')).toBe(1)
   })
 
   it('a dead sign-in at the provider, a disabled user or 12 idle hours is no session', async () => {
@@ -271,6 +273,37 @@ describe('returning, with a session', () => {
       expect(await (await visitor.get(authorizeUrl(house, fresh))).text(), spoil).toContain(
         'You choose the account',
       )
+    }
+  })
+})
+
+describe('upstream tokens', () => {
+  const vaults = (house: ReturnType<typeof createTestIssuer>) =>
+    house.store.list('vault', 'default', undefined, { max: 10 })
+
+  it('flows 5.8: a new sign-in renews the living record of this person, and proves it', async () => {
+    const house = createTestIssuer()
+    const { client_id } = await register(house)
+    await signIn(house, new Visitor(house), client_id)
+    await signIn(house, new Visitor(house), client_id)
+    const [record, ...others] = await vaults(house)
+    expect(others).toEqual([])
+    expect(record?.version).toBe(2)
+    expect(house.proofs.provedIds).toEqual([record?.key.id, record?.key.id])
+    house.provider.person = GRACE
+    await signIn(house, new Visitor(house), client_id)
+    expect(await vaults(house)).toHaveLength(2)
+  })
+
+  it('TOK-25: what the provider refused stays dead; the next sign-in has a record of its own', async () => {
+    for (const proof of ['dead', 'suspect'] as const) {
+      const house = createTestIssuer()
+      const { client_id } = await register(house)
+      await signIn(house, new Visitor(house), client_id)
+      house.proofs.next = proof
+      await signIn(house, new Visitor(house), client_id)
+      expect(await vaults(house)).toHaveLength(2)
+      expect(new Set(house.proofs.provedIds).size).toBe(2)
     }
   })
 })
@@ -355,6 +388,20 @@ describe('silent', () => {
 })
 
 describe('first party', () => {
+  it('prefix moves the pages for people, not the protocol', async () => {
+    const house = createTestIssuer({ config: { prefix: '/postern' } })
+    const visitor = new Visitor(house)
+    expect((await visitor.get('/')).status).toBe(404)
+    expect(locationOf(await visitor.get('/postern'))).toBe('/postern/')
+    const back = await visitor.comeBack(
+      await visitor.press(await visitor.get('/postern/'), 'allow:github'),
+    )
+    expect(locationOf(back)).toBe('/postern/')
+    expect((await visitor.get('/postern/mcp.json')).status).toBe(200)
+    expect((await visitor.get('/authorize')).status).toBe(400)
+    expect(house.routes.handles('/')).toBe(false)
+  })
+
   it('signs in without a client and ends at a path of ours', async () => {
     const house = createTestIssuer()
     const visitor = new Visitor(house)
