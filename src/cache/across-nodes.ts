@@ -6,7 +6,7 @@
  * this node asks for itself or says unknown.
  */
 import type { Lock, Runtime } from '../ports.ts'
-import type { Loaded, LoadingCacheOptions } from './loading-cache.ts'
+import type { Loaded, LoadingCacheOptions } from './loaded.ts'
 
 const POLL_MS = 100
 

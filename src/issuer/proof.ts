@@ -262,10 +262,11 @@ class ProofEngine implements Proofs {
     return { outcome: 'unknown', error: answer.outcome, retryAfterMs }
   }
 
-  /** Counts an answer; during an incident a no becomes *unknown*. */
-  #note(vaultId: string, checked: Checked): Checked {
+  /** Counts an answer, one no per person; during an incident a no becomes *unknown*. */
+  #note(vaultId: string, checked: Checked, isSecond = false): Checked {
     const guard = this.#guard(checked.provider)
-    guard.note(checked.outcome, checked.outcome === 'unknown' ? checked.retryAfterMs : undefined)
+    const retryAfterMs = checked.outcome === 'unknown' ? checked.retryAfterMs : undefined
+    if (checked.outcome !== 'no' || !isSecond) guard.note(checked.outcome, retryAfterMs)
     if (checked.outcome === 'yes') {
       for (const listener of this.#provedListeners) listener(vaultId, checked)
     }
@@ -293,7 +294,7 @@ class ProofEngine implements Proofs {
 
   /** After a 401 elsewhere: the provider has not said no yet, so it is asked first. */
   async #clarify(vaultId: string, suspect: Suspect, previous: ProofFact | undefined): Promise<void> {
-    const answer = await this.#ask(this.#options.check, vaultId, suspect, previous)
+    const answer = await this.#ask(this.#options.check, vaultId, suspect, { previous, isSecond: false })
     if (answer?.outcome === 'no') return await this.#confirm(vaultId, suspect, previous, answer.reason)
     this.#acquit(vaultId, suspect, answer)
   }
@@ -305,11 +306,12 @@ class ProofEngine implements Proofs {
     reason: string,
   ): Promise<void> {
     const { secondOpinion, check } = this.#options
-    let answer = secondOpinion && (await this.#ask(secondOpinion, vaultId, suspect, previous))
+    let answer = secondOpinion && (await this.#ask(secondOpinion, vaultId, suspect, { previous, isSecond: true }))
     if (answer === undefined) {
       await this.#until(suspect, this.#runtime.monotonicMs() + SECOND_CHECK_MS)
       // Unconditional: an entity tag of better days must not answer for today.
-      answer = await this.#ask(check, vaultId, suspect, previous && { ...previous, etag: undefined })
+      const basis = previous && { ...previous, etag: undefined }
+      answer = await this.#ask(check, vaultId, suspect, { previous: basis, isSecond: true })
     }
     if (answer?.outcome !== 'no') {
       this.#acquit(vaultId, suspect, answer)
@@ -334,14 +336,14 @@ class ProofEngine implements Proofs {
     ask: Ask<Checked | undefined>,
     vaultId: string,
     suspect: Suspect,
-    previous: ProofFact | undefined,
+    { previous, isSecond }: { previous: ProofFact | undefined; isSecond: boolean },
   ): Promise<Checked | undefined> {
     if (suspect.ended) return undefined
     try {
       const checked = await ask(vaultId, previous, suspect.abort.signal)
       if (checked === undefined || suspect.ended) return undefined
       suspect.provider = checked.provider
-      return this.#note(vaultId, checked)
+      return this.#note(vaultId, checked, isSecond)
     } catch {
       return { outcome: 'unknown', reason: 'failed', provider: suspect.provider }
     }
