@@ -110,25 +110,36 @@ function upstreamError(
   return refusalPage(house, message, { reason, flowId }, { cookies })
 }
 
-/** Does this word mean that the operator has to correct something. */
-function explain({ provider, context }: IssuerProvider, error: string): SetUpMistake | undefined {
-  if (error === 'ERR_PROVIDER_CALLBACK')
-    return provider.explain?.('redirect_uri_mismatch', context.redirectUri)
-  if (error === 'ERR_PROVIDER_CLIENT')
-    return provider.explain?.('incorrect_client_credentials', context.redirectUri)
-  return provider.explain?.(error, context.redirectUri)
+/** What providers call the two mistakes that an operator can correct. */
+const SET_UP_WORDS: Readonly<Record<string, readonly string[]>> = {
+  ERR_PROVIDER_CALLBACK: ['redirect_uri_mismatch'],
+  ERR_PROVIDER_CLIENT: ['incorrect_client_credentials', 'invalid_client'],
 }
 
+function explain({ provider, context }: IssuerProvider, error: string): SetUpMistake | undefined {
+  for (const word of SET_UP_WORDS[error] ?? [error]) {
+    const mistake = provider.explain?.(word, context.redirectUri)
+    if (mistake !== undefined) return mistake
+  }
+  return undefined
+}
+
+/** The operator's line goes to the log in full; the page shows what a visitor may know. */
 function mistakePage(house: House, answered: Answered, mistake: SetUpMistake): Promise<Response> {
   const { transaction, entry } = answered
   const { request, flowId } = transaction
+  const isCallback = mistake.code === 'ERR_PROVIDER_CALLBACK'
+  const { code, problem, fix } = mistake
+  report(house, { type: 'server.warning', level: 'error', reason: code, problem, fix, flowId })
   const message = {
     title: `This server is not set up right at ${entry.provider.title}`,
-    text: mistake.problem,
-    fix: mistake.fix,
-    code: mistake.code,
+    text: problem,
+    fix: isCallback
+      ? fix
+      : 'Whoever runs this server finds what to do in its log, under this flow.',
+    code,
   }
-  const reason = mistake.code === 'ERR_PROVIDER_CALLBACK' ? 'provider_callback' : 'provider_client'
+  const reason = isCallback ? 'provider_callback' : 'provider_client'
   const answer = { cookies: [dropCookie(answered)] }
   if (request === undefined) return refusalPage(house, message, { reason, flowId }, answer)
   return returnPage(house, request, { error: 'server_error', reason, flowId }, message, answer)
@@ -205,7 +216,7 @@ async function prepare(
   const user = await house.store.get('user', key(userKey))
   if (user !== undefined && user.value.state !== 'active') return undefined
   const userId = user?.value.userId ?? createId(house.runtime, 'usr')
-  const vault = await findVault(house, user, arrival.identity)
+  const vault = await findVault(house, user, provider.issuer, arrival.identity.subject)
   const vaultId = vault?.key.id ?? createId(house.runtime, 'vlt')
   const session = createSession(house, answered.jar, {
     userId,
@@ -251,7 +262,8 @@ const VAULTS_OF_USER_MAX = 100
 async function findVault(
   house: House,
   user: Versioned<'user'> | undefined,
-  identity: SignIn['identity'],
+  issuer: string,
+  subject: string,
 ): Promise<Versioned<'vault'> | undefined> {
   if (user === undefined) return undefined
   const index = { name: 'userId', value: user.value.userId }
@@ -259,7 +271,7 @@ async function findVault(
   return rows.find(({ key: { id }, value }) => {
     const proof = house.proofs.state(id)
     const isLiving = value.state === 'active' && proof !== 'dead' && proof !== 'suspect'
-    return isLiving && value.issuer === identity.issuer && value.subject === identity.subject
+    return isLiving && value.issuer === issuer && value.subject === subject
   })
 }
 
@@ -306,7 +318,8 @@ function vaultStep(
     userId: ids.userId,
     userKey,
     provider: provider.id,
-    issuer: identity.issuer,
+    // The provider's own issuer string: it finds the provider again when it is renamed here.
+    issuer: provider.issuer,
     subject: identity.subject,
     tokenOrigin: new URL(provider.issuer).origin,
     ...house.vault.sealTokens(ids.vaultId, tokens),
