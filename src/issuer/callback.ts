@@ -12,7 +12,8 @@ import { type CookieJar, readCookies, transactionCookie } from './cookies.ts'
 import { findProvider, type House, type IssuerProvider } from './house.ts'
 import { createFlowId, createSecret, key } from './ids.ts'
 import { refusalPage } from './refusals.ts'
-import { type Answered, continueSignIn } from './sign-in.ts'
+import { continueSignIn } from './sign-in.ts'
+import type { Answered } from './sign-in-refusals.ts'
 
 const STATE_MAX_CHARACTERS = 512
 

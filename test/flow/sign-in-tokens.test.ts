@@ -244,6 +244,24 @@ describe('authorization_code', () => {
 })
 
 describe('refresh_token', () => {
+  it('AZ-14 TOK-13: only clients registered for it get one, with or without offline_access', async () => {
+    const house = createTestIssuer()
+    const plain = await register(house, { grant_types: ['authorization_code'] })
+    const { code = '' } = await signIn(house, new Visitor(house), plain.client_id)
+    expect(await bodyOf(await redeem(house, plain.client_id, code))).not.toHaveProperty(
+      'refresh_token',
+    )
+    expect(await errorOf(await refresh(house, plain.client_id, 'ptr_x'))).toBe(
+      'unauthorized_client',
+    )
+    const usual = await register(house)
+    for (const scope of ['mcp', 'mcp offline_access', 'openid profile', undefined]) {
+      const answer = await signIn(house, new Visitor(house), usual.client_id, { scope })
+      const tokens = await bodyOf(await redeem(house, usual.client_id, answer.code ?? ''))
+      expect(tokens).toMatchObject({ refresh_token: expect.stringMatching(/^ptr_/), scope: 'mcp' })
+    }
+  })
+
   it('TOK-18: rotates', async () => {
     const { house, client_id, tokens } = await withTokens()
     const next = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
