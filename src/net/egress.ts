@@ -18,7 +18,7 @@ import { type EgressPolicy, judgeUrl } from './policy.ts'
 /** What an exchange is for: a bounded word, label of metrics and field of events. */
 export type Operation =
   | 'discovery' | 'jwks' | 'token' | 'userinfo' | 'check' | 'membership' | 'revoke'
-  | 'introspection' | 'registration' | 'client-metadata' | 'logo'
+  | 'introspection' | 'registration' | 'client-metadata' | 'logo' | 'revocations'
 
 /** Body in bytes after decoding; time in milliseconds from call to last byte. */
 export interface ExchangeLimits {

@@ -68,6 +68,33 @@ const forge = (header: unknown, payload: unknown): string => {
 const HEADER = { alg: 'ES256', typ: 'at+jwt', kid: 'k1' }
 
 describe('access token', () => {
+  describe('outside of the house that issued it, with no tag key', () => {
+    const judgeOutside = (token: string) =>
+      judgeAccessToken(token, {
+        keys: new Map([['k1', own.verify]]),
+        tagKey: undefined,
+        issuer,
+        nowSeconds: NOW,
+        runtime,
+      })
+
+    it('TOK-14: accepts what the key signed, whatever its tag', () => {
+      const claims = claimsOf()
+      const otherTag = { ...claims, jti: `${claims.jti.slice(0, -1)}${claims.jti.endsWith('A') ? 'E' : 'A'}` }
+      expect(reasonFor(forge(HEADER, otherTag))).toBe('tag')
+      expect(judgeOutside(signed())).toMatchObject({ ok: true, keyId: 'k1' })
+      expect(judgeOutside(forge(HEADER, otherTag))).toMatchObject({ ok: true })
+    })
+
+    it('J1 to J6: still refuses every signature but that of a known key', () => {
+      const other = signAccessToken(claimsOf(), { kid: 'k1', key: foreign.signing }, runtime)
+      expect(judgeOutside(other)).toEqual({ ok: false, reason: 'signature' })
+      const unknown = signAccessToken(claimsOf(), { kid: 'k2', key: own.signing }, runtime)
+      expect(judgeOutside(unknown)).toEqual({ ok: false, reason: 'unknown_key' })
+      expect(judgeOutside(forge(HEADER, { ...claimsOf(), jti: 7 }))).toMatchObject({ ok: false })
+    })
+  })
+
   it('TOK-15: ES256, at+jwt, kid and the claims of RFC 9068', () => {
     const claims = claimsOf({ auth_time: NOW - 10 })
     const token = signAccessToken(claims, { kid: 'k1', key: own.signing }, runtime)
