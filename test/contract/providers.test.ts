@@ -1,4 +1,5 @@
 /** What every provider promises, whoever it is: the same suite for each adapter over its double. */
+import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { OAuthError, UpstreamError } from '../../src/errors.ts'
 import { PROVIDER_TYPES } from '../../src/providers/index.ts'
@@ -11,6 +12,18 @@ describe('every provider type', () => {
     ({ facts }) => {
       for (const [name, fact] of Object.entries(facts)) expect(fact.length, name).toBeGreaterThan(3)
       expect(Object.keys(facts)).toHaveLength(13)
+    },
+  )
+
+  it.each(PROVIDER_TYPES)(
+    'PRV-02: docs/providers.md says the same of $type',
+    ({ type, facts, options }) => {
+      const page = readFileSync(new URL('../../docs/providers.md', import.meta.url), 'utf8')
+      for (const fact of Object.values(facts)) expect(page).toContain(` ${fact} |`)
+      for (const { name, sentence } of options) {
+        expect(page).toContain(`| \`${type}\` | \`${name}\` |`)
+        expect(page).toContain(`| ${sentence} |`)
+      }
     },
   )
 })
