@@ -11,7 +11,7 @@ import { createGuard } from './gateway/guard.ts'
 import { createProxy } from './gateway/proxy.ts'
 import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
-import { createAuthenticator } from './issuer/authenticate.ts'
+import { createAuthenticator, type Session } from './issuer/authenticate.ts'
 import { createKeys } from './issuer/keys.ts'
 import { createProofs, type Proofs } from './issuer/proof.ts'
 import { createRevocationFeed } from './issuer/revocation-feed.ts'
@@ -125,7 +125,11 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
     store,
     issuer: config.issuer,
     keys,
-    table: createTokenTable({ entriesMax: config.limits.rememberedTokensMax, runtime }),
+    table: createTokenTable<Session>({
+      max: config.limits.rememberedTokensMax,
+      runtime,
+      shared: ['tenant', 'clientId', 'resource', 'scopes', 'keyId', 'provider', 'identityIssuer'],
+    }),
   })
   const view = createView({
     config,

@@ -33,8 +33,8 @@ try {
 }
 
 async function usage(name: string | undefined): Promise<void> {
-  if (name === 'serve') await showUsage(serveCommand, main)
-  else if (name === 'keys') await showUsage(keysCommand, main)
+  if (name === 'serve') await showUsage(serveCommand)
+  else if (name === 'keys') await showUsage(keysCommand)
   else await showUsage(main)
 }
 
