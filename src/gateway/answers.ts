@@ -55,7 +55,8 @@ const unavailable = (reason: RefusalReason): Answer =>
 /** Answers that depend on nothing, made once. */
 export const ANSWERS = {
   absolute_form: badRequest('absolute_form', 'the request target must be a path'),
-  path_ambiguous: badRequest('path_ambiguous', 'the path can be read in two ways'),
+  // A runtime that normalises paths does not find it either: one answer for both carriers (T6).
+  path_ambiguous: refuse(404, 'path_ambiguous', 'not_found', 'there is no such endpoint'),
   route_unknown: refuse(404, 'route_unknown', 'not_found', 'there is no such endpoint'),
   host: refuse(421, 'host', 'misdirected_request', 'this host is not served here'),
   origin: refuse(403, 'origin', 'access_denied', 'this origin is not allowed'),

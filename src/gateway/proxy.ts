@@ -56,7 +56,9 @@ export function createProxy(deps: ProxyDeps): (request: Request) => Promise<Resp
   return async (request) => {
     const headers: string[] = []
     const head = scanHeaders(request.headers, headers)
-    head.host ??= new URL(request.url).host
+    const { host } = new URL(request.url)
+    // A target in absolute form names a host of its own: both must be ours.
+    if (head.host === undefined || !deps.view.hostAllowed(host)) head.host = host
     counter += 1
     const requestId = `req_${prefix}${counter.toString(36)}`
     const exchange = { request, head, headers, requestId, startedAtMs: deps.runtime.monotonicMs() }
@@ -112,7 +114,7 @@ async function forward(
   })
   request.signal.addEventListener('abort', () => abort.abort(), { once: true })
   const fail = (reason: FailureReason): Response => {
-    const id = body instanceof Uint8Array ? scanMessage(body).id : undefined
+    const id = body instanceof Uint8Array ? scanMessage(body, true).id : undefined
     return refused(deps, records, exchange, to, failureAnswer(reason, to.route.kind, id))
   }
   let answer: Response

@@ -138,7 +138,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
     const sessionId = this.#shownSessionId(facts.sessionId)
     if (sessionId !== undefined) headers.push('mcp-session-id', sessionId)
     if (cors && head.origin !== undefined) headers.push(...corsHeaders(head.origin))
-    if (isUploading(request)) response.shouldKeepAlive = false
+    if (isUploading(request) || this.#deps.streams.draining) response.shouldKeepAlive = false
     this.#status = status
     this.#contentLength = this.#method === 'HEAD' ? undefined : facts.contentLength
     response.writeHead(status, headers)
@@ -233,7 +233,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
   #failWith(reason: FailureReason): void {
     const { kind } = this.#to.route
     const bytes = this.#buffered ?? this.#reader?.peek()
-    const id = kind === 'mcp' && bytes !== undefined ? scanMessage(bytes).id : undefined
+    const id = kind === 'mcp' && bytes !== undefined ? scanMessage(bytes, true).id : undefined
     this.#refuse(failureAnswer(reason, kind, id))
   }
 
@@ -241,6 +241,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
     const { request, response, requestId, head } = this.#in
     this.#reader?.abandon()
     this.#record(answer.status, answer.reason)
+    if (this.#deps.streams.draining) response.shouldKeepAlive = false
     const cors = head.origin !== undefined ? { corsOrigin: head.origin } : {}
     reply(request, response, answer, { requestId, ...cors })
   }

@@ -96,6 +96,7 @@ export function createCarrier(
       durationMs,
     }
     records.refused(call, answer.reason)
+    if (draining) response.shouldKeepAlive = false
     const named = head.origin !== undefined && CORS_ALLOWED(answer) && route !== undefined
     reply(request, response, answer, {
       requestId,
@@ -145,7 +146,6 @@ export function createCarrier(
   }
 
   const run = (request: IncomingMessage, response: ServerResponse, expects: boolean): void => {
-    if (draining) response.shouldKeepAlive = false
     const headers: string[] = []
     const head = scanRaw(request.rawHeaders, headers)
     counter += 1

@@ -55,6 +55,11 @@ export class OpenStreams {
     this.#timer.unref()
   }
 
+  /** The process is ending: answers that have not started close their connection. */
+  get draining(): boolean {
+    return this.#draining !== 'no'
+  }
+
   get size(): number {
     return this.#open.size
   }
