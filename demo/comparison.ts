@@ -2,8 +2,9 @@
  * The same tool call three ways: to the MCP server itself, the old way, and through Postern. Each
  * number comes from calls that were really made; provider calls are counted at the provider's socket.
  */
-import { OLD_WAY_USER_AGENT } from './old-way.ts'
+
 import type { CallResult, McpCaller, ToolCall } from './mcp-caller.ts'
+import { OLD_WAY_USER_AGENT } from './old-way.ts'
 import type { Exchange, Sockets } from './sockets.ts'
 
 export const LANES = ['noAuth', 'before', 'postern'] as const
@@ -67,7 +68,9 @@ export interface Timeline {
 }
 
 export function timelineOf(sockets: Sockets<Server>, measured: Measured): Timeline | undefined {
-  const passed = sockets.exchanges().filter(({ call }) => call !== undefined && call === measured.call)
+  const passed = sockets
+    .exchanges()
+    .filter(({ call }) => call !== undefined && call === measured.call)
   const house = passed.find(({ at }) => at === 'postern')
   const server = passed.find(({ at }) => at === 'notes')
   if (house === undefined || server?.endedMs === undefined) return undefined

@@ -91,7 +91,15 @@ export function startLive(stage: Stage): Live {
     changedMs = performance.now()
     tell()
   }
-  const shown = ({ lane, status, durationMs, startedMs, providerCalls, note, timeline }: Kept): ShownCall => ({
+  const shown = ({
+    lane,
+    status,
+    durationMs,
+    startedMs,
+    providerCalls,
+    note,
+    timeline,
+  }: Kept): ShownCall => ({
     lane,
     status,
     durationMs,
@@ -116,9 +124,14 @@ export function startLive(stage: Stage): Live {
     const oldestMs = performance.now() - WINDOW_MS
     kept = [...kept.filter(({ startedMs }) => startedMs > oldestMs), call]
     const revocation = revocations.get(asked)
-    if (lane === 'postern' && revocation?.isOpen === true && revocation.measuredSeconds === undefined) {
+    if (
+      lane === 'postern' &&
+      revocation?.isOpen === true &&
+      revocation.measuredSeconds === undefined
+    ) {
       if (!isGood(call)) {
-        revocation.measuredSeconds = (call.startedMs + call.durationMs - revocation.startedMs) / 1_000
+        revocation.measuredSeconds =
+          (call.startedMs + call.durationMs - revocation.startedMs) / 1_000
       }
     }
     for (const listener of callListeners) listener(shown(call))
@@ -226,4 +239,3 @@ function noteOf(stage: Stage, provider: ProviderName, measured: Measured): strin
   const ageSeconds = stage.proofAgeSeconds(provider)
   return ageSeconds === undefined ? undefined : `proof ${Math.round(ageSeconds)} s old`
 }
-

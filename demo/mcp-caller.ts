@@ -111,7 +111,12 @@ function exchange(
       })
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS)
     const length = { 'content-length': String(Buffer.byteLength(body)) }
-    const outgoing = send(url, { method: 'POST', agent, headers: { ...headers, ...length }, signal })
+    const outgoing = send(url, {
+      method: 'POST',
+      agent,
+      headers: { ...headers, ...length },
+      signal,
+    })
     outgoing.on('error', (error) => settle(0, error.message))
     outgoing.on('response', (answer) => {
       const chunks: Buffer[] = []
@@ -141,7 +146,9 @@ function judge({ status, startedMs, durationMs, text }: Exchanged): CallResult {
 
 /** A JSON body, or the last event of a stream. */
 function readMessage(text: string): Readonly<Record<string, unknown>> {
-  const events = text.startsWith('{') ? [text] : [...text.matchAll(/^data: ?(\{.*)$/gm)].map(([, data]) => data)
+  const events = text.startsWith('{')
+    ? [text]
+    : [...text.matchAll(/^data: ?(\{.*)$/gm)].map(([, data]) => data)
   try {
     const value: unknown = JSON.parse(events.at(-1) ?? '{}')
     return typeof value === 'object' && value !== null ? { ...value } : {}
@@ -153,7 +160,8 @@ function readMessage(text: string): Readonly<Record<string, unknown>> {
 function errorOf(message: Readonly<Record<string, unknown>>): string | undefined {
   const { error, result } = message
   if (typeof error === 'string') return error
-  if (typeof error === 'object' && error !== null && 'message' in error) return String(error.message)
+  if (typeof error === 'object' && error !== null && 'message' in error)
+    return String(error.message)
   const failed = typeof result === 'object' && result !== null && 'isError' in result
   return failed && result.isError === true ? 'the tool failed' : undefined
 }

@@ -12,8 +12,8 @@ import {
   createServer,
   type IncomingMessage,
   type RequestListener,
-  request as send,
   type ServerResponse,
+  request as send,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { authorize, basic } from './sign-in.ts'

@@ -20,7 +20,11 @@ const PROVIDER = 'openid'
 interface LaneResult extends Summary {
   readonly p50Ms: number
   readonly p99Ms: number
-  readonly providerDead: { readonly status: number; readonly afterMs: number; readonly error?: string }
+  readonly providerDead: {
+    readonly status: number
+    readonly afterMs: number
+    readonly error?: string
+  }
 }
 
 export interface OnceResult {

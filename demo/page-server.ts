@@ -120,7 +120,10 @@ function stateOf({ stage, live }: Opened) {
 }
 
 function stream(response: ServerResponse, opened: Opened, streams: Set<ServerResponse>): void {
-  if (streams.size >= LISTENERS_MAX) return send(response, 503, 'Too many open pages.')
+  if (streams.size >= LISTENERS_MAX) {
+    send(response, 503, 'Too many open pages.')
+    return
+  }
   const { live } = opened
   response.writeHead(200, { ...SECURITY_HEADERS, 'content-type': 'text/event-stream' })
   const write = (event: string, data: unknown): void => {

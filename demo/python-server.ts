@@ -7,7 +7,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { preparePython, type PythonEnvironment } from '../test/kit/python.ts'
+import { type PythonEnvironment, preparePython } from '../test/kit/python.ts'
 
 const APP = fileURLToPath(new URL('servers/fastmcp_app.py', import.meta.url))
 const START_DEADLINE_MS = 60_000

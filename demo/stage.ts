@@ -5,8 +5,7 @@
  * State lives in a temporary folder; `close` ends what was started and removes it.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -39,7 +38,11 @@ const REDIRECT_URI = 'http://127.0.0.1:9/callback'
 const OPENID_CLIENT = { clientId: 'postern', clientSecret: 'postern-demo-secret' }
 const OPENID_OLD_WAY = { clientId: 'old-way', clientSecret: 'old-way-demo-secret' }
 const GITHUB_APP = { clientId: 'Iv1.postern', clientSecret: 'postern-demo-secret', name: 'Postern' }
-const GITHUB_OLD_WAY = { clientId: 'Iv1.oldway', clientSecret: 'old-way-demo-secret', name: 'Old way' }
+const GITHUB_OLD_WAY = {
+  clientId: 'Iv1.oldway',
+  clientSecret: 'old-way-demo-secret',
+  name: 'Old way',
+}
 /** Where a program proves a sign-in, or makes one. */
 const PROOF_PATHS: readonly string[] = [
   OPENID_PATHS.userinfo,
@@ -120,12 +123,23 @@ async function build(
   closers.push(() => openid.close())
   const gitHub = await startGitHubDouble({ apps: [GITHUB_APP, GITHUB_OLD_WAY] })
   closers.push(() => gitHub.close())
-  const notes = await startNotesServer()
+  const notes = await startNotesServer({
+    identity: { jwksUrl: `${issuer}/.well-known/jwks.json`, issuer },
+  })
   closers.push(() => notes.close())
   const python = await startPythonServer({ issuer, install: options.installsPython })
   closers.push(() => python.close())
 
-  const server = await startPostern({ options, issuer, port, folder, openid, gitHub, notes, python })
+  const server = await startPostern({
+    options,
+    issuer,
+    port,
+    folder,
+    openid,
+    gitHub,
+    notes,
+    python,
+  })
   closers.push(() => server.close())
   sockets.watch('openid', openid.port)
   sockets.watch('github', gitHub.port)
@@ -218,7 +232,13 @@ function startPostern(parts: {
       notes: { url: notes.url, title: 'Notes (TypeScript)' },
       ...(python.url === undefined
         ? {}
-        : { python: { url: python.url, title: 'Python (FastMCP)', claims: ['name', 'email', 'login'] } }),
+        : {
+            python: {
+              url: python.url,
+              title: 'Python (FastMCP)',
+              claims: ['name', 'email', 'login'],
+            },
+          }),
     },
     log: { level: 'error' },
     ...(options.limits === undefined ? {} : { limits: options.limits }),

@@ -1,92 +1,235 @@
-// Draws what /demo/events says; every number on the page comes from a request of this run.
+// Draws what /demo/events says. Every number on the page comes from a request of this run.
 const WINDOW_MS = 60_000
-const WIDTH = 1200
-const HEIGHT = 260
-const LEFT = 64
 const FLOOR_MS = 0.5
-const CEILING_MS = 10_000
+const CEILING_MS = 5_000
+const LEFT = 62
+const RIGHT = 8
+const TOP = 12
+const BOTTOM = 24
+const REDRAW_MS = 250
+const LANES = { noAuth: 'alone', before: 'before', postern: 'postern' }
 
 const calls = { noAuth: [], before: [], postern: [] }
+const changes = []
+const latest = {}
+let state
 const element = (selector) => document.querySelector(selector)
 const figure = (ms) => (ms >= 100 ? Math.round(ms).toLocaleString('en') : ms.toFixed(1))
+const isRefused = (call) => call.status !== 200
 
 const events = new EventSource('/demo/events')
+events.addEventListener('open', () => {
+  for (const list of Object.values(calls)) list.length = 0
+})
 events.addEventListener('call', (message) => {
   const call = JSON.parse(message.data)
   const list = calls[call.lane]
-  list.push({ ...call, at: performance.now() })
+  list.push({ ...call, at: performance.now() - call.ageMs })
   while (list.length > 0 && list[0].at < performance.now() - WINDOW_MS) list.shift()
-  showLast(call)
-  draw()
+  latest[call.lane] = call
+  if (call.timeline !== undefined) showTimeline(call.timeline)
 })
-events.addEventListener('state', (message) => show(JSON.parse(message.data)))
+events.addEventListener('state', (message) => {
+  const next = JSON.parse(message.data)
+  if (state !== undefined) noteChange(state, next)
+  state = next
+  show()
+})
+events.addEventListener('error', () => announce('The demo does not answer. Is it still running?'))
 
-function show(state) {
-  for (const [id, lane] of [['#before', state.before], ['#postern', state.postern]]) {
-    if (lane === undefined) continue
-    element(`${id} .p50`).textContent = figure(lane.p50Ms)
-    element(`${id} .provider-calls`).textContent = String(Math.round(lane.providerCallsPerRequest * 10) / 10)
-  }
-  if (state.noAuth !== undefined) element('#alone').textContent = figure(state.noAuth.p50Ms)
-  const kill = element('#kill')
-  kill.setAttribute('aria-pressed', String(state.provider.killed))
-  kill.textContent = state.provider.killed ? 'Revive provider' : 'Kill provider'
-  const revoke = element('#revoke')
-  revoke.textContent = state.revoked ? 'Sign Ada in again' : 'Revoke Ada'
-  const delay = document.querySelector(`input[name=delay][value="${state.provider.delayMs}"]`)
-  if (delay !== null) delay.checked = true
-  element('#try').textContent = state.command
+function show() {
+  showLane('before', state.before)
+  showLane('postern', state.postern)
+  if (state.noAuth.p50Ms !== undefined) element('#alone').textContent = figure(state.noAuth.p50Ms)
+  const behind = state.postern.providerCallsBehind
+  element('#behind').textContent = ` · ${behind} behind it in the last minute`
+  const { name, delayMs, killed } = state.provider
+  toggle('#kill', killed, killed ? 'Revive provider' : 'Kill provider')
+  toggle('#revoke', state.revoked, state.revoked ? 'Sign Ada in again' : 'Revoke Ada')
+  choose('delay', String(delayMs))
+  choose('provider', name)
+  const { boundSeconds, measuredSeconds } = state.revocation
   element('#bound').textContent =
-    `revocation bound ${state.revocation.boundSeconds} s` +
-    (state.revocation.measuredSeconds === undefined
-      ? ''
-      : `, measured last: ${Math.round(state.revocation.measuredSeconds)} s`)
+    `Refused after ${boundSeconds} s at most; measured last: ${measuredSeconds === undefined ? 'press Revoke Ada' : `${measuredSeconds.toFixed(1)} s`}. ` +
+    'Set small here so that you can watch; 300 s unless configured.'
+  element('#try').textContent = state.command
+  if (state.problem !== undefined) announce(state.problem)
 }
 
-function showLast(call) {
-  if (call.lane === 'noAuth') return
-  const line = element(`#${call.lane} .last`)
-  line.classList.toggle('refused', call.status !== 200)
-  line.textContent = `last call: ${call.status}${call.note === undefined ? '' : ` ${call.note}`}, ${figure(call.durationMs)} ms`
-  if (call.lane === 'postern' && call.timeline !== undefined) {
-    element('#timeline').textContent = `Timeline of the last request: ${call.timeline}`
+/** A refusal takes the place of the latency: a fast 401 is not a fast call. */
+function showLane(lane, summary) {
+  const card = element(`#${lane}`)
+  const last = latest[lane]
+  const refused = last !== undefined && isRefused(last)
+  card.classList.toggle('refused', refused)
+  const value = card.querySelector('.value')
+  const unit = card.querySelector('.unit')
+  if (refused) {
+    value.textContent = last.status === 0 ? 'no answer' : String(last.status)
+    unit.textContent = last.note ?? 'refused'
+  } else if (summary.p50Ms !== undefined) {
+    value.textContent = figure(summary.p50Ms)
+    unit.textContent = 'ms per call'
   }
+  if (summary.calls > 0) {
+    const perRequest = Math.round(summary.providerCallsPerRequest * 100) / 100
+    card.querySelector('.provider-calls').textContent = String(perRequest)
+  }
+  if (last !== undefined) card.querySelector('.last').textContent = lastLine(last)
 }
 
-const y = (ms) => {
-  const low = Math.log10(FLOOR_MS)
-  const share = (Math.log10(Math.min(Math.max(ms, FLOOR_MS), CEILING_MS)) - low) / (Math.log10(CEILING_MS) - low)
-  return HEIGHT - 14 - share * (HEIGHT - 24)
+function lastLine(call) {
+  const provider = state.provider.killed ? 'Provider killed' : 'Last call'
+  const note = call.note === undefined ? '' : `, ${call.note}`
+  return `${provider}: ${call.status}${note}, ${figure(call.durationMs)} ms`
+}
+
+function showTimeline({ forwardMs, serverMs, backMs }) {
+  const parts = [
+    ['authenticate, forward', forwardMs, ''],
+    ['server', serverMs, 'server'],
+    ['back', backMs, ''],
+  ]
+  const total = forwardMs + serverMs + backMs
+  const bar = document.createElement('div')
+  bar.className = 'parts'
+  bar.setAttribute('aria-hidden', 'true')
+  for (const [, ms, name] of parts) {
+    const part = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
+    part.setAttribute('class', name)
+    part.style.width = `${Math.max(1, (ms / total) * 100)}%`
+    bar.append(part)
+  }
+  const text = parts.map(([name, ms]) => `${name} ${ms.toFixed(1)} ms`).join(' · ')
+  element('#timeline').replaceChildren(bar, text)
+}
+
+function toggle(selector, isOn, label) {
+  const button = element(selector)
+  button.classList.toggle('on', isOn)
+  if (button.textContent !== label) button.textContent = label
+}
+
+function choose(name, value) {
+  const input = element(`input[name=${name}][value="${value}"]`)
+  if (input !== null && document.activeElement?.name !== name) input.checked = true
+}
+
+function announce(text) {
+  const status = element('#status')
+  if (status.textContent !== text) status.textContent = text
+}
+
+/** What the visitor did, as a line in the plot. */
+function noteChange(before, after) {
+  const label =
+    before.provider.name !== after.provider.name
+      ? after.provider.name === 'github'
+        ? 'GitHub'
+        : 'OpenID'
+      : before.provider.killed !== after.provider.killed
+        ? after.provider.killed
+          ? 'killed'
+          : 'revived'
+        : before.provider.delayMs !== after.provider.delayMs
+          ? `${after.provider.delayMs.toLocaleString('en')} ms`
+          : before.revoked !== after.revoked
+            ? after.revoked
+              ? 'revoked'
+              : 'signed in'
+            : undefined
+  if (before.provider.name !== after.provider.name) {
+    for (const list of Object.values(calls)) list.length = 0
+    for (const lane of Object.keys(latest)) delete latest[lane]
+  }
+  if (label === undefined) return
+  changes.push({ at: performance.now(), label })
+  announce(label)
 }
 
 function draw() {
+  const plot = element('#plot')
+  const { width, height } = plot.getBoundingClientRect()
+  if (width === 0 || height === 0) return
   const now = performance.now()
-  const x = (at) => LEFT + ((at - (now - WINDOW_MS)) / WINDOW_MS) * (WIDTH - LEFT)
-  const lines = [1, 10, 100, 1000].map((ms) => grid(ms)).join('')
-  const path = (lane, name) => {
-    const points = calls[lane].map((call) => `${x(call.at).toFixed(1)},${y(call.durationMs).toFixed(1)}`)
-    if (points.length === 0) return ''
-    const dots = points.map((point) => `M${point}h0.01`).join('')
-    return `<path class="${name}" d="M${points.join('L')}"/><path class="${name}" stroke-linecap="round" d="${dots}"/>`
+  while (changes.length > 0 && changes[0].at < now - WINDOW_MS) changes.shift()
+  const low = Math.log10(FLOOR_MS)
+  const span = Math.log10(CEILING_MS) - low
+  const x = (at) => LEFT + (1 - (now - at) / WINDOW_MS) * (width - LEFT - RIGHT)
+  const y = (ms) => {
+    const share = (Math.log10(Math.min(Math.max(ms, FLOOR_MS), CEILING_MS)) - low) / span
+    return height - BOTTOM - share * (height - TOP - BOTTOM)
   }
-  element('#plot').innerHTML = lines + path('noAuth', 'alone') + path('before', 'before') + path('postern', 'postern')
+  const floor = height - BOTTOM
+  const grid = [1, 10, 100, 1000].map((ms) => {
+    const at = y(ms).toFixed(1)
+    return `<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${at}" y2="${at}"/><text x="${LEFT - 10}" y="${Number(at) + 4}" text-anchor="end">${ms.toLocaleString('en')} ms</text>`
+  })
+  const axis = `<text x="${LEFT}" y="${height - 6}">60 s ago</text><text x="${width - RIGHT}" y="${height - 6}" text-anchor="end">now</text>`
+  const marks = changes.map(({ at, label }) => {
+    const left = x(at).toFixed(1)
+    return `<line class="change" x1="${left}" x2="${left}" y1="${TOP}" y2="${floor}"/><text x="${Number(left) + 5}" y="${TOP + 2}">${label}</text>`
+  })
+  const lanes = Object.entries(LANES).map(([lane, name]) => drawLane(calls[lane], name, x, y))
+  plot.innerHTML = `<svg viewBox="0 0 ${width} ${height}">${grid.join('')}${axis}${marks.join('')}${lanes.join('')}</svg>`
 }
 
-function grid(ms) {
-  const at = y(ms).toFixed(1)
-  return `<line class="grid" x1="${LEFT}" x2="${WIDTH}" y1="${at}" y2="${at}"/><text x="0" y="${Number(at) + 4}">${ms.toLocaleString('en')} ms</text>`
+/** A line through calls that succeeded, broken where one was refused. */
+function drawLane(list, name, x, y) {
+  let path = ''
+  let pen = 'M'
+  let marks = ''
+  const oldest = performance.now() - WINDOW_MS
+  for (const call of list) {
+    if (call.at < oldest) continue
+    const left = x(call.at)
+    const top = y(call.durationMs)
+    const at = `${left.toFixed(1)} ${top.toFixed(1)}`
+    if (isRefused(call)) {
+      pen = 'M'
+      marks += `<path class="cross" d="M${at}m-3.5-3.5l7 7m0-7l-7 7"/>`
+      continue
+    }
+    path += `${pen}${at}`
+    pen = 'L'
+    if (name === 'before')
+      marks += `<circle class="dot" cx="${left.toFixed(1)}" cy="${top.toFixed(1)}" r="3"/>`
+    if (name === 'postern')
+      marks += `<path class="dot" d="M${at}m0-3.5l3.5 3.5l-3.5 3.5l-3.5-3.5z"/>`
+  }
+  return `<g class="${name}"><path class="curve" d="${path}"/>${marks}</g>`
 }
 
-const post = (path, body) =>
-  fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body ?? {}) })
+async function press(button, path, body = {}) {
+  if (button !== undefined) button.disabled = true
+  try {
+    await fetch(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  } catch {
+    announce('The demo does not answer. Is it still running?')
+  } finally {
+    if (button !== undefined) button.disabled = false
+  }
+}
 
 for (const input of document.querySelectorAll('input[name=delay]')) {
-  input.addEventListener('change', () => post('/demo/delay', { delayMs: Number(input.value) }))
+  input.addEventListener('change', () =>
+    press(undefined, '/demo/delay', { delayMs: Number(input.value) }),
+  )
 }
-element('#kill').addEventListener('click', () =>
-  post(element('#kill').getAttribute('aria-pressed') === 'true' ? '/demo/revive' : '/demo/kill'),
+for (const input of document.querySelectorAll('input[name=provider]')) {
+  input.addEventListener('change', () =>
+    press(undefined, '/demo/provider', { provider: input.value }),
+  )
+}
+element('#kill').addEventListener('click', ({ currentTarget }) =>
+  press(currentTarget, state?.provider.killed === true ? '/demo/revive' : '/demo/kill'),
 )
-element('#revoke').addEventListener('click', () =>
-  post(element('#revoke').textContent === 'Revoke Ada' ? '/demo/revoke' : '/demo/sign-in'),
+element('#revoke').addEventListener('click', ({ currentTarget }) =>
+  press(currentTarget, state?.revoked === true ? '/demo/sign-in' : '/demo/revoke'),
 )
+setInterval(draw, REDRAW_MS)
 draw()
