@@ -285,10 +285,12 @@ async function requireStanding(house: House, grant: Grant): Promise<void> {
   }
   if (proof === 'fresh') return
   proofs.renew(grant.vaultId)
-  if (proof === 'stale') return
+  // A client that comes back after a night has a cold proof. A 503 here makes clients sign in again;
+  // the token is safe to give, because every call with it asks for the proof (VAL-03).
+  if (proof !== 'suspect') return
   throw new OAuthError('temporarily_unavailable', 'the sign-in is being checked, try again', {
     status: 503,
-    reason: proof === 'suspect' ? 'proof_suspect' : 'proof_cold',
+    reason: 'proof_suspect',
     headers: { 'retry-after': String(PROOF_RETRY_AFTER_SECONDS) },
   })
 }

@@ -354,19 +354,22 @@ describe('refresh_token', () => {
     expect(await errorOf(await refresh(house, client_id, newest))).toBe('invalid_grant')
   })
 
-  it('TOK-24 TOK-25: answered from memory; suspect or cold is 503 and renews behind; dead ends the grant', async () => {
+  it('TOK-24 TOK-25: answered from memory; cold or stale renews behind, suspect is 503, dead ends the grant', async () => {
     const { house, client_id, tokens } = await withTokens()
     const exchanges = house.provider.exchanges.length
-    house.proofs.next = 'cold'
-    const cold = await refresh(house, client_id, tokens.refresh_token)
-    expect([cold.status, cold.headers.get('retry-after'), await errorOf(cold)]).toEqual([
+    house.proofs.next = 'suspect'
+    const suspect = await refresh(house, client_id, tokens.refresh_token)
+    expect([suspect.status, suspect.headers.get('retry-after'), await errorOf(suspect)]).toEqual([
       503,
       '1',
       'temporarily_unavailable',
     ])
     expect(house.proofs.renewed).toHaveLength(1)
+    house.proofs.next = 'cold'
+    const first = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
     house.proofs.next = 'stale'
-    const next = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
+    const next = await bodyOf(await refresh(house, client_id, first.refresh_token))
+    expect(house.proofs.renewed).toHaveLength(3)
     house.proofs.next = 'dead'
     expect(await errorOf(await refresh(house, client_id, next.refresh_token))).toBe('invalid_grant')
     expect(house.marks).toContainEqual(expect.objectContaining({ cause: 'upstream_dead' }))
