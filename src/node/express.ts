@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ProtectOptions } from '../middleware/guard.ts'
 import { guardOf, type Mountable, type Protectable } from '../middleware/protectable.ts'
 import { type Authenticated, mountedListener, settle } from './middleware.ts'
+import { remotePlatform } from './remote-platform.ts'
 
 /** Express's middleware shape, without its types, so that Express stays the user's dependency. */
 export type ExpressMiddleware = (
@@ -22,7 +23,7 @@ export function mount(house: Mountable): ExpressMiddleware {
 }
 
 export function protect(house: Protectable, options: ProtectOptions = {}): ExpressMiddleware {
-  const guard = guardOf(house)
+  const guard = guardOf(house, remotePlatform)
   return (request, response, next) => {
     const proceed = (principal: unknown) => {
       if (principal !== undefined) next()

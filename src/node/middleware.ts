@@ -6,6 +6,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { getRequestListener } from '@hono/node-server'
 import type { AuthInfo, GuardAnswer, Principal, ProtectOptions, Refusal } from '../middleware/guard.ts'
 import { guardOf, type Mountable, mountable, type Protectable } from '../middleware/protectable.ts'
+import { remotePlatform } from './remote-platform.ts'
 
 /** A request that `protect` let through carries these, as the official SDK's middleware does. */
 export interface Authenticated {
@@ -25,13 +26,13 @@ export function mount(house: Mountable, handler: RequestListener): RequestListen
 export function mountedListener(
   house: Mountable,
 ): (request: IncomingMessage, response: ServerResponse, path?: string) => boolean {
-  const routes = mountable(house)
+  const routes = mountable(house, remotePlatform)
   const answer = getRequestListener((request) => routes.fetch(request), {
     overrideGlobalObjects: false,
-    hostname: new URL(routes.issuer).host,
+    hostname: new URL(routes.base).host,
   })
   return (request, response, path = request.url ?? '/') => {
-    if (!routes.handles(new URL(path, routes.issuer))) return false
+    if (!routes.handles(new URL(path, routes.base))) return false
     void answer(request, response)
     return true
   }
@@ -45,7 +46,7 @@ export function protect(
   house: Protectable,
   options: ProtectOptions = {},
 ): (request: IncomingMessage & Authenticated, response: ServerResponse) => Promise<Principal | undefined> {
-  const guard = guardOf(house)
+  const guard = guardOf(house, remotePlatform)
   return async (request, response) => {
     const pending = guard.authenticate(request.headers.authorization, options)
     const answer = pending instanceof Promise ? await pending : pending

@@ -1,5 +1,5 @@
 /**
- * The Fetch port on Workers: the platform's `fetch`, redirects never followed.
+ * The Fetch and Send ports on Workers: the platform's `fetch`, redirects never followed.
  *
  * The platform resolves names itself and does not reach private networks, so what can be checked
  * here is the URL: IP literals, single-label and local names, and hosts of our own zone (whose
@@ -7,9 +7,10 @@
  * What remains: a public name that answers with an address inside the platform.
  * @see requirements NET-07
  */
+import { UpstreamError } from '../errors.ts'
 import { literalAddress } from '../net/address.ts'
 import { FetchFailure } from '../net/failure.ts'
-import type { Fetch, FetchRequest } from '../ports.ts'
+import type { Fetch, FetchRequest, Send } from '../ports.ts'
 
 const LOCAL_SUFFIXES = ['.localhost', '.local', '.internal', '.home.arpa']
 
@@ -34,6 +35,19 @@ export function createWorkersFetch(options: WorkersFetchOptions = {}): Fetch {
       return { status: answer.status, headers: decoded, body: answer.body }
     } catch (error) {
       throw error instanceof FetchFailure ? error : new FetchFailure('ERR_UPSTREAM_CONNECT', 'failed', error)
+    }
+  }
+}
+
+/** One proxied exchange: the server behind answers as it likes, redirects go to the client. */
+export function createWorkersSend(options: Pick<WorkersFetchOptions, 'fetch'> = {}): Send {
+  const platformFetch = options.fetch ?? ((input, init) => fetch(input, init))
+  return async ({ url, method, headers, body, redirect, signal }) => {
+    try {
+      return await platformFetch(url, { method, headers, body, redirect, signal })
+    } catch (cause) {
+      // The platform does not say whether anything was sent.
+      throw new UpstreamError('ERR_UPSTREAM_RESET', { operation: 'call', origin: new URL(url).origin, cause })
     }
   }
 }

@@ -1,0 +1,279 @@
+/**
+ * `protect()` in another process than the issuer's: tokens are checked here against the issuer's
+ * keys, and revocations come by long poll with a credential. Warm: no exchange, no wait.
+ *
+ * The audience is the exact resource; scopes and marks are checked on every call. A revocation view
+ * older than 30 s, or no keys, is a 503, never a yes (I7). Without a credential a revocation is felt
+ * when the token ends, and that is said once at start.
+ * @see flows.md section 2, requirements REV-04, VAL-14
+ */
+import { ConfigError } from '../errors.ts'
+import {
+  insufficient,
+  malformed,
+  resourceOf,
+  unauthorized,
+  unavailable,
+} from '../gateway/guard.ts'
+import { createRevocationView, type Markable } from '../issuer/revocation.ts'
+import { createEgress } from '../net/egress.ts'
+import { judgeAccessToken, looksLikeAccessToken } from '../oauth/access-token.ts'
+import { readBearer } from '../oauth/challenge.ts'
+import { parseScope } from '../oauth/scope.ts'
+import { canonicalResource, isLoopbackHost, parseUrl } from '../oauth/urls.ts'
+import type { Fetch, FetchSettings, Platform, Runtime } from '../ports.ts'
+import { TENANT } from '../records.ts'
+import { authInfoOf, type Guard, type GuardAnswer, type Principal, type ProtectOptions } from './guard.ts'
+import { createRemoteKeys, type RemoteKeys } from './remote-keys.ts'
+import { createRemoteMarks } from './remote-marks.ts'
+
+/** The part of a platform that a remote guard needs. */
+export interface RemotePlatform extends Pick<Platform, 'runtime' | 'emit'> {
+  openFetch(settings: FetchSettings): { fetch: Fetch; close(): Promise<void> }
+}
+
+/** A house in another process. Make it once and give the same object to `mount` and `protect`. */
+export interface RemoteHouse {
+  /** The issuer's public URL, as its metadata says it. Standing here approves its origin. */
+  readonly issuer: string
+  /** Public URL of the server that is protected: an entry of `resources` at the issuer. */
+  readonly resource: string
+  /** The `credential` of that entry. Absent: a revocation is felt when the token ends. */
+  readonly credential?: string
+  /** `node()` or `workers(env)`. Default in `postern/node` and `postern/express`: Node. */
+  readonly platform?: RemotePlatform
+  /** Ends the polling, for a graceful stop. */
+  readonly signal?: AbortSignal
+}
+
+/** Verified tokens remembered; the oldest makes room. */
+const REMEMBERED_MAX = 100_000
+/** The view may be this old (design.md section 1). */
+const VIEW_MAX_AGE_SECONDS = 30
+/** Where no timer polls, a call asks behind when the view is older than this. */
+const VIEW_BEHIND_MS = 2_000
+const VIEW_WAIT_MS = 2_000
+const CONNECT_TIMEOUT_MS = 2_000
+/** The first view, the first keys, a new key. */
+const WAITS_MAX = 3
+
+interface Remembered extends Markable {
+  readonly principal: Principal
+  readonly expiresAtMs: number
+}
+interface Wait {
+  readonly wait: 'keys' | 'marks'
+  readonly work: () => Promise<unknown>
+}
+type Verdict = GuardAnswer | Wait
+
+interface Marks {
+  marked(session: Markable): boolean | 'view-too-old'
+  /** Waiting helps: nothing polls by itself, or the first answer is still under way. */
+  mayWait(): boolean
+  wait(): Promise<unknown>
+}
+
+interface Room {
+  readonly issuer: string
+  readonly resource: string
+  readonly runtime: Runtime
+  readonly keys: RemoteKeys
+  readonly marks: Marks | undefined
+  readonly remembered: Map<string, Remembered>
+}
+
+/** @throws {ConfigError} for an issuer, resource or credential that cannot be right. */
+export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform): Guard {
+  const { issuer, resource } = readRemoteHouse(house)
+  const { runtime, emit } = platform
+  const outbound = platform.openFetch({})
+  const egress = createEgress({
+    fetch: outbound.fetch,
+    runtime,
+    emit,
+    approvedOrigins: new Set([new URL(issuer).origin]),
+    allowHosts: [],
+    denyHosts: [],
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  })
+  const keys = createRemoteKeys({ issuer, egress, runtime, emit })
+  const view = house.credential === undefined
+    ? undefined
+    : createRevocationView({
+        ...createRemoteMarks({ issuer, credential: house.credential, egress, runtime, emit, signal: house.signal }),
+        runtime,
+        emit,
+        maxAgeSeconds: VIEW_MAX_AGE_SECONDS,
+      })
+  if (view === undefined) {
+    emit.event({ type: 'server.warning', level: 'warn', reason: 'revocation_only_by_token_end', resource, fix: 'credential' })
+  }
+  // Where promises are not shared nothing may go on between two requests: calls ask by themselves.
+  if (runtime.sharesPromises) {
+    keys.start()
+    if (view !== undefined) runtime.waitUntil(view.start())
+  }
+  house.signal?.addEventListener('abort', () => {
+    view?.stop()
+    runtime.waitUntil(Promise.all([keys.close(), outbound.close()]))
+  }, { once: true })
+  const room: Room = {
+    issuer,
+    resource,
+    runtime,
+    keys,
+    marks: view === undefined ? undefined : marksOf(view, runtime),
+    remembered: new Map(),
+  }
+  const counted = (answer: GuardAnswer): GuardAnswer => {
+    if (!answer.ok) emit.count('postern_auth_refusals_total', { reason: answer.refusal.reason })
+    return answer
+  }
+  const settle = async (authorization: string | undefined, options: ProtectOptions, first: Wait) => {
+    let verdict: Verdict = first
+    for (let waits = 0; waits < WAITS_MAX && 'wait' in verdict; waits++) {
+      emit.count('postern_hot_path_waits_total', { reason: verdict.wait })
+      await verdict.work()
+      verdict = judge(room, authorization, options, waits + 1)
+    }
+    return counted('wait' in verdict ? unavailable(`${verdict.wait}_unavailable`) : verdict)
+  }
+  return {
+    authenticate(authorization, options) {
+      resourceOf([resource], options)
+      const verdict = judge(room, authorization, options, 0)
+      return 'wait' in verdict ? settle(authorization, options, verdict) : counted(verdict)
+    },
+  }
+}
+
+function marksOf(view: ReturnType<typeof createRevocationView>, runtime: Runtime): Marks {
+  return {
+    marked(session) {
+      if (!runtime.sharesPromises && view.ageMs() > VIEW_BEHIND_MS) {
+        runtime.waitUntil(view.load().catch(() => undefined))
+      }
+      return view.marked(session)
+    },
+    mayWait: () => !runtime.sharesPromises || view.ageMs() === Number.POSITIVE_INFINITY,
+    wait: () => view.ensureFresh(VIEW_WAIT_MS),
+  }
+}
+
+function judge(room: Room, authorization: string | undefined, options: ProtectOptions, waits: number): Verdict {
+  const { resource } = room
+  const bearer = readBearer(authorization)
+  if (bearer.kind === 'absent' || bearer.kind === 'other') return unauthorized(resource, 'token_missing')
+  if (bearer.kind === 'malformed') return malformed(resource)
+  const session = find(room, bearer.token, waits)
+  if ('ok' in session || 'wait' in session) return session
+  if (session.resource !== resource) return unauthorized(resource, 'audience')
+  if (room.marks !== undefined) {
+    const marked = room.marks.marked(session)
+    if (marked === 'view-too-old') return oldView(room.marks, waits)
+    if (marked) return unauthorized(resource, 'revoked')
+  }
+  const { principal } = session
+  if (!(options.scopes ?? []).every((scope) => principal.scopes.includes(scope))) {
+    return insufficient(resource, principal, options)
+  }
+  return { ok: true, principal, authInfo: authInfoOf(bearer.token, principal) }
+}
+
+function oldView(marks: Marks, waits: number): Verdict {
+  if (waits >= WAITS_MAX || !marks.mayWait()) return unavailable('view_too_old')
+  return { wait: 'marks', work: () => marks.wait() }
+}
+
+/** The session of a token, remembered until it ends; a refusal; or what to wait for. */
+function find(room: Room, token: string, waits: number): Remembered | Verdict {
+  const { runtime, resource, keys, remembered } = room
+  if (!looksLikeAccessToken(token)) return unauthorized(resource, 'token_invalid')
+  const digest = runtime.sha256(token)
+  const known = remembered.get(digest)
+  if (known !== undefined) {
+    if (known.expiresAtMs > runtime.nowMs()) return known
+    remembered.delete(digest)
+    return unauthorized(resource, 'token_expired')
+  }
+  const set = keys.known()
+  if (set === undefined) {
+    return waits === 0 ? { wait: 'keys', work: () => keys.load() } : unavailable('keys_unavailable')
+  }
+  const nowSeconds = Math.floor(runtime.nowMs() / 1000)
+  const verdict = judgeAccessToken(token, { keys: set, tagKey: undefined, issuer: room.issuer, nowSeconds, runtime })
+  if (!verdict.ok) {
+    if (verdict.reason === 'unknown_key') return unknownKey(room)
+    return unauthorized(resource, verdict.reason === 'expired' ? 'token_expired' : 'token_invalid')
+  }
+  const { claims, keyId } = verdict
+  const session: Remembered = {
+    digest,
+    tenant: TENANT,
+    userId: claims.sub,
+    clientId: claims.client_id,
+    grantId: claims.gid,
+    resource: claims.aud,
+    keyId,
+    jti: claims.jti,
+    issuedAtMs: claims.iat * 1000,
+    expiresAtMs: claims.exp * 1000,
+    principal: {
+      userId: claims.sub,
+      tenant: TENANT,
+      clientId: claims.client_id,
+      grantId: claims.gid,
+      resource: claims.aud,
+      scopes: parseScope(claims.scope),
+      expiresAtSeconds: claims.exp,
+    },
+  }
+  remember(remembered, session)
+  return session
+}
+
+function unknownKey({ keys, resource }: Room): Verdict {
+  const meaning = keys.unknownKey()
+  if (meaning === 'ask') return { wait: 'keys', work: () => keys.askAgain() }
+  return meaning === 'refuse' ? unauthorized(resource, 'token_invalid') : unavailable('keys_unavailable')
+}
+
+function remember(remembered: Map<string, Remembered>, session: Remembered): void {
+  if (remembered.size >= REMEMBERED_MAX) {
+    const oldest = remembered.keys().next().value
+    if (oldest !== undefined) remembered.delete(oldest)
+  }
+  remembered.set(session.digest, session)
+}
+
+const CREDENTIAL_CHARS_MIN = 32
+
+/** Issuer and resource as they are compared. @throws {ConfigError} */
+export function readRemoteHouse(house: RemoteHouse): { issuer: string; resource: string } {
+  const issuerUrl = parseUrl(house.issuer)
+  const isHttpLoopback = issuerUrl?.protocol === 'http:' && isLoopbackHost(issuerUrl.hostname)
+  if (issuerUrl === undefined || (issuerUrl.protocol !== 'https:' && !isHttpLoopback)) {
+    throw new ConfigError(
+      'ERR_CONFIG_ISSUER',
+      `issuer must be https unless its host is localhost, 127.0.0.1 or [::1]; got ${house.issuer}`,
+      'Use the public https URL of the issuer.',
+    )
+  }
+  const resource = canonicalResource(house.resource)
+  if (resource === undefined) {
+    throw new ConfigError(
+      'ERR_CONFIG_VALUE',
+      'resource must be an absolute http or https URL without a fragment.',
+      'Use the URL that stands in `resources` at the issuer.',
+    )
+  }
+  if (house.credential !== undefined && house.credential.length < CREDENTIAL_CHARS_MIN) {
+    throw new ConfigError(
+      'ERR_CONFIG_VALUE',
+      'credential must be at least 32 characters.',
+      'Use the credential that stands in `resources` at the issuer.',
+    )
+  }
+  return { issuer: house.issuer.replace(/\/$/, ''), resource }
+}
