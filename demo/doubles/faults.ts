@@ -18,7 +18,11 @@ export type Fault =
   | { readonly kind: 'none' }
   | { readonly kind: 'hang'; readonly after: 'accept' | 'headers' | 'body' }
   | { readonly kind: 'reset' }
-  | { readonly kind: 'fail'; readonly status: number; readonly headers: Readonly<Record<string, string>> }
+  | {
+      readonly kind: 'fail'
+      readonly status: number
+      readonly headers: Readonly<Record<string, string>>
+    }
 
 /** An answer put in the place of the double's own. */
 export interface Answer {
@@ -84,7 +88,8 @@ export async function startFaults(options: FaultOptions): Promise<Faults> {
       headers.set(endpoint, request.headers)
     }
     if (fault.kind !== 'none') return applyFault(fault, response)
-    if (delayMs > 0 && (where === 'everywhere' || !isFront)) await pause(delayMs, undefined, { ref: false })
+    if (delayMs > 0 && (where === 'everywhere' || !isFront))
+      await pause(delayMs, undefined, { ref: false })
     if (response.destroyed) return
     const answer = answers.get(endpoint)
     if (answer === undefined) return await options.handler(request, response)
@@ -123,11 +128,14 @@ export async function startFaults(options: FaultOptions): Promise<Faults> {
       if (answer === undefined) answers.delete(endpoint)
       else answers.set(endpoint, answer)
     },
-    state: () => (isDead ? 'dead' : fault.kind !== 'none' ? fault.kind : delayMs > 0 ? 'slow' : 'ok'),
+    state: () =>
+      isDead ? 'dead' : fault.kind !== 'none' ? fault.kind : delayMs > 0 ? 'slow' : 'ok',
     delayMs: () => delayMs,
     exchanges: () => Object.fromEntries(counts),
     total: (endpoint) =>
-      endpoint === undefined ? [...counts.values()].reduce((sum, count) => sum + count, 0) : (counts.get(endpoint) ?? 0),
+      endpoint === undefined
+        ? [...counts.values()].reduce((sum, count) => sum + count, 0)
+        : (counts.get(endpoint) ?? 0),
     forget() {
       counts.clear()
       headers.clear()
@@ -144,7 +152,9 @@ function create(options: FaultOptions, serve: Handler): Server {
       else response.writeHead(500, { 'content-type': 'text/plain' }).end('the double failed')
     })
   }
-  return options.tls === undefined ? createServer(onRequest) : createTlsServer(options.tls, onRequest)
+  return options.tls === undefined
+    ? createServer(onRequest)
+    : createTlsServer(options.tls, onRequest)
 }
 
 function applyFault(fault: Exclude<Fault, { kind: 'none' }>, response: ServerResponse): void {
@@ -154,7 +164,9 @@ function applyFault(fault: Exclude<Fault, { kind: 'none' }>, response: ServerRes
   }
   if (fault.kind === 'fail') {
     const type = { 'content-type': 'text/html; charset=utf-8' }
-    response.writeHead(fault.status, { ...type, ...fault.headers }).end('<!doctype html><title>Unavailable</title>')
+    response
+      .writeHead(fault.status, { ...type, ...fault.headers })
+      .end('<!doctype html><title>Unavailable</title>')
     return
   }
   if (fault.after === 'accept') return

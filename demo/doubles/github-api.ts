@@ -39,7 +39,9 @@ interface Call {
 }
 
 /** Paths that a user's token opens, with the section each follows. */
-const USER_PATHS: Readonly<Record<string, { documentation: string; accepted: string; answer: (call: Call) => Reply }>> = {
+const USER_PATHS: Readonly<
+  Record<string, { documentation: string; accepted: string; answer: (call: Call) => Reply }>
+> = {
   '/user': {
     documentation: `${DOCS}/users/users#get-the-authenticated-user`,
     accepted: '',
@@ -51,7 +53,10 @@ const USER_PATHS: Readonly<Record<string, { documentation: string; accepted: str
     answer: ({ token }) =>
       token.scopes.some((scope) => scope === 'user' || scope === 'user:email')
         ? { status: 200, body: emails(token.person) }
-        : { status: 404, body: notFound(`${DOCS}/users/emails#list-email-addresses-for-the-authenticated-user`) },
+        : {
+            status: 404,
+            body: notFound(`${DOCS}/users/emails#list-email-addresses-for-the-authenticated-user`),
+          },
   },
   '/user/repos': {
     documentation: `${DOCS}/repos/repos#list-repositories-for-the-authenticated-user`,
@@ -63,7 +68,10 @@ const USER_PATHS: Readonly<Record<string, { documentation: string; accepted: str
     accepted: 'admin:org, read:org, repo, user, write:org',
     answer: ({ token }) =>
       token.scopes.some((scope) => ['user', 'read:org', 'write:org', 'admin:org'].includes(scope))
-        ? { status: 200, body: token.person.groups.map((login, index) => ({ login, id: 2001 + index })) }
+        ? {
+            status: 200,
+            body: token.person.groups.map((login, index) => ({ login, id: 2001 + index })),
+          }
         : {
             status: 403,
             body: {
@@ -75,24 +83,41 @@ const USER_PATHS: Readonly<Record<string, { documentation: string; accepted: str
   },
 }
 
-export async function api(request: IncomingMessage, response: ServerResponse, options: ApiOptions): Promise<void> {
+export async function api(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: ApiOptions,
+): Promise<void> {
   const path = new URL(request.url ?? '/', 'http://double').pathname.replace(/^\/api\/v3/, '')
   // Troubleshooting the REST API, "User agent required".
   if (request.headers['user-agent'] === undefined) {
-    response.writeHead(403, { 'content-type': 'text/html', 'x-documentation': `${DOCS}/using-the-rest-api/troubleshooting-the-rest-api#user-agent-required` })
-    response.end('Request forbidden by administrative rules. Please make sure your request has a User-Agent header')
+    response.writeHead(403, {
+      'content-type': 'text/html',
+      'x-documentation': `${DOCS}/using-the-rest-api/troubleshooting-the-rest-api#user-agent-required`,
+    })
+    response.end(
+      'Request forbidden by administrative rules. Please make sure your request has a User-Agent header',
+    )
     return
   }
   const application = /^\/applications\/([^/]+)\/(token|grant)$/.exec(path)
   if (application !== null) {
     const [, clientId = '', kind = ''] = application
-    await answerApplication(request, response, options, { clientId: decodeURIComponent(clientId), kind })
+    await answerApplication(request, response, options, {
+      clientId: decodeURIComponent(clientId),
+      kind,
+    })
     return
   }
   answerUser(request, response, options, path)
 }
 
-function answerUser(request: IncomingMessage, response: ServerResponse, options: ApiOptions, path: string): void {
+function answerUser(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: ApiOptions,
+  path: string,
+): void {
   const route = USER_PATHS[path]
   const documentation = route?.documentation ?? DOCS
   const value = /^(?:bearer|token) (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
@@ -100,7 +125,11 @@ function answerUser(request: IncomingMessage, response: ServerResponse, options:
   if (token === undefined) {
     // Authenticating to the REST API, "Failed login limit": 401 and exactly this message.
     const message = value === undefined ? 'Requires authentication' : 'Bad credentials'
-    send(response, { status: 401, body: { message, documentation_url: DOCS, status: '401' } }, documentation)
+    send(
+      response,
+      { status: 401, body: { message, documentation_url: DOCS, status: '401' } },
+      documentation,
+    )
     return
   }
   if (route === undefined) {
@@ -126,8 +155,12 @@ function answerUser(request: IncomingMessage, response: ServerResponse, options:
     'x-oauth-scopes': token.scopes.join(', '),
     'x-accepted-oauth-scopes': route.accepted,
     'x-oauth-client-id': token.app.clientId,
-    ...(token.expiresAtMs === undefined ? {} : { 'github-authentication-token-expiration': expiry(token.expiresAtMs) }),
-    ...(reply.status === 200 ? { etag, 'cache-control': 'private, max-age=60, s-maxage=60', vary: 'Accept, Authorization' } : {}),
+    ...(token.expiresAtMs === undefined
+      ? {}
+      : { 'github-authentication-token-expiration': expiry(token.expiresAtMs) }),
+    ...(reply.status === 200
+      ? { etag, 'cache-control': 'private, max-age=60, s-maxage=60', vary: 'Accept, Authorization' }
+      : {}),
     ...rateHeaders(limit.used, limit.resetSeconds),
   }
   send(response, isUnchanged ? { status: 304, headers } : { ...reply, headers }, documentation)
@@ -135,22 +168,41 @@ function answerUser(request: IncomingMessage, response: ServerResponse, options:
 
 /** REST, OAuth applications: "Check a token", "Delete an app token", "Delete an app authorization". */
 async function answerApplication(
-  request: IncomingMessage, response: ServerResponse, { state }: ApiOptions, asked: { clientId: string; kind: string },
+  request: IncomingMessage,
+  response: ServerResponse,
+  { state }: ApiOptions,
+  asked: { clientId: string; kind: string },
 ): Promise<void> {
-  const section = asked.kind === 'grant' ? 'delete-an-app-authorization' : request.method === 'DELETE' ? 'delete-an-app-token' : 'check-a-token'
+  const section =
+    asked.kind === 'grant'
+      ? 'delete-an-app-authorization'
+      : request.method === 'DELETE'
+        ? 'delete-an-app-token'
+        : 'check-a-token'
   const documentation = `${OAUTH_APPS}#${section}`
   const reply = (answer: Reply) => send(response, answer, documentation)
   const basic = basicOf(request)
   const app = state.apps.find((entry) => entry.clientId === asked.clientId)
-  if (app === undefined || basic?.clientId !== app.clientId || basic.clientSecret !== app.clientSecret) {
-    reply({ status: 401, body: { message: 'Bad credentials', documentation_url: DOCS, status: '401' } })
+  if (
+    app === undefined ||
+    basic?.clientId !== app.clientId ||
+    basic.clientSecret !== app.clientSecret
+  ) {
+    reply({
+      status: 401,
+      body: { message: 'Bad credentials', documentation_url: DOCS, status: '401' },
+    })
     return
   }
   const limit = state.countRequest(`app:${app.clientId}`, false)
   const headers = rateHeaders(limit.used, limit.resetSeconds)
   const value = readAccessToken(await readBody(request))
   if (value === undefined) {
-    reply({ status: 422, headers, body: { message: 'Validation Failed', documentation_url: documentation, status: '422' } })
+    reply({
+      status: 422,
+      headers,
+      body: { message: 'Validation Failed', documentation_url: documentation, status: '422' },
+    })
     return
   }
   const token = state.findToken(value)
@@ -162,13 +214,19 @@ async function answerApplication(
     reply({ status: 200, headers, body: authorization(token) })
     return
   }
-  if (asked.kind === 'grant') state.dropTokens((other) => other.app === app && other.person === token.person)
+  if (asked.kind === 'grant')
+    state.dropTokens((other) => other.app === app && other.person === token.person)
   else state.dropToken(token.value)
   reply({ status: 204, headers })
 }
 
 /** Rate limits for the REST API, "Exceeding the rate limit". */
-function sendThrottle(response: ServerResponse, throttle: Throttle, token: Token, state: State): void {
+function sendThrottle(
+  response: ServerResponse,
+  throttle: Throttle,
+  token: Token,
+  state: State,
+): void {
   const isPrimary = throttle.kind === 'primary'
   const { resetSeconds } = state.countRequest(`user:${token.person.id}`, true)
   const retryAfter = throttle.retryAfterSeconds
@@ -229,12 +287,31 @@ function publicUser(person: Person): Record<string, unknown> {
   const { login, id, name, email } = person
   const self = `https://api.github.com/users/${login}`
   return {
-    login, id, node_id: Buffer.from(`04:User${id}`).toString('base64'),
-    avatar_url: `https://avatars.githubusercontent.com/u/${id}?v=4`, gravatar_id: '', url: self,
-    html_url: `https://github.com/${login}`, repos_url: `${self}/repos`, organizations_url: `${self}/orgs`,
-    type: 'User', user_view_type: 'public', site_admin: false, name, company: null, blog: '', location: null, email,
-    hireable: null, bio: null, public_repos: 2, public_gists: 0, followers: 3, following: 4,
-    created_at: '2015-12-10T00:00:00Z', updated_at: '2026-01-01T00:00:00Z',
+    login,
+    id,
+    node_id: Buffer.from(`04:User${id}`).toString('base64'),
+    avatar_url: `https://avatars.githubusercontent.com/u/${id}?v=4`,
+    gravatar_id: '',
+    url: self,
+    html_url: `https://github.com/${login}`,
+    repos_url: `${self}/repos`,
+    organizations_url: `${self}/orgs`,
+    type: 'User',
+    user_view_type: 'public',
+    site_admin: false,
+    name,
+    company: null,
+    blog: '',
+    location: null,
+    email,
+    hireable: null,
+    bio: null,
+    public_repos: 2,
+    public_gists: 0,
+    followers: 3,
+    following: 4,
+    created_at: '2015-12-10T00:00:00Z',
+    updated_at: '2026-01-01T00:00:00Z',
   }
 }
 
@@ -247,17 +324,29 @@ function emails(person: Person): unknown[] {
 
 function repositories(person: Person): unknown[] {
   return ['engine', 'notes'].map((name, index) => ({
-    id: person.id * 10 + index, name, full_name: `${person.login}/${name}`, private: false,
-    owner: { login: person.login, id: person.id }, html_url: `https://github.com/${person.login}/${name}`,
+    id: person.id * 10 + index,
+    name,
+    full_name: `${person.login}/${name}`,
+    private: false,
+    owner: { login: person.login, id: person.id },
+    html_url: `https://github.com/${person.login}/${name}`,
   }))
 }
 
 function authorization(token: Token): Record<string, unknown> {
   return {
-    id: 1, url: 'https://api.github.com/authorizations/1', app: appOf(token.app), token: token.value,
-    hashed_token: createHash('sha256').update(token.value).digest('hex'), token_last_eight: token.value.slice(-8),
-    note: null, note_url: null, created_at: new Date(token.createdAtMs).toISOString(),
-    updated_at: new Date(token.createdAtMs).toISOString(), scopes: token.scopes, fingerprint: null,
+    id: 1,
+    url: 'https://api.github.com/authorizations/1',
+    app: appOf(token.app),
+    token: token.value,
+    hashed_token: createHash('sha256').update(token.value).digest('hex'),
+    token_last_eight: token.value.slice(-8),
+    note: null,
+    note_url: null,
+    created_at: new Date(token.createdAtMs).toISOString(),
+    updated_at: new Date(token.createdAtMs).toISOString(),
+    scopes: token.scopes,
+    fingerprint: null,
     expires_at: token.expiresAtMs === undefined ? null : new Date(token.expiresAtMs).toISOString(),
     user: publicUser(token.person),
   }
@@ -272,5 +361,8 @@ function notFound(documentation: string): Record<string, string> {
 }
 
 function expiry(atMs: number): string {
-  return new Date(atMs).toISOString().replace('T', ' ').replace(/\.\d+Z$/, ' UTC')
+  return new Date(atMs)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, ' UTC')
 }

@@ -6,14 +6,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { escapeHtml, readBody } from './faults.ts'
 import {
-  ACCESS_LIFE_SECONDS, type App, challengeOf, type Code, normalizeScopes, REFRESH_LIFE_SECONDS, type State, type Token,
+  ACCESS_LIFE_SECONDS,
+  type App,
+  challengeOf,
+  type Code,
+  normalizeScopes,
+  REFRESH_LIFE_SECONDS,
+  type State,
+  type Token,
 } from './github-state.ts'
 import type { Person } from './people.ts'
 
 const DOCS = 'https://docs.github.com'
 const AUTHORIZING = `${DOCS}/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps`
-const AUTHORIZE_ERRORS = '/apps/building-integrations/setting-up-and-registering-oauth-apps/troubleshooting-authorization-request-errors'
-const TOKEN_ERRORS = '/apps/managing-oauth-apps/troubleshooting-oauth-app-access-token-request-errors'
+const AUTHORIZE_ERRORS =
+  '/apps/building-integrations/setting-up-and-registering-oauth-apps/troubleshooting-authorization-request-errors'
+const TOKEN_ERRORS =
+  '/apps/managing-oauth-apps/troubleshooting-oauth-app-access-token-request-errors'
 
 export interface LoginOptions {
   readonly state: State
@@ -26,7 +35,11 @@ export interface LoginOptions {
  * GET /login/oauth/authorize: "1. Request a user's GitHub identity". POST: what the page's buttons
  * send, which GitHub does not document.
  */
-export async function authorize(request: IncomingMessage, response: ServerResponse, options: LoginOptions): Promise<void> {
+export async function authorize(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: LoginOptions,
+): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://double')
   const query = url.searchParams
   const app = options.state.apps.find(({ clientId }) => clientId === query.get('client_id'))
@@ -36,18 +49,38 @@ export async function authorize(request: IncomingMessage, response: ServerRespon
   }
   const redirectUri = query.get('redirect_uri') ?? app.callbackUrl
   if (redirectUri === undefined || !isAllowedCallback(redirectUri, app)) {
-    redirectError(response, app.callbackUrl ?? redirectUri, query, 'redirect_uri_mismatch', 'The redirect_uri MUST match the registered callback URL for this application.')
+    redirectError(
+      response,
+      app.callbackUrl ?? redirectUri,
+      query,
+      'redirect_uri_mismatch',
+      'The redirect_uri MUST match the registered callback URL for this application.',
+    )
     return
   }
   const chosen =
-    request.method === 'POST' ? (new URLSearchParams(await readBody(request)).get('person') ?? '') : undefined
+    request.method === 'POST'
+      ? (new URLSearchParams(await readBody(request)).get('person') ?? '')
+      : undefined
   if (chosen === 'nobody') {
-    redirectError(response, redirectUri, query, 'access_denied', 'The user has denied your application access.')
+    redirectError(
+      response,
+      redirectUri,
+      query,
+      'access_denied',
+      'The user has denied your application access.',
+    )
     return
   }
-  const person = chosen === undefined ? silentPerson(query, options) : findPerson(options.state, chosen)
+  const person =
+    chosen === undefined ? silentPerson(query, options) : findPerson(options.state, chosen)
   if (person === undefined) {
-    html(response, 200, page(options.state, app, query), `${AUTHORIZING}#1-request-a-users-github-identity`)
+    html(
+      response,
+      200,
+      page(options.state, app, query),
+      `${AUTHORIZING}#1-request-a-users-github-identity`,
+    )
     return
   }
   const code = options.state.addCode({
@@ -84,13 +117,19 @@ function isAllowedCallback(redirectUri: string, app: App): boolean {
   const isLoopback = ['127.0.0.1', 'localhost', '[::1]'].includes(asked.hostname)
   if (app.callbackUrl === undefined) return isLoopback
   const known = new URL(app.callbackUrl)
-  const isBelow = asked.pathname === known.pathname || asked.pathname.startsWith(`${known.pathname.replace(/\/$/, '')}/`)
+  const isBelow =
+    asked.pathname === known.pathname ||
+    asked.pathname.startsWith(`${known.pathname.replace(/\/$/, '')}/`)
   return asked.hostname === known.hostname && (isLoopback || asked.port === known.port) && isBelow
 }
 
 /** Troubleshooting authorization request errors: to the registered callback, with the state. */
 function redirectError(
-  response: ServerResponse, callback: string | undefined, query: URLSearchParams, error: string, description: string,
+  response: ServerResponse,
+  callback: string | undefined,
+  query: URLSearchParams,
+  error: string,
+  description: string,
 ): void {
   const documentation = `${DOCS}/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-authorization-request-errors`
   if (callback === undefined || !URL.canParse(callback)) {
@@ -108,7 +147,8 @@ function redirectError(
 
 function page(state: State, app: App, query: URLSearchParams): string {
   const buttons = state.people.map(
-    ({ login, name }) => `<button name="person" value="${escapeHtml(login)}">Continue as ${escapeHtml(name)}</button>`,
+    ({ login, name }) =>
+      `<button name="person" value="${escapeHtml(login)}">Continue as ${escapeHtml(name)}</button>`,
   )
   return `<h1>Authorize ${escapeHtml(app.name)}</h1>
 <p>wants: ${escapeHtml(normalizeScopes(query.get('scope') ?? '').join(', ') || 'public information')}</p>
@@ -118,16 +158,28 @@ ${buttons.join('\n')}
 }
 
 /** POST /login/oauth/access_token: "Exchange this code for an access token" and "Refreshing user access tokens". */
-export async function accessToken(request: IncomingMessage, response: ServerResponse, state: State): Promise<void> {
+export async function accessToken(
+  request: IncomingMessage,
+  response: ServerResponse,
+  state: State,
+): Promise<void> {
   const parameters = await readParameters(request)
   const { clientId, clientSecret } = readClient(request, parameters)
   const app = state.apps.find((entry) => entry.clientId === clientId)
   if (app === undefined) {
-    html(response, 404, 'Not Found', `${AUTHORIZING}#2-users-are-redirected-back-to-your-site-by-github`)
+    html(
+      response,
+      404,
+      'Not Found',
+      `${AUTHORIZING}#2-users-are-redirected-back-to-your-site-by-github`,
+    )
     return
   }
   const answer = app.clientSecret === clientSecret ? grant(state, app, parameters) : CREDENTIALS
-  const documentation = 'error' in answer ? `${DOCS}${TOKEN_ERRORS}` : `${AUTHORIZING}#2-users-are-redirected-back-to-your-site-by-github`
+  const documentation =
+    'error' in answer
+      ? `${DOCS}${TOKEN_ERRORS}`
+      : `${AUTHORIZING}#2-users-are-redirected-back-to-your-site-by-github`
   writeByAccept(request, response, answer, documentation)
 }
 
@@ -151,13 +203,19 @@ function grant(state: State, app: App, parameters: URLSearchParams): TokenAnswer
   }
   const redirectUri = parameters.get('redirect_uri')
   if (redirectUri !== null && code.redirectUri !== undefined && redirectUri !== code.redirectUri) {
-    return refusal('redirect_uri_mismatch', 'The redirect_uri MUST match the registered callback URL for this application.')
+    return refusal(
+      'redirect_uri_mismatch',
+      'The redirect_uri MUST match the registered callback URL for this application.',
+    )
   }
   return tokenAnswer(state.issue(app, code.person, code.scopes))
 }
 
 function isVerified(code: Code, parameters: URLSearchParams): boolean {
-  return code.challenge === undefined || challengeOf(parameters.get('code_verifier') ?? '') === code.challenge
+  return (
+    code.challenge === undefined ||
+    challengeOf(parameters.get('code_verifier') ?? '') === code.challenge
+  )
 }
 
 function tokenAnswer(token: Token): TokenAnswer {
@@ -173,14 +231,23 @@ function tokenAnswer(token: Token): TokenAnswer {
 
 /** Troubleshooting OAuth app access token request errors: status 200, the format by `Accept`. */
 function refusal(error: string, description: string): TokenAnswer {
-  return { error, error_description: description, error_uri: `${TOKEN_ERRORS}/#${error.replaceAll('_', '-')}` }
+  return {
+    error,
+    error_description: description,
+    error_uri: `${TOKEN_ERRORS}/#${error.replaceAll('_', '-')}`,
+  }
 }
 
 function writeByAccept(
-  request: IncomingMessage, response: ServerResponse, answer: TokenAnswer, documentation: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: TokenAnswer,
+  documentation: string,
 ): void {
   const wantsJson = /application\/(?:[a-z.]+\+)?json/.test(request.headers.accept ?? '')
-  const form = new URLSearchParams(Object.entries(answer).map(([name, value]) => [name, String(value)]))
+  const form = new URLSearchParams(
+    Object.entries(answer).map(([name, value]) => [name, String(value)]),
+  )
   const type = wantsJson ? 'application/json' : 'application/x-www-form-urlencoded'
   response.writeHead(200, {
     'content-type': `${type}; charset=utf-8`,
@@ -193,18 +260,31 @@ function writeByAccept(
 async function readParameters(request: IncomingMessage): Promise<URLSearchParams> {
   const body = await readBody(request)
   const isJson = (request.headers['content-type'] ?? '').includes('json')
-  const inBody = isJson ? Object.entries(JSON.parse(body) as Record<string, string>) : [...new URLSearchParams(body)]
-  return new URLSearchParams([...new URL(request.url ?? '/', 'http://double').searchParams, ...inBody])
+  const inBody = isJson
+    ? Object.entries(JSON.parse(body) as Record<string, string>)
+    : [...new URLSearchParams(body)]
+  return new URLSearchParams([
+    ...new URL(request.url ?? '/', 'http://double').searchParams,
+    ...inBody,
+  ])
 }
 
 /** In the form as documented; Basic is accepted as well, as GitHub does. */
 function readClient(
-  request: IncomingMessage, parameters: URLSearchParams,
+  request: IncomingMessage,
+  parameters: URLSearchParams,
 ): { clientId: string | null; clientSecret: string | null } {
-  return basicOf(request) ?? { clientId: parameters.get('client_id'), clientSecret: parameters.get('client_secret') }
+  return (
+    basicOf(request) ?? {
+      clientId: parameters.get('client_id'),
+      clientSecret: parameters.get('client_secret'),
+    }
+  )
 }
 
-export function basicOf(request: IncomingMessage): { clientId: string; clientSecret: string } | undefined {
+export function basicOf(
+  request: IncomingMessage,
+): { clientId: string; clientSecret: string } | undefined {
   const credentials = /^Basic (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
   if (credentials === undefined) return undefined
   const pair = Buffer.from(credentials, 'base64').toString('utf8')
@@ -213,10 +293,19 @@ export function basicOf(request: IncomingMessage): { clientId: string; clientSec
 }
 
 function redirect(response: ServerResponse, to: URL, documentation: string): void {
-  response.writeHead(302, { location: to.href, 'cache-control': 'no-cache', 'x-documentation': documentation }).end()
+  response
+    .writeHead(302, {
+      location: to.href,
+      'cache-control': 'no-cache',
+      'x-documentation': documentation,
+    })
+    .end()
 }
 
 function html(response: ServerResponse, status: number, body: string, documentation: string): void {
-  response.writeHead(status, { 'content-type': 'text/html; charset=utf-8', 'x-documentation': documentation })
+  response.writeHead(status, {
+    'content-type': 'text/html; charset=utf-8',
+    'x-documentation': documentation,
+  })
   response.end(`<!doctype html><html lang="en"><title>GitHub double</title>${body}</html>`)
 }

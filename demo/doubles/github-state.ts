@@ -99,7 +99,8 @@ export function createState(options: {
     tokens.set(token.value, token)
     if (token.refreshToken !== undefined) refreshTokens.set(token.refreshToken, token.value)
     const twins = [...tokens.values()].filter(
-      (other) => other.app === app && other.person === person && other.scopes.join() === scopes.join(),
+      (other) =>
+        other.app === app && other.person === person && other.scopes.join() === scopes.join(),
     )
     for (const oldest of twins.slice(0, -TOKENS_PER_SCOPE_MAX)) dropToken(oldest.value)
     return token

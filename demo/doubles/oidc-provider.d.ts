@@ -33,7 +33,10 @@ declare module 'oidc-provider' {
       find(id: string): Promise<Grant | undefined>
     }
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>
-    interactionDetails(request: IncomingMessage, response: ServerResponse): Promise<InteractionDetails>
+    interactionDetails(
+      request: IncomingMessage,
+      response: ServerResponse,
+    ): Promise<InteractionDetails>
     interactionFinished(
       request: IncomingMessage,
       response: ServerResponse,

@@ -20,9 +20,13 @@ export function createMemory(): Memory {
   const entries = new Map<string, Entry>()
   const key = (model: string, id: string): string => `${model}:${id}`
   const live = (entry: Entry | undefined): Record<string, unknown> | undefined =>
-    entry === undefined || (entry.expiresAtMs !== undefined && entry.expiresAtMs <= Date.now()) ? undefined : entry.payload
+    entry === undefined || (entry.expiresAtMs !== undefined && entry.expiresAtMs <= Date.now())
+      ? undefined
+      : entry.payload
   const findBy = async (model: string, name: string, value: string) =>
-    live([...entries.values()].find((entry) => entry.model === model && entry.payload[name] === value))
+    live(
+      [...entries.values()].find((entry) => entry.model === model && entry.payload[name] === value),
+    )
   const remove = (match: (entry: Entry) => boolean): number => {
     let removed = 0
     for (const [name, entry] of entries) if (match(entry) && entries.delete(name)) removed++

@@ -82,21 +82,25 @@ export async function startOpenIdDouble(options: OpenIdDoubleOptions = {}): Prom
   }
   const faults = await startFaults({
     handler,
-    isFrontChannel: (path) => path.startsWith('/auth') || path.startsWith('/interaction/') || path.startsWith('/session/'),
+    isFrontChannel: (path) =>
+      path.startsWith('/auth') || path.startsWith('/interaction/') || path.startsWith('/session/'),
     port: options.port,
   })
   const make = (): void => {
     provider = new Provider(faults.origin, configuration(options, people, memory, cookieKeys))
     callback = provider.callback()
   }
-  for (const client of options.clients ?? []) memory.set('Client', client.clientId, clientMetadata(client))
+  for (const client of options.clients ?? [])
+    memory.set('Client', client.clientId, clientMetadata(client))
   make()
   return {
     ...faults,
     issuer: faults.origin,
     addClient: (client) => memory.set('Client', client.clientId, clientMetadata(client)),
-    removeClient: (clientId) => memory.remove((entry) => entry.model === 'Client' && entry.id === clientId),
-    revoke: (login) => memory.remove((entry) => entry.model !== 'Client' && entry.payload['accountId'] === login),
+    removeClient: (clientId) =>
+      memory.remove((entry) => entry.model === 'Client' && entry.id === clientId),
+    revoke: (login) =>
+      memory.remove((entry) => entry.model !== 'Client' && entry.payload['accountId'] === login),
     revokeEverybody: () => memory.remove((entry) => entry.model !== 'Client'),
     expireAccessTokens: () => memory.remove((entry) => entry.model === 'AccessToken'),
     rotateKeys: make,
@@ -106,7 +110,10 @@ export async function startOpenIdDouble(options: OpenIdDoubleOptions = {}): Prom
 }
 
 function configuration(
-  options: OpenIdDoubleOptions, people: readonly Person[], memory: Memory, cookieKeys: readonly string[],
+  options: OpenIdDoubleOptions,
+  people: readonly Person[],
+  memory: Memory,
+  cookieKeys: readonly string[],
 ): Readonly<Record<string, unknown>> {
   const without = new Set(options.without ?? [])
   const policy = interactionPolicy.base()
@@ -146,7 +153,10 @@ function configuration(
       RefreshToken: 14 * 86_400,
       Session: 14 * 86_400,
     },
-    renderError: (context: { type: string; body: string }, out: Readonly<Record<string, string>>) => {
+    renderError: (
+      context: { type: string; body: string },
+      out: Readonly<Record<string, string>>,
+    ) => {
       context.type = 'html'
       context.body = `<!doctype html><html lang="en"><title>Refused</title><h1>${out['error'] ?? 'error'}</h1></html>`
     },
@@ -170,7 +180,9 @@ function account(people: readonly Person[], login: string) {
   }
 }
 
-function privateJwk(algorithm: 'RS256' | 'PS256' | 'ES256' | 'EdDSA'): Readonly<Record<string, unknown>> {
+function privateJwk(
+  algorithm: 'RS256' | 'PS256' | 'ES256' | 'EdDSA',
+): Readonly<Record<string, unknown>> {
   const { privateKey } =
     algorithm === 'ES256'
       ? generateKeyPairSync('ec', { namedCurve: 'P-256' })

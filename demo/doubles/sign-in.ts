@@ -24,7 +24,10 @@ export async function playBrowser(authorizationUrl: string | URL, step: BrowserS
     const response = await fetch(target, {
       method: form === undefined ? 'GET' : 'POST',
       redirect: 'manual',
-      headers: { cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; '), accept: 'text/html' },
+      headers: {
+        cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; '),
+        accept: 'text/html',
+      },
       ...(form === undefined ? {} : { body: form }),
     })
     keepCookies(jar, response)
@@ -36,7 +39,8 @@ export async function playBrowser(authorizationUrl: string | URL, step: BrowserS
       continue
     }
     const page = readForm(await response.text())
-    if (response.status !== 200 || page === undefined) throw new Error(`no form at ${url.pathname}: ${response.status}`)
+    if (response.status !== 200 || page === undefined)
+      throw new Error(`no form at ${url.pathname}: ${response.status}`)
     url = new URL(page.action, url)
     form = new URLSearchParams({ ...page.fields, ...step.choose })
   }

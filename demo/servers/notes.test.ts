@@ -18,7 +18,11 @@ async function start(options: NotesOptions = {}): Promise<NotesServer> {
   return server
 }
 
-async function connect(server: NotesServer, token?: string, mode: 'legacy' | 'auto' = 'auto'): Promise<Client> {
+async function connect(
+  server: NotesServer,
+  token?: string,
+  mode: 'legacy' | 'auto' = 'auto',
+): Promise<Client> {
   const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode } })
   const requestInit = token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }
   await client.connect(new StreamableHTTPClientTransport(new URL(server.url), { requestInit }))
@@ -26,7 +30,11 @@ async function connect(server: NotesServer, token?: string, mode: 'legacy' | 'au
   return client
 }
 
-async function call(client: Client, name: string, args: Record<string, unknown> = {}): Promise<string> {
+async function call(
+  client: Client,
+  name: string,
+  args: Record<string, unknown> = {},
+): Promise<string> {
   const result = await client.callTool({ name, arguments: args })
   const [first] = Array.isArray(result.content) ? result.content : []
   return first?.type === 'text' ? first.text : ''
@@ -39,7 +47,9 @@ async function startIssuer() {
   let fetched = 0
   const server = createServer((_request, response) => {
     fetched++
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ keys: [jwk] }))
+    response
+      .writeHead(200, { 'content-type': 'application/json' })
+      .end(JSON.stringify({ keys: [jwk] }))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   closers.push(() => new Promise((resolve) => server.close(resolve)))
@@ -47,7 +57,11 @@ async function startIssuer() {
     jwksUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`,
     fetched: () => fetched,
     sign: (claims: Record<string, unknown>) =>
-      new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: 'k', typ: 'at+jwt' }).setIssuer(ISSUER).setExpirationTime('5m').sign(privateKey),
+      new SignJWT(claims)
+        .setProtectedHeader({ alg: 'ES256', kid: 'k', typ: 'at+jwt' })
+        .setIssuer(ISSUER)
+        .setExpirationTime('5m')
+        .sign(privateKey),
   }
 }
 
@@ -76,8 +90,12 @@ describe.each([
 describe('notes server with identity', () => {
   it('keeps a notebook per person, and fetches the keys once', async () => {
     const issuer = await startIssuer()
-    const server = await start({ identity: { jwksUrl: issuer.jwksUrl, issuer: ISSUER, required: true } })
-    const people = await Promise.all(['ada', 'grace'].map((sub) => issuer.sign({ sub, aud: server.url, name: sub })))
+    const server = await start({
+      identity: { jwksUrl: issuer.jwksUrl, issuer: ISSUER, required: true },
+    })
+    const people = await Promise.all(
+      ['ada', 'grace'].map((sub) => issuer.sign({ sub, aud: server.url, name: sub })),
+    )
     const [ada, grace] = await Promise.all(people.map((token) => connect(server, token)))
     if (ada === undefined || grace === undefined) throw new Error('not connected')
     await call(ada, 'add_note', { text: 'engine' })
@@ -92,11 +110,16 @@ describe('notes server with identity', () => {
     ['no audience', { sub: 'ada' }],
   ])('answers 401 with %s', async (_what, claims) => {
     const issuer = await startIssuer()
-    const server = await start({ identity: { jwksUrl: issuer.jwksUrl, issuer: ISSUER, required: true } })
+    const server = await start({
+      identity: { jwksUrl: issuer.jwksUrl, issuer: ISSUER, required: true },
+    })
     const token = claims === undefined ? undefined : await issuer.sign(claims)
     const response = await fetch(server.url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
+      headers: {
+        'content-type': 'application/json',
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
       body: '{}',
     })
     expect(response.status).toBe(401)

@@ -8,7 +8,11 @@ import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { NodeStreamableHTTPServerTransport, toNodeHandler, toWebRequest } from '@modelcontextprotocol/node'
+import {
+  NodeStreamableHTTPServerTransport,
+  toNodeHandler,
+  toWebRequest,
+} from '@modelcontextprotocol/node'
 import {
   type AuthInfo,
   type CallToolResult,
@@ -77,14 +81,22 @@ export async function startNotesServer(options: NotesOptions = {}): Promise<Note
     }
     if (auth !== undefined) request.auth = auth
     if (options.sessions !== true) return await modern(request, response)
-    const body: unknown = request.method === 'POST' ? JSON.parse(await readBody(request)) : undefined
+    const body: unknown =
+      request.method === 'POST' ? JSON.parse(await readBody(request)) : undefined
     // Only earlier revisions have sessions; the package decides which one a request is of.
-    if (request.method === 'POST' && !(await isLegacyRequest(await toWebRequest(request, body), body))) {
+    if (
+      request.method === 'POST' &&
+      !(await isLegacyRequest(await toWebRequest(request, body), body))
+    ) {
       return await modern(request, response, body)
     }
     return await answerInSession(request, response, body)
   }
-  const answerInSession = async (request: Authenticated, response: ServerResponse, body: unknown): Promise<void> => {
+  const answerInSession = async (
+    request: Authenticated,
+    response: ServerResponse,
+    body: unknown,
+  ): Promise<void> => {
     const id = request.headers['mcp-session-id']
     const known = typeof id === 'string' ? sessions.get(id) : undefined
     if (known !== undefined) return await known.handleRequest(request, response, body)
@@ -137,7 +149,13 @@ function createAuthenticate(identity: NotesOptions['identity'], url: string): Au
 function authInfoOf(token: string, claims: JWTPayload): AuthInfo {
   const scopes = typeof claims['scope'] === 'string' ? claims['scope'].split(' ') : []
   const clientId = typeof claims['client_id'] === 'string' ? claims['client_id'] : ''
-  return { token, clientId, scopes, ...(claims.exp === undefined ? {} : { expiresAt: claims.exp }), extra: { claims } }
+  return {
+    token,
+    clientId,
+    scopes,
+    ...(claims.exp === undefined ? {} : { expiresAt: claims.exp }),
+    extra: { claims },
+  }
 }
 
 function buildServer(notebooks: Map<string, string[]>, stepMs: number): McpServer {
@@ -147,7 +165,10 @@ function buildServer(notebooks: Map<string, string[]>, stepMs: number): McpServe
   )
   server.registerTool(
     'add_note',
-    { description: 'Adds a note to your notebook', inputSchema: z.object({ text: z.string().min(1).max(2_000) }) },
+    {
+      description: 'Adds a note to your notebook',
+      inputSchema: z.object({ text: z.string().min(1).max(2_000) }),
+    },
     async (input, context) => {
       const person = personOf(context.http?.authInfo)
       const notes = [...(notebooks.get(person) ?? []), input.text].slice(-NOTES_MAX)
@@ -156,17 +177,27 @@ function buildServer(notebooks: Map<string, string[]>, stepMs: number): McpServe
     },
   )
   server.registerTool('list_notes', { description: 'Your notebook' }, async (context) =>
-    text((notebooks.get(personOf(context.http?.authInfo)) ?? ['Your notebook is empty.']).join('\n')),
+    text(
+      (notebooks.get(personOf(context.http?.authInfo)) ?? ['Your notebook is empty.']).join('\n'),
+    ),
   )
   server.registerTool(
     'slow_count',
-    { description: 'Counts, and says so as it goes', inputSchema: z.object({ to: z.number().int().min(1).max(COUNT_MAX) }) },
+    {
+      description: 'Counts, and says so as it goes',
+      inputSchema: z.object({ to: z.number().int().min(1).max(COUNT_MAX) }),
+    },
     async (input, { mcpReq }) => {
       const progressToken = mcpReq._meta?.progressToken
       for (let progress = 1; progress <= input.to && !mcpReq.signal.aborted; progress++) {
         await pause(stepMs)
         if (progressToken === undefined) continue
-        const params = { progressToken, progress, total: input.to, message: `${progress} of ${input.to}` }
+        const params = {
+          progressToken,
+          progress,
+          total: input.to,
+          message: `${progress} of ${input.to}`,
+        }
         await mcpReq.notify({ method: 'notifications/progress', params })
       }
       return text(`counted to ${input.to}`)

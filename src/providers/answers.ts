@@ -2,7 +2,7 @@
  * What providers answer, read the same way for each of them: JSON only where JSON is said, transport
  * and status failures are *unknown*, waiting times come from the headers.
  */
-import { UpstreamError } from '../errors.ts'
+import { OAuthError, UpstreamError } from '../errors.ts'
 import { retryAfterMs } from '../net/cache-control.ts'
 import type { EgressResponse, Operation } from '../net/egress.ts'
 import { parseJson } from '../net/json.ts'
@@ -17,8 +17,10 @@ export type JsonObject = Readonly<Record<string, unknown>>
 
 /** The body as a JSON object, `undefined` for another type, a broken body or any other JSON value. */
 export function readObject(response: EgressResponse): JsonObject | undefined {
-  const type = (response.headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
-  if (type !== 'application/json' && !/^application\/[a-z0-9.-]+\+json$/.test(type)) return undefined
+  const type =
+    (response.headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+  if (type !== 'application/json' && !/^application\/[a-z0-9.-]+\+json$/.test(type))
+    return undefined
   return parseObject(response.text)
 }
 
@@ -36,7 +38,11 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 /** A member that is a string with something in it, well-formed and without control characters. */
-export function text(object: JsonObject | undefined, name: string, maxChars = 512): string | undefined {
+export function text(
+  object: JsonObject | undefined,
+  name: string,
+  maxChars = 512,
+): string | undefined {
   const value = object?.[name]
   if (typeof value !== 'string' || value === '' || value.length > maxChars) return undefined
   return value.isWellFormed() && !/[\x00-\x1f\x7f]/.test(value) ? value : undefined
@@ -55,8 +61,10 @@ export async function asProof<Outcome>(
   try {
     return await ask()
   } catch (error) {
-    if (!(error instanceof UpstreamError)) throw error
-    return unknown(error.code, error.retryAfterMs)
+    if (error instanceof UpstreamError) return unknown(error.code, error.retryAfterMs)
+    // Such as a provider that suddenly accepts none of our ways to authenticate.
+    if (error instanceof OAuthError) return unknown(error.reason)
+    throw error
   }
 }
 
@@ -65,7 +73,7 @@ export async function isConfirmed(ask: () => Promise<boolean>): Promise<boolean>
   try {
     return await ask()
   } catch (error) {
-    if (!(error instanceof UpstreamError)) throw error
+    if (!(error instanceof UpstreamError || error instanceof OAuthError)) throw error
     return false
   }
 }
@@ -77,12 +85,22 @@ export function unknown(reason: string, waitMs?: number): Extract<Proof, { outco
 }
 
 /** Any answer that is neither a yes nor the documented no (F1 to F5). */
-export function unknownAnswer(response: EgressResponse, nowMs: number): Extract<Proof, { outcome: 'unknown' }> {
-  return unknown(`status_${response.status}`, retryAfterMs(response.headers, nowMs, RETRY_AFTER_MAX_MS))
+export function unknownAnswer(
+  response: EgressResponse,
+  nowMs: number,
+): Extract<Proof, { outcome: 'unknown' }> {
+  return unknown(
+    `status_${response.status}`,
+    retryAfterMs(response.headers, nowMs, RETRY_AFTER_MAX_MS),
+  )
 }
 
 /** The same at sign-in, where somebody waits: an error with a code that a page can explain. */
-export function statusError(response: EgressResponse, operation: Operation, nowMs: number): UpstreamError {
+export function statusError(
+  response: EgressResponse,
+  operation: Operation,
+  nowMs: number,
+): UpstreamError {
   const { status } = response
   const isLimited = status === 429 || response.headers.has('retry-after')
   const code = isLimited

@@ -6,19 +6,22 @@ export const GITHUB_FACTS: ProviderFacts = {
     '`/login/oauth/authorize`, `/login/oauth/access_token` (authorizing OAuth apps, web application flow); `GET /user` (REST, users); RFC 8414 issuer `https://github.com/login/oauth`, sends no `iss`',
   clientAuthentication:
     '`client_id` and `client_secret` in the form at the token endpoint (authorizing OAuth apps, step 2); Basic at `/applications/{client_id}/*` (REST, OAuth applications)',
-  scopeSeparator: 'space in requests, comma in answers and in `X-OAuth-Scopes` (scopes for OAuth apps)',
+  scopeSeparator:
+    'space in requests, comma in answers and in `X-OAuth-Scopes` (scopes for OAuth apps)',
   pkce: 'S256 always (changelog 2025-07-14)',
   tokenFormat: 'opaque, `gho_` (REST, OAuth applications)',
   accessLife: 'none, or 28 800 s when expiration is on (refreshing user access tokens)',
   refresh:
     'only with expiration on: rotates, both old tokens die at once, six months; `bad_refresh_token` is the end (refreshing user access tokens)',
   check:
-    '`GET /user` with the user\'s token and `If-None-Match`: counted per user, a 304 not at all (best practices for using the REST API, conditional requests); scopes from `X-OAuth-Scopes` of the same answer',
-  definiteNo: '401 with JSON `message` exactly `Bad credentials` from the API origin (REST, authentication, failed login limit)',
+    "`GET /user` with the user's token and `If-None-Match`: counted per user, a 304 not at all (best practices for using the REST API, conditional requests); scopes from `X-OAuth-Scopes` of the same answer",
+  definiteNo:
+    '401 with JSON `message` exactly `Bad credentials` from the API origin (REST, authentication, failed login limit)',
   secondOpinion:
     '`POST /applications/{client_id}/token`: 404 is no, 401 says that our own client is refused (REST, OAuth applications, check a token)',
   rateLimits:
     '403 or 429 is never a no: `Retry-After`, at least 60 s; with `x-ratelimit-remaining: 0` until `x-ratelimit-reset` (rate limits for the REST API, exceeding the rate limit)',
-  revocation: '`DELETE /applications/{client_id}/token` (REST, OAuth applications, delete an app token)',
+  revocation:
+    '`DELETE /applications/{client_id}/token` (REST, OAuth applications, delete an app token)',
   events: 'none for OAuth apps',
 }

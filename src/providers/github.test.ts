@@ -11,7 +11,10 @@ describe('GitHub', () => {
   let house: House<GitHubDouble>
   let ada: SignIn
   const check = (etag?: string) =>
-    house.provider.check(house.context, ada.tokens, { subject: '1001', ...(etag === undefined ? {} : { etag }) })
+    house.provider.check(house.context, ada.tokens, {
+      subject: '1001',
+      ...(etag === undefined ? {} : { etag }),
+    })
 
   beforeAll(async () => {
     house = await gitHubHouse()
@@ -25,30 +28,46 @@ describe('GitHub', () => {
 
   it('PRV-04: asks for JSON at the token endpoint', async () => {
     await house.signIn('ada')
-    expect(house.double.lastHeaders(house.tokenEndpoint)).toMatchObject({ accept: 'application/json' })
+    expect(house.double.lastHeaders(house.tokenEndpoint)).toMatchObject({
+      accept: 'application/json',
+    })
   })
 
   it.each([
-    ['bad_verification_code', 'provider_bad_verification_code', 'GitHub says that the code is wrong or too old. Start again.'],
-    ['unverified_user_email', 'provider_unverified_user_email', 'GitHub wants you to verify your primary e-mail address first.'],
     [
-      'redirect_uri_mismatch', 'ERR_PROVIDER_CALLBACK',
+      'bad_verification_code',
+      'provider_bad_verification_code',
+      'GitHub says that the code is wrong or too old. Start again.',
+    ],
+    [
+      'unverified_user_email',
+      'provider_unverified_user_email',
+      'GitHub wants you to verify your primary e-mail address first.',
+    ],
+    [
+      'redirect_uri_mismatch',
+      'ERR_PROVIDER_CALLBACK',
       `GitHub says redirect_uri is not associated with this application. In the OAuth app, set the callback URL to ${REDIRECT_URI} (exactly, no slash at the end).`,
     ],
     [
-      'incorrect_client_credentials', 'ERR_PROVIDER_CLIENT',
+      'incorrect_client_credentials',
+      'ERR_PROVIDER_CLIENT',
       'GitHub does not accept our client id and secret. Copy both again from the application, and set POSTERN_GITHUB_CLIENT_ID and POSTERN_GITHUB_CLIENT_SECRET.',
     ],
   ])('PRV-04: %s with status 200 is an error', async (error, reason, description) => {
     const visit = await house.visit()
     house.double.answerWith(house.tokenEndpoint, { ...ANSWER, body: JSON.stringify({ error }) })
     await expect(house.provider.exchange(house.context, visit)).rejects.toMatchObject({
-      error: 'server_error', reason, description,
+      error: 'server_error',
+      reason,
+      description,
     })
   })
 
   it('ERR_PROVIDER_CALLBACK: in the words of the ten mistakes', () => {
-    expect(house.provider.explain?.('redirect_uri_mismatch', 'https://mcp.corp.example/callback/github')).toEqual({
+    expect(
+      house.provider.explain?.('redirect_uri_mismatch', 'https://mcp.corp.example/callback/github'),
+    ).toEqual({
       code: 'ERR_PROVIDER_CALLBACK',
       problem: 'GitHub says redirect_uri is not associated with this application.',
       fix: 'In the OAuth app, set the callback URL to https://mcp.corp.example/callback/github (exactly, no slash at the end).',
@@ -67,7 +86,11 @@ describe('GitHub', () => {
     if (first.outcome !== 'yes' || first.etag === undefined) throw new Error('no etag')
     expect(ada.proof.etag).toBe(first.etag)
     house.double.forget()
-    expect(await check(first.etag)).toMatchObject({ outcome: 'yes', etag: first.etag, scopes: ['user:email'] })
+    expect(await check(first.etag)).toMatchObject({
+      outcome: 'yes',
+      etag: first.etag,
+      scopes: ['user:email'],
+    })
     expect(house.double.lastHeaders('GET /user')).toMatchObject({ 'if-none-match': first.etag })
     expect(house.double.total()).toBe(1)
   })
@@ -88,9 +111,22 @@ describe('GitHub', () => {
     })
 
     it('of a secondary limit waits at least a minute', async () => {
-      for (const [retryAfterSeconds, waitMs] of [[undefined, 60_000], [5, 60_000], [90, 90_000], [86_400, 300_000]] as const) {
-        house.double.limit({ kind: 'secondary', status, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) })
-        expect(await check()).toEqual({ outcome: 'unknown', reason: 'rate_limit', retryAfterMs: waitMs })
+      for (const [retryAfterSeconds, waitMs] of [
+        [undefined, 60_000],
+        [5, 60_000],
+        [90, 90_000],
+        [86_400, 300_000],
+      ] as const) {
+        house.double.limit({
+          kind: 'secondary',
+          status,
+          ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+        })
+        expect(await check()).toEqual({
+          outcome: 'unknown',
+          reason: 'rate_limit',
+          retryAfterMs: waitMs,
+        })
       }
     })
   })
@@ -106,7 +142,10 @@ describe('GitHub', () => {
     ['HTML', { status: 401, headers: { 'content-type': 'text/html' }, body: 'Bad credentials' }],
     ['no body', { status: 401 }],
     ['another status', { ...ANSWER, status: 400, body: '{"message":"Bad credentials"}' }],
-    ['a message inside', { ...ANSWER, status: 401, body: '{"error":{"message":"Bad credentials"}}' }],
+    [
+      'a message inside',
+      { ...ANSWER, status: 401, body: '{"error":{"message":"Bad credentials"}}' },
+    ],
   ])('design: 401 with %s is not the documented no', async (_what, answer) => {
     house.double.answerWith('GET /user', answer)
     expect(await check()).toMatchObject({ outcome: 'unknown' })
@@ -115,12 +154,17 @@ describe('GitHub', () => {
   it('PRV-11: a token without the scopes header is not of an OAuth app', async () => {
     const visit = await house.visit()
     house.double.answerWith('GET /user', { ...ANSWER, body: '{"id":1001,"login":"ada"}' })
-    await expect(house.provider.exchange(house.context, visit)).rejects.toMatchObject({ reason: 'not_an_oauth_app' })
+    await expect(house.provider.exchange(house.context, visit)).rejects.toMatchObject({
+      reason: 'not_an_oauth_app',
+    })
   })
 
   it('PRV-09: an account chooser and a hint, when asked for', async () => {
     const url = await house.provider.authorize(house.context, {
-      state: 's', verifierChallenge: 'c', chooseAccount: true, loginHint: 'grace',
+      state: 's',
+      verifierChallenge: 'c',
+      chooseAccount: true,
+      loginHint: 'grace',
     })
     expect(url.searchParams.get('prompt')).toBe('select_account')
     expect(url.searchParams.get('login')).toBe('grace')
@@ -128,21 +172,30 @@ describe('GitHub', () => {
 
   it('A12: sends no iss, and takes the one it would send', async () => {
     expect(await house.provider.judgeIssuer(house.context, undefined)).toBe('right')
-    expect(await house.provider.judgeIssuer(house.context, `${house.double.url}/login/oauth`)).toBe('right')
-    expect(createGitHub({ id: 'github', clientId: 'x', callbackPath: '/callback/github', options: {} }).issuer).toBe(
-      'https://github.com/login/oauth',
+    expect(await house.provider.judgeIssuer(house.context, `${house.double.url}/login/oauth`)).toBe(
+      'right',
     )
+    expect(
+      createGitHub({ id: 'github', clientId: 'x', callbackPath: '/callback/github', options: {} })
+        .issuer,
+    ).toBe('https://github.com/login/oauth')
   })
 
   it('NET-02: the public GitHub is not excepted from the address check', () => {
     const provider = createGitHub({
-      id: 'github', clientId: 'x', callbackPath: '/callback/github', options: { apiUrl: 'https://ghe.corp.example/api/v3' },
+      id: 'github',
+      clientId: 'x',
+      callbackPath: '/callback/github',
+      options: { apiUrl: 'https://ghe.corp.example/api/v3' },
     })
     expect(provider.approvedOrigins).toEqual(['https://ghe.corp.example'])
   })
 
   describe('e-mail (A28)', () => {
-    const signInWith = async (scopes: readonly string[], answer?: Parameters<GitHubDouble['answerWith']>[1]) => {
+    const signInWith = async (
+      scopes: readonly string[],
+      answer?: Parameters<GitHubDouble['answerWith']>[1],
+    ) => {
       const other = await gitHubHouse({ scopes })
       other.double.answerWith('GET /user/emails', answer)
       try {
@@ -156,24 +209,35 @@ describe('GitHub', () => {
     it('is verified by one call, where a scope allows it', async () => {
       for (const scope of ['user', 'user:email']) {
         expect(await signInWith([scope])).toMatchObject({
-          asked: 1, profile: { email: 'ada@example.com', emailVerified: true },
+          asked: 1,
+          profile: { email: 'ada@example.com', emailVerified: true },
         })
       }
     })
 
     it('is not asked for and not verified without such a scope', async () => {
       expect(await signInWith(['read:org'])).toMatchObject({
-        asked: 0, profile: { email: 'ada@example.com', emailVerified: false },
+        asked: 0,
+        profile: { email: 'ada@example.com', emailVerified: false },
       })
     })
 
     it.each([
-      ['is listed as unverified', { ...ANSWER, body: '[{"email":"ada@example.com","verified":false,"primary":true}]' }],
+      [
+        'is listed as unverified',
+        { ...ANSWER, body: '[{"email":"ada@example.com","verified":false,"primary":true}]' },
+      ],
       ['is not listed', { ...ANSWER, body: '[]' }],
       ['cannot be asked for', { ...ANSWER, status: 404, body: '{"message":"Not Found"}' }],
-      ['comes as something else', { ...ANSWER, body: '{"email":"ada@example.com","verified":true}' }],
+      [
+        'comes as something else',
+        { ...ANSWER, body: '{"email":"ada@example.com","verified":true}' },
+      ],
       ['is broken', { ...ANSWER, body: '[{"email"' }],
-      ['is verified by a word', { ...ANSWER, body: '[{"email":"ada@example.com","verified":"true","primary":true}]' }],
+      [
+        'is verified by a word',
+        { ...ANSWER, body: '[{"email":"ada@example.com","verified":"true","primary":true}]' },
+      ],
     ])('is unverified when it %s', async (_what, answer) => {
       expect((await signInWith(['user:email'], answer)).profile.emailVerified).toBe(false)
     })
@@ -199,13 +263,23 @@ describe('GitHub', () => {
     it('F11: says that our own client is refused', async () => {
       const options = { url: house.double.url, apiUrl: house.double.apiUrl }
       const stranger = createGitHub({
-        id: 'github', clientId: 'postern', clientSecret: new Secret('rotated'), callbackPath: '/callback/it', options,
+        id: 'github',
+        clientId: 'postern',
+        clientSecret: new Secret('rotated'),
+        callbackPath: '/callback/it',
+        options,
       })
-      expect(await stranger.secondOpinion?.(house.context, ada.tokens)).toEqual({ outcome: 'client-refused' })
+      expect(await stranger.secondOpinion?.(house.context, ada.tokens)).toEqual({
+        outcome: 'client-refused',
+      })
     })
 
     it.each([404, 422, 500, 503])('is unknown for status %s in HTML', async (status) => {
-      house.double.answerWith(endpoint, { status, headers: { 'content-type': 'text/html' }, body: 'Not Found' })
+      house.double.answerWith(endpoint, {
+        status,
+        headers: { 'content-type': 'text/html' },
+        body: 'Not Found',
+      })
       expect(await ask(ada)).toMatchObject({ outcome: 'unknown' })
     })
   })
@@ -223,7 +297,8 @@ describe('GitHub', () => {
       const signIn = await expiring.signIn('ada')
       const nowMs = expiring.runtime.nowMs()
       expect(signIn.tokens).toMatchObject({
-        expiresAtMs: nowMs + 28_800_000, refreshExpiresAtMs: nowMs + 15_897_600_000,
+        expiresAtMs: nowMs + 28_800_000,
+        refreshExpiresAtMs: nowMs + 15_897_600_000,
       })
       expect(ada.tokens.expiresAtMs).toBeUndefined()
       expect(ada.tokens.refreshToken).toBeUndefined()
@@ -233,14 +308,18 @@ describe('GitHub', () => {
       const signIn = await expiring.signIn('ada')
       expect(await refresh(signIn)).toMatchObject({ outcome: 'yes' })
       expect(await expiring.provider.check(expiring.context, signIn.tokens)).toEqual({
-        outcome: 'no', reason: 'bad_credentials',
+        outcome: 'no',
+        reason: 'bad_credentials',
       })
       expect(await refresh(signIn)).toEqual({ outcome: 'no', reason: 'bad_refresh_token' })
     })
 
     it('F11: say that our own client is refused', async () => {
       const signIn = await expiring.signIn('ada')
-      expiring.double.answerWith('POST /login/oauth/access_token', { ...ANSWER, body: '{"error":"incorrect_client_credentials"}' })
+      expiring.double.answerWith('POST /login/oauth/access_token', {
+        ...ANSWER,
+        body: '{"error":"incorrect_client_credentials"}',
+      })
       expect(await refresh(signIn)).toEqual({ outcome: 'client-refused' })
     })
   })

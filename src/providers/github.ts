@@ -7,26 +7,43 @@
  * `rest/users/users`, `rate-limits-for-the-rest-api`, `best-practices-for-using-the-rest-api`.
  */
 import { OAuthError } from '../errors.ts'
-import { retryAfterMs } from '../net/cache-control.ts'
 import type { EgressResponse } from '../net/egress.ts'
 import { parseJson } from '../net/json.ts'
 import { parseTokenAnswer, type TokenSet } from '../oauth/token-answer.ts'
-import type { Profile } from '../records.ts'
 import {
-  ANSWER_MAX_BYTES, asProof, basicAuthorization, FORM, formBody, isConfirmed, isObject, type JsonObject, pictureUrl,
-  readObject, RETRY_AFTER_MAX_MS, statusError, text, unknown, unknownAnswer,
+  ANSWER_MAX_BYTES,
+  asProof,
+  basicAuthorization,
+  FORM,
+  formBody,
+  isConfirmed,
+  isObject,
+  readObject,
+  statusError,
+  text,
+  unknown,
+  unknownAnswer,
 } from './answers.ts'
+import { identityOf, isMessage, limited, readScopes, readUser } from './github-answers.ts'
 import { GITHUB_FACTS } from './github-facts.ts'
 import {
-  type AuthorizeInput, callbackMistake, clientMistake, type ExchangeInput, type Identity, type Proof,
-  type ProofBasis, type Provider, type ProviderContext, type ProviderInput, type ProviderSettings,
-  type ProviderType, type Refreshed, type SetUpMistake, setUpError, type SignIn,
+  type AuthorizeInput,
+  callbackMistake,
+  clientMistake,
+  type ExchangeInput,
+  type Proof,
+  type ProofBasis,
+  type Provider,
+  type ProviderContext,
+  type ProviderInput,
+  type ProviderSettings,
+  type ProviderType,
+  type Refreshed,
+  type SetUpMistake,
+  setUpError,
+  type SignIn,
 } from './provider.ts'
 
-/** Secondary limits: "wait for at least one minute before retrying" (best practices, rate limit errors). */
-const SECONDARY_WAIT_MIN_MS = 60_000
-/** Primary limits count per hour, so no reset lies further away. */
-const PRIMARY_WAIT_MAX_MS = 3_600_000
 /** `user` includes `user:email` (scopes for OAuth apps, normalized scopes). */
 const EMAIL_SCOPES: readonly string[] = ['user', 'user:email']
 const PUBLIC: readonly string[] = ['https://github.com', 'https://api.github.com']
@@ -58,11 +75,17 @@ export const GITHUB: ProviderType = {
   secretRequired: true,
   options: [
     {
-      name: 'url', kind: 'url', default: 'https://github.com', environmentSuffix: 'URL',
+      name: 'url',
+      kind: 'url',
+      default: 'https://github.com',
+      environmentSuffix: 'URL',
       sentence: 'Where people sign in; another one for GitHub Enterprise.',
     },
     {
-      name: 'apiUrl', kind: 'url', default: 'https://api.github.com', environmentSuffix: 'API_URL',
+      name: 'apiUrl',
+      kind: 'url',
+      default: 'https://api.github.com',
+      environmentSuffix: 'API_URL',
       sentence: 'The REST API; another one for GitHub Enterprise.',
     },
   ],
@@ -108,13 +131,18 @@ export function createGitHub(settings: ProviderSettings): Provider {
     ...(settings.clientSecret === undefined ? {} : { clientSecret: settings.clientSecret }),
     scopes: house.scopes,
     // The public GitHub needs no leave to be reached: its addresses are checked like everybody's.
-    approvedOrigins: [...new Set([new URL(url).origin, new URL(apiUrl).origin])].filter((it) => !PUBLIC.includes(it)),
-    judgeIssuer: async (_context, iss) => (iss === undefined || iss === house.issuer ? 'right' : 'wrong'),
+    approvedOrigins: [...new Set([new URL(url).origin, new URL(apiUrl).origin])].filter(
+      (it) => !PUBLIC.includes(it),
+    ),
+    judgeIssuer: async (_context, iss) =>
+      iss === undefined || iss === house.issuer ? 'right' : 'wrong',
     authorize: async (context, input) => authorizationUrl(house, context, input),
     exchange: (context, input) => exchange(house, context, input),
     check: (context, tokens, basis) => asProof(() => check(house, context, tokens, basis)),
-    secondOpinion: (context, tokens, basis) => asProof(() => secondOpinion(house, context, tokens, basis)),
-    refresh: (context, refreshToken, tokens) => asProof(() => refresh(house, context, refreshToken, tokens)),
+    secondOpinion: (context, tokens, basis) =>
+      asProof(() => secondOpinion(house, context, tokens, basis)),
+    refresh: (context, refreshToken, tokens) =>
+      asProof(() => refresh(house, context, refreshToken, tokens)),
     revoke: (context, tokens) => isConfirmed(() => revoke(house, context, tokens)),
     explain: (error, redirectUri) => explain(house, error, redirectUri),
   }
@@ -137,8 +165,13 @@ function authorizationUrl(house: House, context: ProviderContext, input: Authori
 }
 
 /** Authorizing OAuth apps, "2. Users are redirected back to your site by GitHub", then "3. Use the access token". */
-async function exchange(house: House, context: ProviderContext, input: ExchangeInput): Promise<SignIn> {
-  if (input.iss !== undefined && input.iss !== house.issuer) throw refusedSignIn(house, 'provider_issuer_mismatch')
+async function exchange(
+  house: House,
+  context: ProviderContext,
+  input: ExchangeInput,
+): Promise<SignIn> {
+  if (input.iss !== undefined && input.iss !== house.issuer)
+    throw refusedSignIn(house, 'provider_issuer_mismatch')
   const response = await tokenCall(house, context, {
     code: input.code,
     redirect_uri: context.redirectUri,
@@ -157,7 +190,8 @@ async function identify(house: House, context: ProviderContext, tokens: TokenSet
   if (user === undefined) throw statusError(response, 'userinfo', context.runtime.nowMs())
   const scopes = readScopes(response)
   // PRV-11: tokens of GitHub Apps have permissions and no scopes; this adapter would misread them.
-  if (scopes === undefined && house.scopes.length > 0) throw refusedSignIn(house, 'not_an_oauth_app')
+  if (scopes === undefined && house.scopes.length > 0)
+    throw refusedSignIn(house, 'not_an_oauth_app')
   const granted = scopes ?? tokens.scopes ?? []
   const emails = granted.some((scope) => EMAIL_SCOPES.includes(scope))
     ? await verifiedEmails(house, context, tokens)
@@ -165,7 +199,7 @@ async function identify(house: House, context: ProviderContext, tokens: TokenSet
   const etag = response.headers.get('etag') ?? undefined
   return {
     tokens: { ...tokens, scopes: granted },
-    identity: identityOf(house, user, emails),
+    identity: identityOf(house.issuer, user, emails),
     proof: { scopes: granted, ...(etag === undefined ? {} : { etag }) },
   }
 }
@@ -175,24 +209,34 @@ async function identify(house: House, context: ProviderContext, tokens: TokenSet
  * OAuth apps, `X-OAuth-Scopes`). A 304 to an authorized request is not counted in the primary limit.
  */
 async function check(
-  house: House, context: ProviderContext, tokens: TokenSet, basis: ProofBasis = {},
+  house: House,
+  context: ProviderContext,
+  tokens: TokenSet,
+  basis: ProofBasis = {},
 ): Promise<Proof> {
-  const condition: Record<string, string> = basis.etag === undefined ? {} : { 'if-none-match': basis.etag }
+  const condition: Record<string, string> =
+    basis.etag === undefined ? {} : { 'if-none-match': basis.etag }
   const response = await apiCall(house, context, tokens, '/user', condition)
   const scopes = readScopes(response)
   const etag = response.headers.get('etag') ?? basis.etag
-  const said = { ...(scopes === undefined ? {} : { scopes }), ...(etag === undefined ? {} : { etag }) }
+  const said = {
+    ...(scopes === undefined ? {} : { scopes }),
+    ...(etag === undefined ? {} : { etag }),
+  }
   if (response.status === 304 && basis.etag !== undefined) return { outcome: 'yes', ...said }
   if (response.status === 200) {
     const user = readUser(readObject(response))
     if (user === undefined) return unknown('body')
-    if (basis.subject !== undefined && user.subject !== basis.subject) return { outcome: 'no', reason: 'subject' }
+    if (basis.subject !== undefined && user.subject !== basis.subject)
+      return { outcome: 'no', reason: 'subject' }
     return { outcome: 'yes', ...said }
   }
   if (response.status === 401 && isMessage(response, 'Bad credentials')) {
     return { outcome: 'no', reason: 'bad_credentials' }
   }
-  return limited(response, context) ?? unknownAnswer(response, context.runtime.nowMs())
+  return (
+    limited(response, context.runtime.nowMs()) ?? unknownAnswer(response, context.runtime.nowMs())
+  )
 }
 
 /**
@@ -200,36 +244,56 @@ async function check(
  * Counted against the application for all its users, therefore only the second opinion.
  */
 async function secondOpinion(
-  house: House, context: ProviderContext, tokens: TokenSet, basis: ProofBasis = {},
+  house: House,
+  context: ProviderContext,
+  tokens: TokenSet,
+  basis: ProofBasis = {},
 ): Promise<Proof> {
   const response = await applicationCall(house, context, 'POST', tokens, 'check')
   if (response.status === 200) {
     const body = readObject(response)
     const user = isObject(body?.['user']) ? readUser(body['user']) : undefined
     if (user === undefined) return unknown('body')
-    if (basis.subject !== undefined && user.subject !== basis.subject) return { outcome: 'no', reason: 'subject' }
+    if (basis.subject !== undefined && user.subject !== basis.subject)
+      return { outcome: 'no', reason: 'subject' }
     const scopes = body?.['scopes']
-    return Array.isArray(scopes) ? { outcome: 'yes', scopes: scopes.map(String) } : { outcome: 'yes' }
+    return Array.isArray(scopes)
+      ? { outcome: 'yes', scopes: scopes.map(String) }
+      : { outcome: 'yes' }
   }
-  if (response.status === 404 && isMessage(response, 'Not Found')) return { outcome: 'no', reason: 'not_found' }
+  if (response.status === 404 && isMessage(response, 'Not Found'))
+    return { outcome: 'no', reason: 'not_found' }
   if (response.status === 401) return { outcome: 'client-refused' }
-  return limited(response, context) ?? unknownAnswer(response, context.runtime.nowMs())
+  return (
+    limited(response, context.runtime.nowMs()) ?? unknownAnswer(response, context.runtime.nowMs())
+  )
 }
 
 /** Refreshing user access tokens: both old tokens are dead as soon as this succeeds (PRV-08). */
 async function refresh(
-  house: House, context: ProviderContext, refreshToken: string, tokens: TokenSet,
+  house: House,
+  context: ProviderContext,
+  refreshToken: string,
+  tokens: TokenSet,
 ): Promise<Refreshed> {
-  const response = await tokenCall(house, context, { grant_type: 'refresh_token', refresh_token: refreshToken })
+  const response = await tokenCall(house, context, {
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken,
+  })
   const answer = parseTokenAnswer(readObject(response), context.runtime.nowMs())
   if (answer.ok) {
     const scopes = answer.tokens.scopes ?? tokens.scopes
-    return { outcome: 'yes', tokens: { refreshToken, ...answer.tokens, ...(scopes === undefined ? {} : { scopes }) } }
+    return {
+      outcome: 'yes',
+      tokens: { refreshToken, ...answer.tokens, ...(scopes === undefined ? {} : { scopes }) },
+    }
   }
   if (answer.error === 'bad_refresh_token') return { outcome: 'no', reason: answer.error }
   if (answer.error === 'incorrect_client_credentials') return { outcome: 'client-refused' }
   if (response.status === 200) return unknown(answer.error)
-  return limited(response, context) ?? unknownAnswer(response, context.runtime.nowMs())
+  return (
+    limited(response, context.runtime.nowMs()) ?? unknownAnswer(response, context.runtime.nowMs())
+  )
 }
 
 /** OAuth applications, "Delete an app token": 204; a token that is not there any more is dead as well. */
@@ -239,7 +303,9 @@ async function revoke(house: House, context: ProviderContext, tokens: TokenSet):
 }
 
 function tokenCall(
-  house: House, context: ProviderContext, parameters: Readonly<Record<string, string>>,
+  house: House,
+  context: ProviderContext,
+  parameters: Readonly<Record<string, string>>,
 ): Promise<EgressResponse> {
   return context.egress.exchange({
     operation: 'token',
@@ -258,7 +324,10 @@ function tokenCall(
 }
 
 function apiCall(
-  house: House, context: ProviderContext, tokens: TokenSet, path: '/user' | '/user/emails',
+  house: House,
+  context: ProviderContext,
+  tokens: TokenSet,
+  path: '/user' | '/user/emails',
   headers: Readonly<Record<string, string>>,
 ): Promise<EgressResponse> {
   return context.egress.exchange({
@@ -272,7 +341,10 @@ function apiCall(
 }
 
 function applicationCall(
-  house: House, context: ProviderContext, method: 'POST' | 'DELETE', tokens: TokenSet,
+  house: House,
+  context: ProviderContext,
+  method: 'POST' | 'DELETE',
+  tokens: TokenSet,
   operation: 'check' | 'revoke',
 ): Promise<EgressResponse> {
   const secret = house.settings.clientSecret?.reveal() ?? ''
@@ -293,7 +365,9 @@ function applicationCall(
 
 /** Users, "List email addresses for the authenticated user". Asked at sign-in only; a failure costs the e-mail. */
 async function verifiedEmails(
-  house: House, context: ProviderContext, tokens: TokenSet,
+  house: House,
+  context: ProviderContext,
+  tokens: TokenSet,
 ): Promise<readonly { email: string; primary: boolean }[]> {
   const answer = await asProof(() => apiCall(house, context, tokens, '/user/emails', {}))
   if (!('status' in answer) || answer.status !== 200) return []
@@ -306,72 +380,19 @@ async function verifiedEmails(
   if (!Array.isArray(list)) return []
   return list.filter(isObject).flatMap((entry) => {
     const email = text(entry, 'email')
-    return email !== undefined && entry['verified'] === true ? [{ email, primary: entry['primary'] === true }] : []
+    return email !== undefined && entry['verified'] === true
+      ? [{ email, primary: entry['primary'] === true }]
+      : []
   })
 }
 
-interface GitHubUser {
-  readonly subject: string
-  readonly login: string
-  readonly body: JsonObject
-}
-
-/** `login` can be changed and taken over by somebody else; only the numeric `id` names an account. */
-function readUser(body: JsonObject | undefined): GitHubUser | undefined {
-  const id = body?.['id']
-  const login = text(body, 'login')
-  if (body === undefined || login === undefined) return undefined
-  return typeof id === 'number' && Number.isSafeInteger(id) && id > 0 ? { subject: String(id), login, body } : undefined
-}
-
-function identityOf(
-  house: House, user: GitHubUser, emails: readonly { email: string; primary: boolean }[],
-): Identity {
-  const shown = text(user.body, 'email')
-  const verified = emails.find(({ email }) => email === shown) ?? emails.find(({ primary }) => primary)
-  const email = verified?.email ?? shown
-  const name = text(user.body, 'name')
-  const picture = pictureUrl(user.body, 'avatar_url')
-  const profile: Profile = {
-    login: user.login,
-    ...(name === undefined ? {} : { name }),
-    ...(email === undefined ? {} : { email, emailVerified: verified !== undefined }),
-    ...(picture === undefined ? {} : { pictureUrl: picture }),
-  }
-  return { issuer: house.issuer, subject: user.subject, profile, groups: [] }
-}
-
-/** `undefined` when the header is absent, which is not the same as no scopes. */
-function readScopes(response: EgressResponse): readonly string[] | undefined {
-  const header = response.headers.get('x-oauth-scopes')
-  if (header === null) return undefined
-  return header.split(',').map((scope) => scope.trim()).filter((scope) => scope !== '')
-}
-
-/** The refusal as documented: JSON of the API with exactly this message. */
-function isMessage(response: EgressResponse, message: string): boolean {
-  return readObject(response)?.['message'] === message
-}
-
-/**
- * Rate limits for the REST API, "Exceeding the rate limit": 403 or 429. `x-ratelimit-remaining: 0`
- * waits until `x-ratelimit-reset`; otherwise `Retry-After`, and at least a minute.
- */
-function limited(response: EgressResponse, context: ProviderContext): Proof & { outcome: 'unknown' } | undefined {
-  const { status, headers } = response
-  if (status !== 403 && status !== 429) return undefined
-  const nowMs = context.runtime.nowMs()
-  const statedMs = retryAfterMs(headers, nowMs, RETRY_AFTER_MAX_MS)
-  if (statedMs === undefined && headers.get('x-ratelimit-remaining') === '0') {
-    const resetMs = Number(headers.get('x-ratelimit-reset') ?? Number.NaN) * 1_000 - nowMs
-    const waitMs = Number.isFinite(resetMs) ? resetMs : SECONDARY_WAIT_MIN_MS
-    return unknown('rate_limit', Math.min(PRIMARY_WAIT_MAX_MS, Math.max(1_000, waitMs)))
-  }
-  return unknown('rate_limit', Math.max(SECONDARY_WAIT_MIN_MS, statedMs ?? 0))
-}
-
 /** Troubleshooting OAuth app access token request errors: these come with status 200. */
-function tokenError(house: House, context: ProviderContext, response: EgressResponse, error: string): Error {
+function tokenError(
+  house: House,
+  context: ProviderContext,
+  response: EgressResponse,
+  error: string,
+): Error {
   const mistake = explain(house, error, context.redirectUri)
   if (mistake !== undefined) return setUpError(mistake)
   const isWord = error !== 'invalid_answer' && error !== 'token_type'
@@ -380,7 +401,8 @@ function tokenError(house: House, context: ProviderContext, response: EgressResp
 }
 
 function explain(house: House, error: string, redirectUri: string): SetUpMistake | undefined {
-  if (error === 'redirect_uri_mismatch') return callbackMistake(house.title, 'OAuth app', redirectUri)
+  if (error === 'redirect_uri_mismatch')
+    return callbackMistake(house.title, 'OAuth app', redirectUri)
   if (error === 'incorrect_client_credentials') return clientMistake(house.title, house.id)
   return undefined
 }
@@ -395,5 +417,6 @@ const REFUSALS: Readonly<Record<string, string>> = {
   provider_bad_verification_code: 'says that the code is wrong or too old. Start again.',
   provider_unverified_user_email: 'wants you to verify your primary e-mail address first.',
   provider_issuer_mismatch: 'was asked, but somebody else answered.',
-  not_an_oauth_app: 'gave a token without scopes: the client id is of a GitHub App, not of an OAuth app.',
+  not_an_oauth_app:
+    'gave a token without scopes: the client id is of a GitHub App, not of an OAuth app.',
 }

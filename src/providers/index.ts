@@ -7,7 +7,14 @@ export { github, type GitHubOptions } from './github.ts'
 export { oidc, type OidcOptions } from './oidc.ts'
 export { defineProvider } from './provider.ts'
 export type {
-  Identity, Proof, Provider, ProviderContext, ProviderEntry, ProviderInput, Refreshed, SignIn,
+  Identity,
+  Proof,
+  Provider,
+  ProviderContext,
+  ProviderEntry,
+  ProviderInput,
+  Refreshed,
+  SignIn,
 } from './provider.ts'
 
 /** By the `type` of a configured provider. */

@@ -83,9 +83,15 @@ export async function verifyIdToken(
     nowMs: context.runtime.nowMs(),
     algorithms: metadata.idTokenAlgorithms,
   }
-  const judged = await judgeIdToken(idToken, { ...facts, jwks: await context.jwks(metadata.jwksUri) })
+  const judged = await judgeIdToken(idToken, {
+    ...facts,
+    jwks: await context.jwks(metadata.jwksUri),
+  })
   if (judged.ok || judged.reason !== 'unknown_key') return judged
-  return await judgeIdToken(idToken, { ...facts, jwks: await context.refreshJwks(metadata.jwksUri) })
+  return await judgeIdToken(idToken, {
+    ...facts,
+    jwks: await context.refreshJwks(metadata.jwksUri),
+  })
 }
 
 /** Subject of an ID token that was verified when it was stored; `undefined` without one. */
@@ -95,7 +101,8 @@ export function subjectOf(idToken: string | undefined): string | undefined {
   try {
     const bytes = decodeBase64url(payload)
     const claims: unknown = JSON.parse(new TextDecoder().decode(bytes))
-    const sub = typeof claims === 'object' && claims !== null && 'sub' in claims ? claims.sub : undefined
+    const sub =
+      typeof claims === 'object' && claims !== null && 'sub' in claims ? claims.sub : undefined
     return typeof sub === 'string' ? sub : undefined
   } catch {
     return undefined

@@ -12,7 +12,7 @@ export const OIDC_FACTS: ProviderFacts = {
   refresh:
     'with `offline_access` when the provider lists it; rotating or not; `invalid_grant` is the end (RFC 6749 section 5.2, Core section 12)',
   check:
-    '`userinfo` with the user\'s token when advertised; or `introspection` when configured; neither: the life of the access token (Core section 5.3, RFC 7662)',
+    "`userinfo` with the user's token when advertised; or `introspection` when configured; neither: the life of the access token (Core section 5.3, RFC 7662)",
   definiteNo:
     'userinfo: 401 with `WWW-Authenticate: Bearer error="invalid_token"` (RFC 6750 section 3.1); introspection: 200 with `active: false` (RFC 7662 section 2.2)',
   secondOpinion: 'the refresh, else the same check again',

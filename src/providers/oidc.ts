@@ -10,16 +10,41 @@ import type { IdTokenClaims } from '../oauth/id-token.ts'
 import { parseTokenAnswer, type TokenSet } from '../oauth/token-answer.ts'
 import type { Profile } from '../records.ts'
 import {
-  ANSWER_MAX_BYTES, asProof, isConfirmed, type JsonObject, pictureUrl, readObject, statusError, text,
-  unknown, unknownAnswer,
+  asProof,
+  isConfirmed,
+  type JsonObject,
+  pictureUrl,
+  readObject,
+  statusError,
+  text,
+  unknown,
+  unknownAnswer,
 } from './answers.ts'
-import { clientCall, type OpenIdHouse, refusedSignIn, subjectOf, verifyIdToken } from './oidc-client.ts'
+import {
+  clientCall,
+  type OpenIdHouse,
+  refusedSignIn,
+  subjectOf,
+  verifyIdToken,
+} from './oidc-client.ts'
 import { OIDC_FACTS } from './oidc-facts.ts'
+import { check, userinfoCall } from './oidc-proof.ts'
 import type { OpenIdMetadata } from './openid-metadata.ts'
 import {
-  type AuthorizeInput, callbackMistake, clientMistake, type ExchangeInput, type Identity, type Proof,
-  type ProofBasis, type Provider, type ProviderContext, type ProviderInput, type ProviderSettings,
-  type ProviderType, type Refreshed, type SetUpMistake, setUpError, type SignIn,
+  type AuthorizeInput,
+  callbackMistake,
+  clientMistake,
+  type ExchangeInput,
+  type Identity,
+  type Provider,
+  type ProviderContext,
+  type ProviderInput,
+  type ProviderSettings,
+  type ProviderType,
+  type Refreshed,
+  type SetUpMistake,
+  setUpError,
+  type SignIn,
 } from './provider.ts'
 
 const GROUPS_MAX = 1_000
@@ -52,15 +77,23 @@ export const OIDC: ProviderType = {
   secretRequired: false,
   options: [
     {
-      name: 'issuer', kind: 'url', required: true, environmentSuffix: 'ISSUER',
+      name: 'issuer',
+      kind: 'url',
+      required: true,
+      environmentSuffix: 'ISSUER',
       sentence: 'The issuer identifier, exactly as the provider writes it.',
     },
     {
-      name: 'groupsClaim', kind: 'text', default: 'groups',
+      name: 'groupsClaim',
+      kind: 'text',
+      default: 'groups',
       sentence: 'Claim that lists the groups of a person.',
     },
     {
-      name: 'check', kind: 'choice', choices: ['userinfo', 'introspection'], default: 'userinfo',
+      name: 'check',
+      kind: 'choice',
+      choices: ['userinfo', 'introspection'],
+      default: 'userinfo',
       sentence: 'How a sign-in is proved.',
     },
   ],
@@ -96,7 +129,8 @@ export function createOidc(settings: ProviderSettings): Provider {
     authorize: (context, input) => authorizationUrl(house, context, input),
     exchange: (context, input) => exchange(house, context, input),
     check: (context, tokens, basis) => asProof(() => check(house, context, tokens, basis)),
-    refresh: (context, refreshToken, tokens) => asProof(() => refresh(house, context, refreshToken, tokens)),
+    refresh: (context, refreshToken, tokens) =>
+      asProof(() => refresh(house, context, refreshToken, tokens)),
     revoke: (context, tokens) => isConfirmed(() => revoke(house, context, tokens)),
     explain: (error, redirectUri) => explain(house, error, redirectUri),
   }
@@ -110,7 +144,9 @@ function withOpenId(scopes: readonly string[]): readonly string[] {
 
 /** RFC 9207 section 2.4: simple string comparison; required once the provider announces it (A12). */
 async function judgeIssuer(
-  house: OpenIdHouse, context: ProviderContext, iss: string | undefined,
+  house: OpenIdHouse,
+  context: ProviderContext,
+  iss: string | undefined,
 ): Promise<'right' | 'missing' | 'wrong'> {
   if (iss !== undefined) return iss === house.issuer ? 'right' : 'wrong'
   return (await context.discovery(house.issuer)).sendsIss ? 'missing' : 'right'
@@ -118,11 +154,16 @@ async function judgeIssuer(
 
 /** Core section 3.1.2.1. Without `offline_access` a sign-in would end with its first access token (section 11). */
 async function authorizationUrl(
-  house: OpenIdHouse, context: ProviderContext, input: AuthorizeInput,
+  house: OpenIdHouse,
+  context: ProviderContext,
+  input: AuthorizeInput,
 ): Promise<URL> {
   const metadata = await context.discovery(house.issuer)
   const offers = (scope: string) => metadata.scopes?.includes(scope) === true
-  const scopes = house.scopes ?? [...DEFAULT_SCOPES, ...(offers('offline_access') ? ['offline_access'] : [])]
+  const scopes = house.scopes ?? [
+    ...DEFAULT_SCOPES,
+    ...(offers('offline_access') ? ['offline_access'] : []),
+  ]
   const modes = metadata.responseModes
   const url = new URL(metadata.authorizationEndpoint)
   for (const [name, value] of Object.entries({
@@ -144,8 +185,13 @@ async function authorizationUrl(
 }
 
 /** Core section 11: `offline_access` is granted with `prompt=consent` only, unless a provider knows better. */
-function promptOf(metadata: OpenIdMetadata, scopes: readonly string[], chooseAccount: boolean): string | undefined {
-  const isKnown = (prompt: string) => metadata.prompts === undefined || metadata.prompts.includes(prompt)
+function promptOf(
+  metadata: OpenIdMetadata,
+  scopes: readonly string[],
+  chooseAccount: boolean,
+): string | undefined {
+  const isKnown = (prompt: string) =>
+    metadata.prompts === undefined || metadata.prompts.includes(prompt)
   const prompts = [
     ...(chooseAccount ? [isKnown('select_account') ? 'select_account' : 'login'] : []),
     ...(scopes.includes('offline_access') && isKnown('consent') ? ['consent'] : []),
@@ -153,7 +199,11 @@ function promptOf(metadata: OpenIdMetadata, scopes: readonly string[], chooseAcc
   return prompts.length === 0 ? undefined : prompts.join(' ')
 }
 
-async function exchange(house: OpenIdHouse, context: ProviderContext, input: ExchangeInput): Promise<SignIn> {
+async function exchange(
+  house: OpenIdHouse,
+  context: ProviderContext,
+  input: ExchangeInput,
+): Promise<SignIn> {
   if (input.nonce === undefined) throw new TypeError('an OpenID sign-in needs its nonce')
   if ((await judgeIssuer(house, context, input.iss)) !== 'right') {
     throw refusedSignIn(house, 'provider_issuer_mismatch')
@@ -190,7 +240,11 @@ async function exchange(house: OpenIdHouse, context: ProviderContext, input: Exc
  * the sign-in is still good, so it must work now.
  */
 async function signInUserinfo(
-  house: OpenIdHouse, context: ProviderContext, metadata: OpenIdMetadata, tokens: TokenSet, subject: string,
+  house: OpenIdHouse,
+  context: ProviderContext,
+  metadata: OpenIdMetadata,
+  tokens: TokenSet,
+  subject: string,
 ): Promise<JsonObject | undefined> {
   if (metadata.userinfoEndpoint === undefined) return undefined
   const response = await userinfoCall(context, metadata.userinfoEndpoint, tokens)
@@ -202,7 +256,10 @@ async function signInUserinfo(
 }
 
 function signInOf(
-  house: OpenIdHouse, tokens: TokenSet, claims: IdTokenClaims, userinfo: JsonObject | undefined,
+  house: OpenIdHouse,
+  tokens: TokenSet,
+  claims: IdTokenClaims,
+  userinfo: JsonObject | undefined,
 ): SignIn {
   const said: JsonObject = { ...claims, ...userinfo }
   const identity: Identity = {
@@ -229,7 +286,9 @@ function profileOf(claims: JsonObject): Profile {
   const verified = claims['email_verified']
   return {
     ...(name === undefined ? {} : { name }),
-    ...(email === undefined ? {} : { email, emailVerified: verified === true || verified === 'true' }),
+    ...(email === undefined
+      ? {}
+      : { email, emailVerified: verified === true || verified === 'true' }),
     ...(login === undefined ? {} : { login }),
     ...(picture === undefined ? {} : { pictureUrl: picture }),
   }
@@ -237,85 +296,17 @@ function profileOf(claims: JsonObject): Profile {
 
 function groupsOf(value: unknown): readonly string[] {
   const list = typeof value === 'string' ? [value] : Array.isArray(value) ? value : []
-  return list.filter((entry): entry is string => typeof entry === 'string' && entry !== '').slice(0, GROUPS_MAX)
-}
-
-async function check(
-  house: OpenIdHouse, context: ProviderContext, tokens: TokenSet, basis: ProofBasis = {},
-): Promise<Proof> {
-  const isExpired = tokens.expiresAtMs !== undefined && tokens.expiresAtMs <= context.runtime.nowMs()
-  // Its end was agreed, so nobody needs to be asked: with a refresh token the refresh is the proof.
-  if (isExpired && tokens.refreshToken === undefined) return { outcome: 'no', reason: 'access_token_expired' }
-  if (isExpired) return unknown('access_token_expired')
-  const metadata = await context.discovery(house.issuer)
-  const subject = basis.subject ?? subjectOf(tokens.idToken)
-  if (house.check === 'introspection' && metadata.introspectionEndpoint !== undefined) {
-    return await introspect(house, context, metadata, metadata.introspectionEndpoint, tokens, subject)
-  }
-  if (metadata.userinfoEndpoint !== undefined) {
-    return await askUserinfo(context, metadata.userinfoEndpoint, tokens, subject)
-  }
-  // Nothing to ask: the life of the access token is the bound (flows.md section 10).
-  return tokens.expiresAtMs === undefined ? unknown('no_check_call') : { outcome: 'yes' }
-}
-
-function userinfoCall(context: ProviderContext, url: string, tokens: TokenSet) {
-  return context.egress.exchange({
-    operation: 'userinfo',
-    method: 'GET',
-    url,
-    headers: { authorization: `Bearer ${tokens.accessToken}` },
-    timeoutMs: context.timeoutMs,
-    maxBytes: ANSWER_MAX_BYTES,
-  })
-}
-
-async function askUserinfo(
-  context: ProviderContext, url: string, tokens: TokenSet, subject: string | undefined,
-): Promise<Proof> {
-  const response = await userinfoCall(context, url, tokens)
-  if (response.status === 200) {
-    const body = readObject(response)
-    if (typeof body?.['sub'] !== 'string') return unknown('body')
-    return subject === undefined || body['sub'] === subject ? { outcome: 'yes' } : { outcome: 'no', reason: 'subject' }
-  }
-  if (response.status === 401 && isInvalidToken(response.headers)) return { outcome: 'no', reason: 'invalid_token' }
-  return unknownAnswer(response, context.runtime.nowMs())
-}
-
-/** RFC 6750 section 3: `Bearer` with `error="invalid_token"`, quoted or not. */
-function isInvalidToken(headers: Headers): boolean {
-  return /(?:^|,)\s*bearer\s(?:.*[\s,])?error\s*=\s*(?:"invalid_token"|invalid_token(?=\s*(?:,|$)))/i.test(
-    headers.get('www-authenticate') ?? '',
-  )
-}
-
-/** RFC 7662 section 2.2 and 2.3: `active: false` is the no; 401 is about ourselves. */
-async function introspect(
-  house: OpenIdHouse, context: ProviderContext, metadata: OpenIdMetadata, url: string, tokens: TokenSet,
-  subject: string | undefined,
-): Promise<Proof> {
-  const response = await clientCall(house, context, metadata, {
-    operation: 'introspection',
-    url,
-    form: { token: tokens.accessToken, token_type_hint: 'access_token' },
-  })
-  const body = readObject(response)
-  if (response.status === 401 || body?.['error'] === 'invalid_client') return { outcome: 'client-refused' }
-  if (response.status !== 200) return unknownAnswer(response, context.runtime.nowMs())
-  if (body?.['active'] === false) return { outcome: 'no', reason: 'inactive' }
-  if (body?.['active'] !== true) return unknown('body')
-  const sub = body['sub']
-  if (typeof sub === 'string' && subject !== undefined && sub !== subject) return { outcome: 'no', reason: 'subject' }
-  const scope = body['scope']
-  return typeof scope === 'string'
-    ? { outcome: 'yes', scopes: scope.split(' ').filter((word) => word !== '') }
-    : { outcome: 'yes' }
+  return list
+    .filter((entry): entry is string => typeof entry === 'string' && entry !== '')
+    .slice(0, GROUPS_MAX)
 }
 
 /** Core section 12: what was rotated is kept whatever else the answer says; another subject is refused (R9). */
 async function refresh(
-  house: OpenIdHouse, context: ProviderContext, refreshToken: string, tokens: TokenSet,
+  house: OpenIdHouse,
+  context: ProviderContext,
+  refreshToken: string,
+  tokens: TokenSet,
 ): Promise<Refreshed> {
   const metadata = await context.discovery(house.issuer)
   const response = await clientCall(house, context, metadata, {
@@ -326,14 +317,17 @@ async function refresh(
   const nowMs = context.runtime.nowMs()
   const answer = parseTokenAnswer(readObject(response), nowMs)
   if (!answer.ok) {
-    if (answer.error === 'invalid_grant' && response.status < 500) return { outcome: 'no', reason: 'invalid_grant' }
+    if (answer.error === 'invalid_grant' && response.status < 500)
+      return { outcome: 'no', reason: 'invalid_grant' }
     if (answer.error === 'invalid_client') return { outcome: 'client-refused' }
     return response.status === 200 ? unknown(answer.error) : unknownAnswer(response, nowMs)
   }
   const { idToken, ...renewed } = answer.tokens
   const expected = subjectOf(tokens.idToken)
-  const judged = idToken === undefined ? undefined : await judgeRenewed(house, context, metadata, idToken)
-  if (judged !== undefined && expected !== undefined && judged !== expected) return { outcome: 'no', reason: 'subject' }
+  const judged =
+    idToken === undefined ? undefined : await judgeRenewed(house, context, metadata, idToken)
+  if (judged !== undefined && expected !== undefined && judged !== expected)
+    return { outcome: 'no', reason: 'subject' }
   const keptIdToken = judged === undefined ? tokens.idToken : idToken
   const scopes = renewed.scopes ?? tokens.scopes
   return {
@@ -349,7 +343,10 @@ async function refresh(
 
 /** The subject of a verified new ID token; one that cannot be verified now is left out, not fatal. */
 async function judgeRenewed(
-  house: OpenIdHouse, context: ProviderContext, metadata: OpenIdMetadata, idToken: string,
+  house: OpenIdHouse,
+  context: ProviderContext,
+  metadata: OpenIdMetadata,
+  idToken: string,
 ): Promise<string | undefined> {
   try {
     const judged = await verifyIdToken(house, context, metadata, idToken, undefined)
@@ -361,7 +358,11 @@ async function judgeRenewed(
 }
 
 /** RFC 7009 section 2.1: the refresh token first, it takes the access tokens with it (CLI-23). */
-async function revoke(house: OpenIdHouse, context: ProviderContext, tokens: TokenSet): Promise<boolean> {
+async function revoke(
+  house: OpenIdHouse,
+  context: ProviderContext,
+  tokens: TokenSet,
+): Promise<boolean> {
   const metadata = await context.discovery(house.issuer)
   if (metadata.revocationEndpoint === undefined) return false
   const response = await clientCall(house, context, metadata, {
@@ -379,7 +380,7 @@ function explain(house: OpenIdHouse, error: string, redirectUri: string): SetUpM
   if (error === 'invalid_redirect_uri' || error === 'redirect_uri_mismatch') {
     return callbackMistake(house.title, 'client', redirectUri)
   }
-  if (error === 'invalid_client' || error === 'unauthorized_client') return clientMistake(house.title, house.id)
+  if (error === 'invalid_client' || error === 'unauthorized_client')
+    return clientMistake(house.title, house.id)
   return undefined
 }
-

@@ -59,7 +59,8 @@ export function judgeOpenIdMetadata(body: unknown, issuer: string): MetadataJudg
   const endpoint = (name: string): string | undefined => readEndpoint(body[name], issuer)
   const names = ['authorization_endpoint', 'token_endpoint', 'jwks_uri'] as const
   const [authorizationEndpoint, tokenEndpoint, jwksUri] = names.map(endpoint)
-  if (authorizationEndpoint === undefined) return { ok: false, reason: 'endpoint:authorization_endpoint' }
+  if (authorizationEndpoint === undefined)
+    return { ok: false, reason: 'endpoint:authorization_endpoint' }
   if (tokenEndpoint === undefined) return { ok: false, reason: 'endpoint:token_endpoint' }
   if (jwksUri === undefined) return { ok: false, reason: 'endpoint:jwks_uri' }
   for (const name of OPTIONAL_ENDPOINTS) {
@@ -78,7 +79,9 @@ export function judgeOpenIdMetadata(body: unknown, issuer: string): MetadataJudg
       ...present('introspectionEndpoint', endpoint('introspection_endpoint')),
       ...present('revocationEndpoint', endpoint('revocation_endpoint')),
       ...present('endSessionEndpoint', endpoint('end_session_endpoint')),
-      tokenAuthMethods: words(body, 'token_endpoint_auth_methods_supported') ?? ['client_secret_basic'],
+      tokenAuthMethods: words(body, 'token_endpoint_auth_methods_supported') ?? [
+        'client_secret_basic',
+      ],
       idTokenAlgorithms: words(body, 'id_token_signing_alg_values_supported') ?? ['RS256'],
       ...present('scopes', words(body, 'scopes_supported')),
       ...present('responseModes', words(body, 'response_modes_supported')),
@@ -98,7 +101,8 @@ const OPTIONAL_ENDPOINTS = [
 /** https, or the very origin of an http issuer (which only stands in a configuration file). */
 function readEndpoint(value: unknown, issuer: string): string | undefined {
   const url = typeof value === 'string' ? parseUrl(value) : undefined
-  if (url === undefined || url.hash !== '' || url.username !== '' || url.password !== '') return undefined
+  if (url === undefined || url.hash !== '' || url.username !== '' || url.password !== '')
+    return undefined
   if (url.protocol === 'https:') return url.href
   return url.protocol === 'http:' && url.origin === URL.parse(issuer)?.origin ? url.href : undefined
 }
@@ -133,17 +137,23 @@ export interface Fetched<Value> {
  * @throws {UpstreamError} `ERR_UPSTREAM_ISSUER` for another issuer, `ERR_UPSTREAM_BODY` for a document
  *   that cannot be used, `ERR_UPSTREAM_STATUS` for any status but 200.
  */
-export async function loadOpenIdMetadata(issuer: string, asked: Asked): Promise<Fetched<OpenIdMetadata>> {
+export async function loadOpenIdMetadata(
+  issuer: string,
+  asked: Asked,
+): Promise<Fetched<OpenIdMetadata>> {
   const url = openIdConfigurationUrl(issuer)
   const { body, headers, elapsedMs } = await load('discovery', url, METADATA_MAX_BYTES, asked)
   const judged = judgeOpenIdMetadata(body, issuer)
   if (judged.ok) return { value: judged.metadata, headers }
-  throw new UpstreamError(judged.reason === 'issuer' ? 'ERR_UPSTREAM_ISSUER' : 'ERR_UPSTREAM_BODY', {
-    operation: 'discovery',
-    origin: new URL(url).origin,
-    elapsedMs,
-    cause: judged.reason,
-  })
+  throw new UpstreamError(
+    judged.reason === 'issuer' ? 'ERR_UPSTREAM_ISSUER' : 'ERR_UPSTREAM_BODY',
+    {
+      operation: 'discovery',
+      origin: new URL(url).origin,
+      elapsedMs,
+      cause: judged.reason,
+    },
+  )
 }
 
 /** Loads a key set: at most 100 keys, private and symmetric ones dropped. */
@@ -151,7 +161,11 @@ export async function loadJwks(uri: string, asked: Asked): Promise<Fetched<JsonW
   const { body, headers, elapsedMs } = await load('jwks', uri, JWKS_MAX_BYTES, asked)
   const keys = isObject(body) ? body['keys'] : undefined
   if (!Array.isArray(keys) || keys.length > JWKS_KEYS_MAX) {
-    throw new UpstreamError('ERR_UPSTREAM_BODY', { operation: 'jwks', origin: new URL(uri).origin, elapsedMs })
+    throw new UpstreamError('ERR_UPSTREAM_BODY', {
+      operation: 'jwks',
+      origin: new URL(uri).origin,
+      elapsedMs,
+    })
   }
   return { value: { keys: keys.filter(isPublicKey) }, headers }
 }

@@ -114,7 +114,10 @@ export interface Provider {
    * `missing` only where the provider announces that it sends `iss` (RFC 9207 section 2.4). Asked
    * before `error` is read and before the code is used.
    */
-  judgeIssuer(context: ProviderContext, iss: string | undefined): Promise<'right' | 'missing' | 'wrong'>
+  judgeIssuer(
+    context: ProviderContext,
+    iss: string | undefined,
+  ): Promise<'right' | 'missing' | 'wrong'>
   authorize(context: ProviderContext, input: AuthorizeInput): Promise<URL>
   /**
    * One token call, never repeated, then the identity.
@@ -207,17 +210,26 @@ export interface ProviderType {
   readonly options: readonly ProviderOption[]
   readonly facts: ProviderFacts
   /** Where one gets credentials: the sentence after "Set POSTERN_..." in ERR_CONFIG_PROVIDER_CREDENTIALS. */
-  credentialsHint(callbackUrl: string, options: Readonly<Record<string, string | undefined>>): string
+  credentialsHint(
+    callbackUrl: string,
+    options: Readonly<Record<string, string | undefined>>,
+  ): string
   create(settings: ProviderSettings): Provider
 }
 
 /** The error of an exchange that a mistake in the set-up explains; `description` is both lines. */
 export function setUpError(mistake: SetUpMistake): OAuthError {
-  return new OAuthError('server_error', `${mistake.problem} ${mistake.fix}`, { reason: mistake.code })
+  return new OAuthError('server_error', `${mistake.problem} ${mistake.fix}`, {
+    reason: mistake.code,
+  })
 }
 
 /** `redirect_uri` is not what the application has (api.md section 6). */
-export function callbackMistake(title: string, application: string, redirectUri: string): SetUpMistake {
+export function callbackMistake(
+  title: string,
+  application: string,
+  redirectUri: string,
+): SetUpMistake {
   return {
     code: 'ERR_PROVIDER_CALLBACK',
     problem: `${title} says redirect_uri is not associated with this application.`,
