@@ -78,7 +78,7 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
     connectTimeoutMs: config.limits.connectTimeoutMs,
     breakers: createBreakers({ runtime, emit }),
   })
-  const contexts = await createProviderContexts({ config, egress, runtime, emit, store })
+  const contexts = await createProviderContexts({ config, egress, runtime, emit, store, lock })
   const providers = config.providers.map((provider) => ({ provider, context: contexts.of(provider) }))
   const vault = createVault({ store, sealing, runtime })
   const refresher = createRefresher({

@@ -3,13 +3,14 @@
  * documents and key sets. Both keep their last good copy in the store, so that neither a restart nor
  * a dead provider is felt by anybody who signs in.
  */
+import { acrossNodes } from '../cache/across-nodes.ts'
 import { createLoadingCache, type Loaded, type LoadingCache, type Read } from '../cache/loading-cache.ts'
 import type { Persist, Persisted } from '../cache/write-behind.ts'
 import type { Config } from '../config.ts'
 import { UpstreamError } from '../errors.ts'
 import { maxAgeSeconds } from '../net/cache-control.ts'
 import type { Egress } from '../net/egress.ts'
-import type { Emit, Runtime, Store } from '../ports.ts'
+import type { Emit, Lock, Runtime, Store } from '../ports.ts'
 import { TENANT } from '../records.ts'
 import { type Fetched, loadJwks, loadOpenIdMetadata } from './openid-metadata.ts'
 import type { Provider, ProviderContext } from './provider.ts'
@@ -36,6 +37,7 @@ interface Needs {
   readonly runtime: Runtime
   readonly emit: Emit
   readonly store: Store
+  readonly lock: Lock
 }
 
 export async function createProviderContexts(needs: Needs): Promise<ProviderContexts> {
@@ -88,10 +90,20 @@ function documentCache<V extends object>(
   staleIfErrorSeconds: number,
   fetchDocument: (key: string) => Promise<Fetched<V>>,
 ): LoadingCache<V> {
+  const { store, lock, runtime, emit } = needs
   const { limits } = needs.config
+  const facts = factsIn<V>(store, name, staleIfErrorSeconds)
   return createLoadingCache<V>({
     name,
-    load: (key) => loaded(key, limits.discoveryTtlSeconds, fetchDocument),
+    load: acrossNodes<V>({
+      name,
+      load: (key) => loaded(key, limits.discoveryTtlSeconds, fetchDocument),
+      lock,
+      find: (key) => facts.find(key),
+      share: (key, value) => facts.save([{ key, value, loadedAtMs: runtime.nowMs() }]),
+      leaseMs: limits.discoveryTimeoutMs,
+      runtime,
+    }),
     freshSeconds: limits.discoveryTtlSeconds,
     staleSeconds: limits.discoveryStaleSeconds,
     staleIfErrorSeconds,
@@ -101,9 +113,9 @@ function documentCache<V extends object>(
     entriesMax: ENTRIES_MAX,
     bytesMax: BYTES_MAX,
     sizeOf: (value) => JSON.stringify(value).length,
-    runtime: needs.runtime,
-    emit: needs.emit,
-    persist: factsIn(needs.store, name, staleIfErrorSeconds),
+    runtime,
+    emit,
+    persist: facts,
   })
 }
 
@@ -123,7 +135,11 @@ async function loaded<V>(
 }
 
 /** The last good copies in the store: read at start, written behind. */
-function factsIn<V>(store: Store, name: string, lifeSeconds: number): Persist<V> {
+function factsIn<V>(
+  store: Store,
+  name: string,
+  lifeSeconds: number,
+): Persist<V> & { find(key: string): Promise<{ value: V; loadedAtMs: number } | undefined> } {
   const keyOf = (key: string) => ({ tenant: TENANT, id: `${name}:${key}` })
   const save = async ({ key, value, loadedAtMs }: Persisted<V>): Promise<void> => {
     const expiresAtMs = loadedAtMs + lifeSeconds * 1000
@@ -133,6 +149,11 @@ function factsIn<V>(store: Store, name: string, lifeSeconds: number): Persist<V>
     else await store.put('fact', keyOf(key), known.version, row)
   }
   return {
+    async find(key) {
+      const known = await store.get('fact', keyOf(key))
+      if (known === undefined) return undefined
+      return { value: JSON.parse(known.value.body) as V, loadedAtMs: known.value.loadedAtMs }
+    },
     async load() {
       const rows = await store.list('fact', TENANT, { name: 'name', value: name }, { max: ENTRIES_MAX })
       return rows.map(({ key, value }) => ({
