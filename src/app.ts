@@ -4,6 +4,7 @@
  */
 import { type Config, parseConfig, type PosternConfig } from './config.ts'
 import { openHouse, type House } from './house.ts'
+import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
 import { refusalResponse } from './middleware/guard.ts'
 import type { Platform } from './ports.ts'
@@ -62,6 +63,7 @@ export function createPostern(
   let opening: Promise<House> | undefined
   let endpointPrefix = ''
   const open = (): Promise<House> => {
+    if (!platform.runtime.sharesPromises) return openAlone()
     opening ??= openHouse(config, platform, endpointPrefix).then((opened) => {
       house = opened
       return opened
@@ -71,6 +73,12 @@ export function createPostern(
       opening = undefined
     })
     return opening
+  }
+  // Where a promise belongs to its request, each request opens until one has opened; stores are shared.
+  const openAlone = async (): Promise<House> => {
+    const opened = house ?? (await openHouse(config, platform, endpointPrefix))
+    house ??= opened
+    return house
   }
   const guard: Guard = {
     authenticate: (authorization, options) =>
@@ -114,7 +122,8 @@ function handles(config: Config, endpointPrefix: string, house: House | undefine
   const first = `/${url.pathname.split('/')[1] ?? ''}`
   const paths = [
     '/.well-known',
-    ...['authorize', 'consent', 'token', 'register', 'revoke', 'logout', 'assets', 'revocations'].map(
+    `${new URL(config.issuer).pathname.replace(/\/$/, '')}${REVOCATION_FEED_PATH}`,
+    ...['authorize', 'consent', 'token', 'register', 'revoke', 'logout', 'assets'].map(
       (name) => `${endpointPrefix}/${name}`,
     ),
     ...config.providers.map((provider) => provider.callbackPath),

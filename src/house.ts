@@ -14,7 +14,8 @@ import { createView, type GatewayView } from './gateway/view.ts'
 import { createAuthenticator, type Session } from './issuer/authenticate.ts'
 import { createKeys } from './issuer/keys.ts'
 import { createProofs, type Proofs } from './issuer/proof.ts'
-import { createRevocationFeed } from './issuer/revocation-feed.ts'
+import { createPollOnUse } from './issuer/poll-on-use.ts'
+import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import { createRevocationView } from './issuer/revocation.ts'
 import { createIssuerRoutes } from './issuer/routes.ts'
 import { createUpstream, proofsIn, refreshUpstream } from './issuer/upstream.ts'
@@ -169,27 +170,35 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
   revocation.onMark((mark) => {
     if (mark.kind === 'key') runtime.waitUntil(keys.load())
   })
-  keys.start()
-  await revocation.start()
-  const stopSweep = sweepEvery(store, platform)
+  // Where promises are not shared a timer ends with its request: requests poll, `runDue` sweeps.
+  const { sharesPromises } = runtime
+  if (sharesPromises) {
+    keys.start()
+    await revocation.start()
+  }
+  const stopSweep = sharesPromises ? sweepEvery(store, platform) : () => undefined
+  const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
   runtime.waitUntil(contexts.warm(config.providers.filter((entry) => entry.type === 'oidc').map((entry) => entry.issuer)))
 
-  const feedPath = `${endpointPrefix}/revocations`
+  // At the issuer itself, whatever moves below `prefix`: other processes know nothing but the issuer.
+  const hasFeed = config.resources.some(({ credential }) => credential !== undefined)
+  const feedPath = new URL(config.issuer).pathname.replace(/\/$/, '') + REVOCATION_FEED_PATH
   return {
     config,
     view,
-    guard,
+    guard: sharesPromises ? guard : polledGuard(guard, pollOnUse),
     egress,
     async fetch(request) {
+      if (!sharesPromises) await pollOnUse()
       const { pathname } = new URL(request.url)
       if (pathname === '/healthz') return health(true)
       if (pathname === '/readyz') return health(revocation.ageMs() < config.limits.revocationViewMaxAgeSeconds * 1000)
-      if (pathname === feedPath) return feed(request)
+      if (hasFeed && pathname === feedPath) return feed(request)
       if (view.claims(pathname)) return proxy(request)
       if (issuer.handles(pathname)) return issuer.app.fetch(request)
       return view.route(pathname) === undefined ? issuer.app.fetch(request) : proxy(request)
     },
-    handles: (pathname) => pathname === feedPath || view.claims(pathname) || issuer.handles(pathname),
+    handles: (pathname) => (hasFeed && pathname === feedPath) || view.claims(pathname) || issuer.handles(pathname),
     onMark: (listener) => revocation.onMark(listener),
     async runDue() {
       await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
@@ -202,6 +211,17 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
       await Promise.all([proofs.close(), contexts.close()])
       await outbound.close()
       await store.close()
+    },
+  }
+}
+
+/** Waits for the revocations first when nothing else keeps them fresh. */
+function polledGuard(guard: Guard, pollOnUse: () => Promise<unknown> | undefined): Guard {
+  return {
+    authenticate(authorization, options) {
+      const pending = pollOnUse()
+      if (pending === undefined) return guard.authenticate(authorization, options)
+      return pending.then(() => guard.authenticate(authorization, options))
     },
   }
 }

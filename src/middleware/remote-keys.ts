@@ -24,6 +24,8 @@ export interface RemoteKeys {
   unknownKey(): 'ask' | 'refuse' | 'unavailable'
   /** One fetch per cool-down. Never rejects. */
   askAgain(): Promise<void>
+  /** Doubt: the set is asked again behind. */
+  revalidate(): void
   /** Loads at once and ahead of the bound from now on, where the platform has timers. */
   start(): void
   close(): Promise<void>
@@ -96,6 +98,7 @@ export function createRemoteKeys(deps: {
       if (runtime.sharesPromises) again.flight = work
       return work
     },
+    revalidate: () => cache.revalidate(issuer),
     start() {
       cache.keepWarm(issuer, Number.POSITIVE_INFINITY)
       runtime.waitUntil(cache.read(issuer, { deadlineMs: WAIT_MS }))

@@ -15,6 +15,7 @@ import {
   unauthorized,
   unavailable,
 } from '../gateway/guard.ts'
+import { createPollOnUse } from '../issuer/poll-on-use.ts'
 import { createRevocationView, type Markable } from '../issuer/revocation.ts'
 import { createEgress } from '../net/egress.ts'
 import { judgeAccessToken, looksLikeAccessToken } from '../oauth/access-token.ts'
@@ -50,28 +51,25 @@ export interface RemoteHouse {
 const REMEMBERED_MAX = 100_000
 /** The view may be this old (design.md section 1). */
 const VIEW_MAX_AGE_SECONDS = 30
-/** Where no timer polls, a call asks behind when the view is older than this. */
-const VIEW_BEHIND_MS = 2_000
 const VIEW_WAIT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 2_000
-/** The first view, the first keys, a new key. */
-const WAITS_MAX = 3
 
 interface Remembered extends Markable {
   readonly principal: Principal
   readonly expiresAtMs: number
 }
+/** What a call may wait for: the first keys, a new key, the first marks. Once each. */
+type Need = 'keys' | 'key' | 'marks'
 interface Wait {
-  readonly wait: 'keys' | 'marks'
+  readonly wait: Need
   readonly work: () => Promise<unknown>
 }
 type Verdict = GuardAnswer | Wait
 
 interface Marks {
   marked(session: Markable): boolean | 'view-too-old'
-  /** Waiting helps: nothing polls by itself, or the first answer is still under way. */
-  mayWait(): boolean
-  wait(): Promise<unknown>
+  /** To wait for before the view is asked: nothing polls by itself, or its first answer is under way. */
+  pending(): Promise<unknown> | undefined
 }
 
 interface Room {
@@ -81,6 +79,8 @@ interface Room {
   readonly keys: RemoteKeys
   readonly marks: Marks | undefined
   readonly remembered: Map<string, Remembered>
+  /** Ids of keys that the issuer withdrew: a mark says only what they signed before. */
+  readonly withdrawn: Set<string>
 }
 
 /** @throws {ConfigError} for an issuer, resource or credential that cannot be right. */
@@ -125,54 +125,68 @@ export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform):
     keys,
     marks: view === undefined ? undefined : marksOf(view, runtime),
     remembered: new Map(),
+    withdrawn: new Set(),
   }
+  view?.onMark((mark) => {
+    if (mark.kind !== 'key') return
+    room.withdrawn.add(mark.id)
+    keys.revalidate()
+  })
   const counted = (answer: GuardAnswer): GuardAnswer => {
     if (!answer.ok) emit.count('postern_auth_refusals_total', { reason: answer.refusal.reason })
     return answer
   }
   const settle = async (authorization: string | undefined, options: ProtectOptions, first: Wait) => {
+    const waited = new Set<Need>()
     let verdict: Verdict = first
-    for (let waits = 0; waits < WAITS_MAX && 'wait' in verdict; waits++) {
+    while ('wait' in verdict && !waited.has(verdict.wait)) {
       emit.count('postern_hot_path_waits_total', { reason: verdict.wait })
+      waited.add(verdict.wait)
       await verdict.work()
-      verdict = judge(room, authorization, options, waits + 1)
+      verdict = judge(room, authorization, options, waited)
     }
     return counted('wait' in verdict ? unavailable(`${verdict.wait}_unavailable`) : verdict)
   }
   return {
     authenticate(authorization, options) {
       resourceOf([resource], options)
-      const verdict = judge(room, authorization, options, 0)
+      const verdict = judge(room, authorization, options, NOTHING_YET)
       return 'wait' in verdict ? settle(authorization, options, verdict) : counted(verdict)
     },
   }
 }
 
+const NOTHING_YET: ReadonlySet<Need> = new Set()
+
 function marksOf(view: ReturnType<typeof createRevocationView>, runtime: Runtime): Marks {
+  const pollOnUse = createPollOnUse(view, runtime, VIEW_MAX_AGE_SECONDS)
+  const firstAnswer = () =>
+    view.ageMs() === Number.POSITIVE_INFINITY ? view.ensureFresh(VIEW_WAIT_MS) : undefined
   return {
-    marked(session) {
-      if (!runtime.sharesPromises && view.ageMs() > VIEW_BEHIND_MS) {
-        runtime.waitUntil(view.load().catch(() => undefined))
-      }
-      return view.marked(session)
-    },
-    mayWait: () => !runtime.sharesPromises || view.ageMs() === Number.POSITIVE_INFINITY,
-    wait: () => view.ensureFresh(VIEW_WAIT_MS),
+    marked: (session) => view.marked(session),
+    pending: runtime.sharesPromises ? firstAnswer : pollOnUse,
   }
 }
 
-function judge(room: Room, authorization: string | undefined, options: ProtectOptions, waits: number): Verdict {
+function judge(
+  room: Room,
+  authorization: string | undefined,
+  options: ProtectOptions,
+  waited: ReadonlySet<Need>,
+): Verdict {
   const { resource } = room
   const bearer = readBearer(authorization)
   if (bearer.kind === 'absent' || bearer.kind === 'other') return unauthorized(resource, 'token_missing')
   if (bearer.kind === 'malformed') return malformed(resource)
-  const session = find(room, bearer.token, waits)
+  const session = find(room, bearer.token)
   if ('ok' in session || 'wait' in session) return session
   if (session.resource !== resource) return unauthorized(resource, 'audience')
   if (room.marks !== undefined) {
+    const pending = waited.has('marks') ? undefined : room.marks.pending()
+    if (pending !== undefined) return { wait: 'marks', work: () => pending }
     const marked = room.marks.marked(session)
-    if (marked === 'view-too-old') return oldView(room.marks, waits)
-    if (marked) return unauthorized(resource, 'revoked')
+    if (marked === 'view-too-old') return unavailable('view_too_old')
+    if (marked || room.withdrawn.has(session.keyId)) return unauthorized(resource, 'revoked')
   }
   const { principal } = session
   if (!(options.scopes ?? []).every((scope) => principal.scopes.includes(scope))) {
@@ -181,13 +195,8 @@ function judge(room: Room, authorization: string | undefined, options: ProtectOp
   return { ok: true, principal, authInfo: authInfoOf(bearer.token, principal) }
 }
 
-function oldView(marks: Marks, waits: number): Verdict {
-  if (waits >= WAITS_MAX || !marks.mayWait()) return unavailable('view_too_old')
-  return { wait: 'marks', work: () => marks.wait() }
-}
-
 /** The session of a token, remembered until it ends; a refusal; or what to wait for. */
-function find(room: Room, token: string, waits: number): Remembered | Verdict {
+function find(room: Room, token: string): Remembered | Verdict {
   const { runtime, resource, keys, remembered } = room
   if (!looksLikeAccessToken(token)) return unauthorized(resource, 'token_invalid')
   const digest = runtime.sha256(token)
@@ -198,9 +207,7 @@ function find(room: Room, token: string, waits: number): Remembered | Verdict {
     return unauthorized(resource, 'token_expired')
   }
   const set = keys.known()
-  if (set === undefined) {
-    return waits === 0 ? { wait: 'keys', work: () => keys.load() } : unavailable('keys_unavailable')
-  }
+  if (set === undefined) return { wait: 'keys', work: () => keys.load() }
   const nowSeconds = Math.floor(runtime.nowMs() / 1000)
   const verdict = judgeAccessToken(token, { keys: set, tagKey: undefined, issuer: room.issuer, nowSeconds, runtime })
   if (!verdict.ok) {
@@ -235,7 +242,7 @@ function find(room: Room, token: string, waits: number): Remembered | Verdict {
 
 function unknownKey({ keys, resource }: Room): Verdict {
   const meaning = keys.unknownKey()
-  if (meaning === 'ask') return { wait: 'keys', work: () => keys.askAgain() }
+  if (meaning === 'ask') return { wait: 'key', work: () => keys.askAgain() }
   return meaning === 'refuse' ? unauthorized(resource, 'token_invalid') : unavailable('keys_unavailable')
 }
 

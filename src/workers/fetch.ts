@@ -44,7 +44,7 @@ export function createWorkersSend(options: Pick<WorkersFetchOptions, 'fetch'> = 
   const platformFetch = options.fetch ?? ((input, init) => fetch(input, init))
   return async ({ url, method, headers, body, redirect, signal }) => {
     try {
-      return await platformFetch(url, { method, headers, body, redirect, signal })
+      return await platformFetch(url, { method, headers, body: body as BodyInit | null, redirect, signal })
     } catch (cause) {
       // The platform does not say whether anything was sent.
       throw new UpstreamError('ERR_UPSTREAM_RESET', { operation: 'call', origin: new URL(url).origin, cause })

@@ -65,7 +65,7 @@ export function workers(
     }),
     async openStore() {
       if (store === undefined) {
-        store = createMemoryStore({ runtime })
+        store = createMemoryStore()
         emit.event({ type: 'server.warning', level: 'warn', reason: 'memory_store' })
       }
       return { store, bus }
