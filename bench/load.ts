@@ -1,14 +1,14 @@
 /**
- * A load of fixed concurrency over keep-alive sockets, bounded in time. Written on raw sockets so that
- * the client costs little beside the server it measures: it only finds where an answer ends.
+ * A load of fixed concurrency over keep-alive sockets, bounded in time or count. Written on raw
+ * sockets so that the client costs little beside the server it measures: it only finds where an
+ * answer ends.
  */
 import { connect, type Socket } from 'node:net'
 
 export interface Target {
-  readonly host: string
   readonly port: number
-  /** Whole HTTP/1.1 requests, sent in turn. */
-  readonly requests: readonly Buffer[]
+  /** The next whole HTTP/1.1 request. */
+  next(): Buffer
 }
 
 export interface LoadResult {
@@ -19,73 +19,101 @@ export interface LoadResult {
   readonly statuses: ReadonlyMap<number, number>
 }
 
+/** The requests in turn, for ever. */
+export function cycle(port: number, requests: readonly Buffer[]): Target {
+  let at = 0
+  return {
+    port,
+    next() {
+      const request = requests[at++ % requests.length]
+      if (request === undefined) throw new Error('a load needs a request')
+      return request
+    },
+  }
+}
+
+/** Each request once; throws when there are no more. */
+export function once(port: number, requests: readonly Buffer[]): Target {
+  let at = 0
+  return {
+    port,
+    next() {
+      const request = requests[at++]
+      if (request === undefined) throw new Error(`all ${requests.length} requests were sent`)
+      return request
+    },
+  }
+}
+
 /** Keeps `concurrency` requests under way for `durationMs`, then lets the last answers arrive. */
-export async function load(target: Target, concurrency: number, durationMs: number): Promise<LoadResult> {
-  const statuses = new Map<number, number>()
-  const latenciesMs: number[] = []
-  const startedMs = performance.now()
-  const deadlineMs = startedMs + durationMs
-  const cursor = { next: 0 }
-  await Promise.all(
-    Array.from({ length: concurrency }, () =>
-      worker(target, cursor, deadlineMs, (status, latencyMs) => {
-        statuses.set(status, (statuses.get(status) ?? 0) + 1)
-        latenciesMs.push(latencyMs)
-      }),
-    ),
-  )
-  return { requests: latenciesMs.length, elapsedMs: performance.now() - startedMs, latenciesMs, statuses }
+export function load(target: Target, concurrency: number, durationMs: number): Promise<LoadResult> {
+  const deadlineMs = performance.now() + durationMs
+  return run(target, concurrency, () => performance.now() < deadlineMs)
 }
 
 /** Sends exactly `count` requests, `concurrency` at a time. */
-export async function send(target: Target, concurrency: number, count: number): Promise<LoadResult> {
+export function send(target: Target, concurrency: number, count: number): Promise<LoadResult> {
+  let sent = 0
+  return run(target, Math.min(concurrency, count), () => sent++ < count)
+}
+
+async function run(target: Target, concurrency: number, more: () => boolean): Promise<LoadResult> {
   const statuses = new Map<number, number>()
   const latenciesMs: number[] = []
   const startedMs = performance.now()
-  const cursor = { next: 0, last: count }
-  await Promise.all(
-    Array.from({ length: Math.min(concurrency, count) }, () =>
-      worker(target, cursor, Number.POSITIVE_INFINITY, (status, latencyMs) => {
-        statuses.set(status, (statuses.get(status) ?? 0) + 1)
-        latenciesMs.push(latencyMs)
-      }),
-    ),
-  )
-  return { requests: latenciesMs.length, elapsedMs: performance.now() - startedMs, latenciesMs, statuses }
+  const done = (status: number, latencyMs: number): void => {
+    statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    latenciesMs.push(latencyMs)
+  }
+  await Promise.all(Array.from({ length: concurrency }, () => worker(target, more, done)))
+  const elapsedMs = performance.now() - startedMs
+  return { requests: latenciesMs.length, elapsedMs, latenciesMs, statuses }
 }
 
 function worker(
   target: Target,
-  cursor: { next: number; last?: number },
-  deadlineMs: number,
+  more: () => boolean,
   done: (status: number, latencyMs: number) => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const open = () => {
-      const socket = connect(target.port, target.host)
-      socket.setNoDelay(true)
-      const reader = createReader((status, closes) => {
-        done(status, performance.now() - sentMs)
-        if (closes) {
-          socket.destroy()
-          if (more()) open()
-          else resolve()
-        } else if (more()) write(socket)
-        else {
-          socket.destroy()
-          resolve()
-        }
-      })
-      socket.on('connect', () => write(socket))
-      socket.on('data', reader)
-      socket.on('error', reject)
-    }
     let sentMs = 0
-    const more = () => performance.now() < deadlineMs && cursor.next < (cursor.last ?? Number.POSITIVE_INFINITY)
-    const write = (socket: Socket) => {
-      const request = target.requests[cursor.next++ % target.requests.length]
-      sentMs = performance.now()
-      if (request !== undefined) socket.write(request)
+    let settled = false
+    const finish = (socket: Socket): void => {
+      settled = true
+      socket.destroy()
+      resolve()
+    }
+    const write = (socket: Socket): void => {
+      try {
+        const request = target.next()
+        sentMs = performance.now()
+        socket.write(request)
+      } catch (error) {
+        settled = true
+        socket.destroy()
+        reject(error)
+      }
+    }
+    const open = (): void => {
+      const socket = connect(target.port, '127.0.0.1')
+      let replaced = false
+      socket.setNoDelay(true)
+      socket.on('connect', () => write(socket))
+      socket.on('error', reject)
+      socket.on('close', () => {
+        if (!settled && !replaced) reject(new Error(`port ${target.port} closed a connection`))
+      })
+      socket.on(
+        'data',
+        createReader((status, closes) => {
+          done(status, performance.now() - sentMs)
+          if (!more()) return finish(socket)
+          if (!closes) return write(socket)
+          replaced = true
+          socket.destroy()
+          open()
+        }),
+      )
     }
     if (more()) open()
     else resolve()
@@ -102,10 +130,11 @@ function createReader(done: (status: number, closes: boolean) => void): (chunk: 
     for (;;) {
       const headEnd = pending.indexOf(HEAD_END)
       if (headEnd < 0) return
-      const head = pending.latin1Slice(0, headEnd).toLowerCase()
-      const bodyStart = headEnd + 4
+      const head = pending.toString('latin1', 0, headEnd).toLowerCase()
+      const bodyStart = headEnd + HEAD_END.length
       const length = /\r\ncontent-length: (\d+)/.exec(head)
-      const end = length === null ? chunkedEnd(pending, bodyStart) : bodyStart + Number(length[1])
+      const end =
+        length === null ? chunkedEnd(pending, bodyStart) : bodyStart + Number(length[1])
       if (end < 0 || pending.length < end) return
       pending = pending.subarray(end)
       done(Number(head.slice(9, 12)), head.includes('\r\nconnection: close'))
@@ -113,19 +142,44 @@ function createReader(done: (status: number, closes: boolean) => void): (chunk: 
   }
 }
 
+const LAST_CHUNK = '\r\n0\r\n\r\n'
+
 function chunkedEnd(buffer: Buffer, from: number): number {
-  const at = buffer.indexOf('0\r\n\r\n', from)
-  return at < 0 ? -1 : at + 5
+  const at = buffer.indexOf(LAST_CHUNK, from - 2)
+  return at < 0 ? -1 : at + LAST_CHUNK.length
 }
 
-/** One request as bytes. */
-export function httpRequest(
-  method: string,
-  path: string,
-  headers: Readonly<Record<string, string>>,
-  body = '',
-): Buffer {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  const length = body === '' ? '' : `content-length: ${Buffer.byteLength(body)}\r\n`
-  return Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('')}${length}\r\n${body}`)
+export interface RequestParts {
+  readonly method?: 'GET' | 'POST'
+  readonly port: number
+  readonly path: string
+  readonly token?: string
+  readonly body?: string
+}
+
+/** One call as an MCP client sends it. */
+export function mcpRequest({ method = 'POST', port, path, token, body = '' }: RequestParts): Buffer {
+  const lines = [
+    `${method} ${path} HTTP/1.1`,
+    `host: 127.0.0.1:${port}`,
+    'accept: application/json, text/event-stream',
+    'mcp-protocol-version: 2025-11-25',
+    ...(token === undefined ? [] : [`authorization: Bearer ${token}`]),
+    ...(method === 'GET'
+      ? []
+      : ['content-type: application/json', `content-length: ${Buffer.byteLength(body)}`]),
+  ]
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${body}`)
+}
+
+/** A `tools/call` whose body is `bytes` long. */
+export function toolCall(bytes: number): string {
+  const call = (text: string): string =>
+    JSON.stringify({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'search', arguments: { text } },
+    })
+  return call('x'.repeat(Math.max(0, bytes - call('').length)))
 }

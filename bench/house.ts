@@ -1,0 +1,73 @@
+/**
+ * A house for a benchmark: the real product in a process of its own, a real OpenID provider, and Ada
+ * signed in through both by playing their pages.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type OpenIdDouble, startOpenIdDouble } from '../demo/doubles/openid.ts'
+import { signInAsClient } from '../demo/sign-in.ts'
+import { createVisitor } from '../demo/visitor.ts'
+import { alsoClose, type Child, freePort, startChild } from './children.ts'
+import type { HouseSettings } from './servers/house.ts'
+
+export interface BenchHouse {
+  readonly child: Child<{ readonly port: number; readonly issuer: string; readonly resource: string }>
+  readonly port: number
+  readonly provider: OpenIdDouble
+  /** Ada's token for the resource of `path`. */
+  signIn(path: string): Promise<string>
+  /** A counter of the metrics listener; 0 when it was never counted. */
+  metric(name: string): Promise<number>
+}
+
+const REDIRECT_URI = 'http://127.0.0.1:9/callback'
+const CLIENT = { clientId: 'postern', clientSecret: 'postern-bench-secret' }
+const MARKS = 10_000
+
+/** The path that a protected server of P1 answers, and the connector's of a gateway. */
+export const PROTECTED_PATH = '/calls'
+export const CALLS_PATH = '/mcp/calls'
+export const STREAMS_PATH = '/mcp/streams'
+
+export async function openBenchHouse(
+  options: Pick<HouseSettings, 'kind'> &
+    Partial<Pick<HouseSettings, 'connectors' | 'limits' | 'marks'>> & { readonly flags?: readonly string[] },
+): Promise<BenchHouse> {
+  const port = await freePort()
+  const folder = await mkdtemp(join(tmpdir(), 'postern-bench-'))
+  alsoClose(() => rm(folder, { recursive: true, force: true }))
+  const provider = await startOpenIdDouble({
+    clients: [
+      { ...CLIENT, redirectUris: [`http://127.0.0.1:${port}/callback/openid`], name: 'Postern' },
+    ],
+  })
+  alsoClose(() => provider.close())
+  const settings: HouseSettings = {
+    kind: options.kind,
+    port,
+    databasePath: join(folder, 'postern.db'),
+    sealingKey: randomBytes(32).toString('base64url'),
+    provider: { issuer: provider.issuer, ...CLIENT },
+    connectors: options.connectors ?? {},
+    marks: options.marks ?? MARKS,
+    limits: options.limits ?? {},
+  }
+  const child = await startChild<BenchHouse['child']['ready']>('house', settings, options.flags)
+  return {
+    child,
+    port,
+    provider,
+    async signIn(path) {
+      const visitor = createVisitor({ press: [/^allow and continue with bench provider$/i, /^continue as ada/i] })
+      const resource = `http://127.0.0.1:${port}${path}`
+      return (await signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor })).accessToken
+    },
+    async metric(name) {
+      const text = await child.call<string>('metrics')
+      const lines = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+      return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+    },
+  }
+}

@@ -1,0 +1,81 @@
+/** P1 and P3: `protect()` inside a server, against the same server without it. */
+import { type Child, startChild } from '../children.ts'
+import { type BenchHouse, openBenchHouse, PROTECTED_PATH } from '../house.ts'
+import { cycle, mcpRequest, once, toolCall } from '../load.ts'
+import { compare, type Measured, type Side } from '../measure.ts'
+import type { Benchmark } from '../report.ts'
+
+const BODY = toolCall(150)
+const ROUNDS_COLD = 21
+/** More than P3's rounds can send on a fast machine. */
+const COLD_TOKENS = 60_000
+
+type Plain = Child<{ readonly port: number }>
+
+function plainSide(name: string, plain: Plain): Side {
+  const { port } = plain.ready
+  const request = mcpRequest({ port, path: PROTECTED_PATH, body: BODY })
+  return { name, pids: [plain.pid], target: cycle(port, [request]) }
+}
+
+function protectedRequest(house: BenchHouse, token: string): Buffer {
+  return mcpRequest({ port: house.port, path: PROTECTED_PATH, body: BODY, token })
+}
+
+async function openSides() {
+  const plain = await startChild<{ port: number }>('plain', {})
+  const twin = await startChild<{ port: number }>('plain', {})
+  const house = await openBenchHouse({ kind: 'protect' })
+  return { plain: plainSide('plain', plain), twin: plainSide('twin', twin), house, token: await house.signIn(PROTECTED_PATH) }
+}
+
+export const P1: Benchmark = {
+  id: 'P1',
+  title: 'authenticated / unauthenticated, own token warm, the same server',
+  async run() {
+    const { plain, twin, house, token } = await openSides()
+    const target = cycle(house.port, [protectedRequest(house, token)])
+    const sides = [plain, { name: 'protected', pids: [house.child.pid], target }, twin]
+    const one = await compare(sides, { concurrency: 1 })
+    const many = await compare(sides, { concurrency: 32 })
+    const cpu = (of: (name: string) => Measured, name: string) => of(name).cpuUs / of('plain').cpuUs
+    const rps = (of: (name: string) => Measured, name: string) =>
+      of(name).requestsPerSecond / of('plain').requestsPerSecond
+    return {
+      figures: {
+        cpu1: cpu(one, 'protected'),
+        cpu32: cpu(many, 'protected'),
+        rps1: rps(one, 'protected'),
+        rps32: rps(many, 'protected'),
+        plainCpu32Us: many('plain').cpuUs,
+        protectedCpu32Us: many('protected').cpuUs,
+      },
+      must: { cpu1: ['<=', 1.15], cpu32: ['<=', 1.15], rps1: ['>=', 0.88], rps32: ['>=', 0.88] },
+      aim: { cpu1: ['<=', 1.06], cpu32: ['<=', 1.06], rps1: ['>=', 0.93], rps32: ['>=', 0.93] },
+      control: { cpu1: cpu(one, 'twin'), cpu32: cpu(many, 'twin'), rps1: rps(one, 'twin'), rps32: rps(many, 'twin') },
+    }
+  },
+}
+
+export const P3: Benchmark = {
+  id: 'P3',
+  title: 'each token seen once, against no auth',
+  async run() {
+    const { plain, twin, house, token } = await openSides()
+    const tokens = await house.child.call<string[]>('mint', { token, count: COLD_TOKENS })
+    const target = once(house.port, tokens.map((each) => protectedRequest(house, each)))
+    const sides = [plain, { name: 'cold', pids: [house.child.pid], target }, twin]
+    const of = await compare(sides, { concurrency: 32, rounds: ROUNDS_COLD })
+    return {
+      figures: {
+        cpu: of('cold').cpuUs / of('plain').cpuUs,
+        cpuOfMedians: of('cold').cpuMedianUs / of('plain').cpuMedianUs,
+        plainCpuUs: of('plain').cpuUs,
+        coldCpuUs: of('cold').cpuUs,
+      },
+      must: { cpu: ['<=', 5.5] },
+      aim: { cpu: ['<=', 4.8] },
+      control: { cpu: of('twin').cpuUs / of('plain').cpuUs },
+    }
+  },
+}

@@ -1,0 +1,98 @@
+/**
+ * Postern as it is deployed, in a process of its own: a gateway in front of the upstream server, or
+ * `mount` and `protect` inside the server of P1. Marks are in the store, metrics and call records on.
+ *
+ * What only a benchmark may do (mint tokens, copy grants, fill the memory of tokens) is done here,
+ * with the house's own keys.
+ */
+import { createServer } from 'node:http'
+import { createPostern, openingOf } from '../../src/app.ts'
+import type { PosternConfig } from '../../src/config.ts'
+import { mount, protect, serve } from '../../src/node/index.ts'
+import { oidc } from '../../src/providers/index.ts'
+import { answerCall } from './answer.ts'
+import { offer, readSettings } from './channel.ts'
+import { createMint, fakeTokens } from './mint.ts'
+import { benchPlatform, countedWrites } from './platform.ts'
+import { copyGrants, seedMarks } from './seed.ts'
+
+export interface HouseSettings {
+  readonly kind: 'gateway' | 'protect'
+  readonly port: number
+  readonly databasePath: string
+  readonly sealingKey: string
+  readonly provider: { readonly issuer: string; readonly clientId: string; readonly clientSecret: string }
+  /** Servers behind the gateway by connector name. */
+  readonly connectors: Readonly<Record<string, string>>
+  readonly marks: number
+  readonly limits: NonNullable<PosternConfig['limits']>
+}
+
+const settings = readSettings<HouseSettings>()
+const issuer = `http://127.0.0.1:${settings.port}`
+const resource = `${issuer}${settings.kind === 'protect' ? '/calls' : '/mcp/calls'}`
+
+const counts = { records: 0 }
+const platform = benchPlatform()
+await seedMarks(settings, platform.runtime)
+
+const config: PosternConfig = {
+  issuer,
+  listen: { port: settings.port, metricsPort: 0 },
+  databaseUrl: `sqlite:${settings.databasePath}`,
+  sealingKey: settings.sealingKey,
+  allow: 'anyone',
+  providers: [oidc({ id: 'openid', title: 'Bench provider', ...settings.provider })],
+  connectors: Object.fromEntries(
+    Object.entries(settings.connectors).map(([name, url]) => [name, { url }]),
+  ),
+  ...(settings.kind === 'protect' ? { resources: [resource] } : {}),
+  onEvent: (event) => {
+    if (event.type === 'call.forwarded' || event.type === 'call.refused') counts.records += 1
+  },
+  limits: settings.limits,
+}
+const postern = createPostern(config, platform)
+const opening = openingOf(postern)
+if (opening === undefined) throw new Error('not a house')
+
+if (settings.kind === 'gateway') {
+  await serve(postern, { signals: false })
+} else {
+  await postern.ready()
+  const guard = protect(postern, { resource })
+  const server = createServer(
+    mount(postern, (request, response) => {
+      void guard(request, response).then((principal) => {
+        if (principal !== undefined) answerCall(request, response)
+      })
+    }),
+  )
+  await new Promise<void>((resolve) => server.listen(settings.port, '127.0.0.1', resolve))
+}
+const house = await opening.open()
+const mint = await createMint({ ...settings, issuer, store: platform.opened(), runtime: platform.runtime })
+
+offer(
+  { port: settings.port, issuer, resource },
+  {
+    /** Copies the grant and the person behind a token `count` times and mints a token for each. */
+    mint: ({ token, count }: { token: string; count: number }) => {
+      const copies = copyGrants({ ...settings, grantId: mint.claimsOf(token).gid, count })
+      return copies.map((copy) => mint.token(token, copy))
+    },
+    /** Copies grants only: rows for the store to find its way through. */
+    copyGrants: ({ token, count }: { token: string; count: number }) =>
+      copyGrants({ ...settings, grantId: mint.claimsOf(token).gid, count, withoutUsers: true }).length,
+    /** Fills the memory of tokens through the house's own `judge` and `load`. */
+    fill: ({ token, count, sample }: { token: string; count: number; sample: number }) =>
+      fakeTokens({ platform, house, mint, token, count, sample }),
+    writes: () => countedWrites(platform),
+    records: () => counts.records,
+    metrics: () => platform.emit.metrics.text(),
+    collect: () => {
+      global.gc?.()
+      return process.memoryUsage()
+    },
+  },
+)
