@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Browser } from 'playwright-core'
-import { afterAll, describe, expect, it, type TestContext } from 'vitest'
+import { afterAll, describe, expect, it, onTestFailed, type TestContext } from 'vitest'
 import { type GitHubDouble, startGitHubDouble } from '../../demo/doubles/github.ts'
 import { findChromium, openBrowser } from '../kit/browser.ts'
 import { createTestCa } from '../kit/ca.ts'
@@ -21,6 +21,8 @@ import { type SignedInClient, signInWithSdkOne } from './sdk-one.ts'
 const APP = fileURLToPath(new URL('../python/story_app.py', import.meta.url))
 const PROVIDER_DELAY_MS = 1_000
 const CALLS = 3
+const ADA = { sub: '1001', login: 'ada', desk: 'B-12' }
+const GRACE = { sub: '1002', login: 'grace', desk: 'C-03' }
 /**
  * FastMCP's own middleware checks every request with GitHub (user, then scopes); the REST route
  * then checks what it was given, as its authors wrote it, and pays the same again.
@@ -39,6 +41,8 @@ interface Measured {
 interface Act {
   readonly tool: Measured
   readonly rest: Measured
+  /** What the tool and the REST route say to the second person. */
+  readonly grace: readonly unknown[]
 }
 
 const cleanups: (() => Promise<unknown>)[] = []
@@ -76,8 +80,9 @@ describe('the first story', () => {
     for (const route of ['tool', 'rest'] as const) {
       expect(before[route].providerCalls, route).toBe(PROVIDER_CALLS_TODAY[route] * CALLS)
       expect(before[route].p50Ms, route).toBeGreaterThan(2 * PROVIDER_DELAY_MS)
-      expect(before[route].person, route).toMatchObject({ sub: '1001', login: 'ada', desk: 'B-12' })
+      expect(before[route].person, route).toMatchObject(ADA)
     }
+    expect(before.grace).toMatchObject([GRACE, GRACE])
   })
 
   it('behind Postern: same code, people and URL, no provider call on either route', {
@@ -89,8 +94,14 @@ describe('the first story', () => {
     for (const route of ['tool', 'rest'] as const) {
       expect(after[route].providerCalls, route).toBe(0)
       expect(after[route].p50Ms, route).toBeLessThan(PROVIDER_DELAY_MS)
-      expect(after[route].person, route).toEqual(acts.before?.[route].person)
+      expect(after[route].person, route).toMatchObject(ADA)
     }
+    expect(after.grace).toMatchObject([GRACE, GRACE])
+    // Run alone, this act has nobody to compare with but the table above.
+    if (acts.before === undefined) return
+    expect(after.tool.person).toEqual(acts.before.tool.person)
+    expect(after.rest.person).toEqual(acts.before.rest.person)
+    expect(after.grace).toEqual(acts.before.grace)
   })
 })
 
@@ -181,6 +192,7 @@ async function playAfter(stage: Stage): Promise<Act> {
       FASTMCP_SERVER_AUTH_GITHUB_CLIENT_SECRET: CLIENT_SECRET,
     },
   )
+  onTestFailed(() => console.error([...postern.lines, ...app.lines].join('\n')))
   const browser = await openBrowser(stage.chromium)
   try {
     return await measureBoth(stage, publicUrl, browser)
@@ -204,15 +216,24 @@ async function startApp(stage: Stage, port: number, env: Readonly<Record<string,
 }
 
 async function measureBoth(stage: Stage, publicUrl: string, browser: Browser): Promise<Act> {
-  const signedIn = await signInWithSdkOne(`${publicUrl}/mcp`, browser, {
-    allow: /^(allow|continue as ada)/i,
-  })
+  for (const headers of [undefined, { authorization: 'Bearer nonsense' }]) {
+    const stranger = await fetch(`${publicUrl}/api/me`, headers === undefined ? {} : { headers })
+    expect(stranger.status, 'a stranger at the REST route').toBe(401)
+  }
+  const signIn = (person: string) =>
+    signInWithSdkOne(`${publicUrl}/mcp`, browser, {
+      allow: new RegExp(`^(allow|continue as ${person})`, 'i'),
+    })
+  const ada = await signIn('ada')
+  const grace = await signIn('grace')
   try {
-    const tool = await measure(stage.github, () => callTool(signedIn))
-    const rest = await measure(stage.github, () => callRest(publicUrl, signedIn.accessToken()))
-    return { tool, rest }
+    const answers = [await callTool(grace), await callRest(publicUrl, grace.accessToken())]
+    const tool = await measure(stage.github, () => callTool(ada))
+    const rest = await measure(stage.github, () => callRest(publicUrl, ada.accessToken()))
+    return { tool, rest, grace: answers }
   } finally {
-    await signedIn.close()
+    await ada.close()
+    await grace.close()
   }
 }
 
