@@ -27,7 +27,11 @@ export interface Route {
   /** Audience that a token needs here. */
   readonly resource: string
   /** `WWW-Authenticate` values, made once. */
-  readonly challenges: { readonly missing: string; readonly invalid: string; readonly malformed: string }
+  readonly challenges: {
+    readonly missing: string
+    readonly invalid: string
+    readonly malformed: string
+  }
   readonly resourceMetadata: string
 }
 

@@ -9,15 +9,50 @@ import type { Route } from '../connectors/connectors.ts'
 import { challenge } from '../oauth/challenge.ts'
 
 export type RefusalReason =
-  | 'absolute_form' | 'path_ambiguous' | 'route_unknown' | 'host' | 'origin' | 'method'
-  | 'duplicate_header' | 'transfer_encoding' | 'content_length' | 'connection_names' | 'upgrade'
-  | 'body_unexpected' | 'body_too_large' | 'body_broken'
-  | 'token_missing' | 'token_malformed' | 'token_twice' | 'token_shape' | 'token_invalid'
-  | 'token_expired' | 'token_audience' | 'token_revoked' | 'grant_ended' | 'failure_budget'
-  | 'scope' | 'not_allowed' | 'view_too_old' | 'proof_suspect' | 'proof_dead' | 'proof_unknown'
-  | 'store_unavailable' | 'busy' | 'session_unknown' | 'streams_per_user' | 'preflight'
-  | 'upstream_full' | 'upstream_connect' | 'upstream_timeout' | 'upstream_failed'
-  | 'upstream_unauthorized' | 'credential' | 'draining' | 'client_gone' | 'internal'
+  | 'absolute_form'
+  | 'path_ambiguous'
+  | 'route_unknown'
+  | 'host'
+  | 'origin'
+  | 'method'
+  | 'duplicate_header'
+  | 'transfer_encoding'
+  | 'content_length'
+  | 'connection_names'
+  | 'upgrade'
+  | 'body_unexpected'
+  | 'body_too_large'
+  | 'body_broken'
+  | 'token_missing'
+  | 'token_malformed'
+  | 'token_twice'
+  | 'token_shape'
+  | 'token_invalid'
+  | 'token_expired'
+  | 'token_audience'
+  | 'token_revoked'
+  | 'grant_ended'
+  | 'failure_budget'
+  | 'scope'
+  | 'not_allowed'
+  | 'view_too_old'
+  | 'proof_suspect'
+  | 'proof_dead'
+  | 'proof_unknown'
+  | 'store_unavailable'
+  | 'busy'
+  | 'session_unknown'
+  | 'streams_per_user'
+  | 'preflight'
+  | 'upstream_full'
+  | 'upstream_connect'
+  | 'upstream_timeout'
+  | 'upstream_failed'
+  | 'upstream_unauthorized'
+  | 'credential'
+  | 'draining'
+  | 'client_gone'
+  | 'internal'
 
 export interface Answer {
   readonly status: number
@@ -79,7 +114,8 @@ export const ANSWERS = {
   draining: unavailable('draining'),
   internal: refuse(500, 'internal', 'server_error', 'unexpected condition'),
   streams_per_user: refuse(429, 'streams_per_user', 'too_many_requests', 'too many open streams', [
-    'retry-after', RETRY_AFTER_SECONDS,
+    'retry-after',
+    RETRY_AFTER_SECONDS,
   ]),
   // As servers of the legacy revisions say it: the client starts over with `initialize`.
   session_unknown: {
@@ -91,9 +127,16 @@ export const ANSWERS = {
 } as const satisfies Readonly<Partial<Record<RefusalReason, Answer>>>
 
 const MCP_METHODS = ['allow', 'GET, POST, DELETE']
-const METHOD_MCP = refuse(405, 'method', 'method_not_allowed', 'use POST, GET or DELETE', MCP_METHODS)
+const METHOD_MCP = refuse(
+  405,
+  'method',
+  'method_not_allowed',
+  'use POST, GET or DELETE',
+  MCP_METHODS,
+)
 const METHOD_ROUTE = refuse(405, 'method', 'method_not_allowed', 'this method is not allowed', [
-  'allow', 'GET, HEAD, POST, PUT, PATCH, DELETE',
+  'allow',
+  'GET, HEAD, POST, PUT, PATCH, DELETE',
 ])
 
 export function methodAnswer(kind: Route['kind']): Answer {
@@ -103,29 +146,31 @@ export function methodAnswer(kind: Route['kind']): Answer {
 /** 401 without `error`: the request brought nothing (PR-08). */
 export function missingToken(route: Route): Answer {
   return refuse(401, 'token_missing', 'unauthorized', 'sign in first', [
-    'www-authenticate', route.challenges.missing,
+    'www-authenticate',
+    route.challenges.missing,
   ])
 }
 
 export function malformedToken(route: Route): Answer {
-  return refuse(400, 'token_malformed', 'invalid_request', 'the Authorization header is malformed', [
-    'www-authenticate', route.challenges.malformed,
-  ])
+  return refuse(
+    400,
+    'token_malformed',
+    'invalid_request',
+    'the Authorization header is malformed',
+    ['www-authenticate', route.challenges.malformed],
+  )
 }
 
 /** One text for every way in which a token can be wrong. */
 export function invalidToken(route: Route, reason: RefusalReason): Answer {
   return refuse(401, reason, 'invalid_token', 'the access token is not valid here', [
-    'www-authenticate', route.challenges.invalid,
+    'www-authenticate',
+    route.challenges.invalid,
   ])
 }
 
 /** The union of what the token has and what the call needs (PR-10). */
-export function insufficientScope(
-  route: Route,
-  has: readonly string[],
-  needed: string,
-): Answer {
+export function insufficientScope(route: Route, has: readonly string[], needed: string): Answer {
   const scope = [...new Set([...has, needed])].join(' ')
   const value = challenge({
     resourceMetadata: route.resourceMetadata,
@@ -133,7 +178,8 @@ export function insufficientScope(
     error: 'insufficient_scope',
   })
   return refuse(403, 'scope', 'insufficient_scope', 'the token lacks a scope', [
-    'www-authenticate', value,
+    'www-authenticate',
+    value,
   ])
 }
 
@@ -146,10 +192,12 @@ export function preflightAnswer(kind: Route['kind']): Answer {
     status: 204,
     reason: 'preflight',
     headers: [
-      'access-control-allow-methods', methods,
+      'access-control-allow-methods',
+      methods,
       'access-control-allow-headers',
       'authorization, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id',
-      'access-control-max-age', PREFLIGHT_MAX_AGE_SECONDS,
+      'access-control-max-age',
+      PREFLIGHT_MAX_AGE_SECONDS,
     ],
     body: '',
   }
@@ -158,9 +206,12 @@ export function preflightAnswer(kind: Route['kind']): Answer {
 /** For an origin that was allowed (SEC-15). */
 export function corsHeaders(origin: string): string[] {
   return [
-    'access-control-allow-origin', origin,
-    'vary', 'Origin',
-    'access-control-expose-headers', 'WWW-Authenticate, MCP-Protocol-Version, Mcp-Session-Id, Retry-After',
+    'access-control-allow-origin',
+    origin,
+    'vary',
+    'Origin',
+    'access-control-expose-headers',
+    'WWW-Authenticate, MCP-Protocol-Version, Mcp-Session-Id, Retry-After',
   ]
 }
 

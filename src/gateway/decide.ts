@@ -5,14 +5,15 @@
  * needs no secret, then the token, then what is not remembered with it (audience, scope, marks,
  * proof), then what the call carries. Any value that is not an explicit yes is a refusal (I7).
  */
+
+import type { ConnectorConfig } from '../config.ts'
 import { CALL_SCOPE, type Route } from '../connectors/connectors.ts'
 import type { Credential } from '../connectors/credentials.ts'
-import type { ConnectorConfig } from '../config.ts'
 import type { Judged, Session } from '../issuer/authenticate.ts'
 import { readBearer } from '../oauth/challenge.ts'
 import {
-  type Answer,
   ANSWERS,
+  type Answer,
   insufficientScope,
   invalidToken,
   malformedToken,
@@ -106,7 +107,9 @@ function judgeShape(method: string, head: Head, route: Route, view: View): Answe
       return preflightAnswer(route.kind)
     }
     const allowed =
-      route.kind === 'mcp' ? method === 'GET' || method === 'DELETE' : ROUTE_METHODS.includes(method)
+      route.kind === 'mcp'
+        ? method === 'GET' || method === 'DELETE'
+        : ROUTE_METHODS.includes(method)
     if (!allowed) return methodAnswer(route.kind)
     const bodyless = method === 'GET' || method === 'HEAD' || method === 'DELETE'
     if (bodyless && (head.chunked || (head.contentLength ?? 0) > 0)) return ANSWERS.body_unexpected
@@ -151,13 +154,7 @@ function publicForward(route: Route, path: string, query: string, view: View): F
   }
 }
 
-function authenticate(
-  head: Head,
-  route: Route,
-  path: string,
-  query: string,
-  view: View,
-): Decision {
+function authenticate(head: Head, route: Route, path: string, query: string, view: View): Decision {
   const authorization = head.authorization
   // Exact bytes seen before need no grammar. Everybody sends `Bearer`; other spellings are rare.
   let token = authorization?.startsWith('Bearer ') === true ? authorization.slice(7) : undefined
@@ -204,9 +201,17 @@ function notYet(judged: Exclude<Judged, Session>, token: string, route: Route): 
 
 /** `admitted`; `renew`: admitted, prove again behind; `cold`: prove first; the rest are refusals. */
 export type Admission =
-  | 'admitted' | 'renew' | 'cold'
-  | 'token_audience' | 'token_expired' | 'token_revoked' | 'proof_dead'
-  | 'scope' | 'not_allowed' | 'view_too_old' | 'proof_suspect'
+  | 'admitted'
+  | 'renew'
+  | 'cold'
+  | 'token_audience'
+  | 'token_expired'
+  | 'token_revoked'
+  | 'proof_dead'
+  | 'scope'
+  | 'not_allowed'
+  | 'view_too_old'
+  | 'proof_suspect'
 
 /**
  * What is asked of a remembered session on every request: audience, expiry, scope, who may, marks,

@@ -76,14 +76,42 @@ const ACTIONS: ReadonlyMap<string, number> = new Map([
   ['last-event-id', LAST_EVENT_ID],
   ['content-encoding', CONTENT_ENCODING],
   ...[
-    'cookie', 'cookie2', 'dpop', 'forwarded', 'keep-alive', 'te', 'trailer', 'http2-settings',
-    'x-real-ip', 'x-client-ip', 'true-client-ip', 'x-cluster-client-ip', 'client-ip',
-    'x-http-method', 'x-http-method-override', 'x-method-override', 'x-original-url',
-    'x-rewrite-url', 'x-original-host', 'x-host', 'x-forwarded', 'x-amzn-oidc-data',
-    'x-accel-redirect', 'x-sendfile', 'x-remote-user', 'remote-user', 'x-authenticated-user',
+    'cookie',
+    'cookie2',
+    'dpop',
+    'forwarded',
+    'keep-alive',
+    'te',
+    'trailer',
+    'http2-settings',
+    'x-real-ip',
+    'x-client-ip',
+    'true-client-ip',
+    'x-cluster-client-ip',
+    'client-ip',
+    'x-http-method',
+    'x-http-method-override',
+    'x-method-override',
+    'x-original-url',
+    'x-rewrite-url',
+    'x-original-host',
+    'x-host',
+    'x-forwarded',
+    'x-amzn-oidc-data',
+    'x-accel-redirect',
+    'x-sendfile',
+    'x-remote-user',
+    'remote-user',
+    'x-authenticated-user',
   ].map((name): [string, number] => [name, DROP]),
 ])
-const DROPPED_PREFIXES = ['x-postern', 'x-forwarded-', 'proxy-', 'sec-websocket-', 'x-auth-request-']
+const DROPPED_PREFIXES = [
+  'x-postern',
+  'x-forwarded-',
+  'proxy-',
+  'sec-websocket-',
+  'x-auth-request-',
+]
 
 /** Raw names are few; a flood of odd ones is classified anew each time and never kept. */
 const MEMO_MAX = 512
@@ -256,7 +284,10 @@ export function removeHeader(out: string[], name: string): void {
   let kept = 0
   for (let index = 0; index < out.length; index += 2) {
     const candidate = out[index] ?? ''
-    if (candidate.length === plain.length && candidate.toLowerCase().replaceAll('_', '-') === plain) {
+    if (
+      candidate.length === plain.length &&
+      candidate.toLowerCase().replaceAll('_', '-') === plain
+    ) {
       continue
     }
     out[kept] = candidate
@@ -268,10 +299,26 @@ export function removeHeader(out: string[], name: string): void {
 
 /** Answer headers that stay here: hop-by-hop, the upstream's cookies and challenges, our namespace. */
 const STAYS = new Set([
-  'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authentication-info', 'proxy-connection',
-  'te', 'trailer', 'transfer-encoding', 'upgrade', 'set-cookie', 'set-cookie2', 'www-authenticate',
-  'authentication-info', 'alt-svc', 'mcp-session-id', 'clear-site-data', 'x-accel-redirect',
-  'x-accel-buffering', 'x-sendfile', 'service-worker-allowed',
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'set-cookie',
+  'set-cookie2',
+  'www-authenticate',
+  'authentication-info',
+  'alt-svc',
+  'mcp-session-id',
+  'clear-site-data',
+  'x-accel-redirect',
+  'x-accel-buffering',
+  'x-sendfile',
+  'service-worker-allowed',
 ])
 
 export interface ResponseFacts {

@@ -22,7 +22,8 @@ export const SCAN_MAX_BYTES = 16_384
 const DEPTH_MAX = 256
 const TEXT_MAX_BYTES = 256
 /** RFC 8259 numbers and short strings: what an id can be. */
-const ID = /^(?:-?(?:0|[1-9]\d{0,63})(?:\.\d{1,32})?(?:[eE][+-]?\d{1,4})?|"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}){0,250}")$/
+const ID =
+  /^(?:-?(?:0|[1-9]\d{0,63})(?:\.\d{1,32})?(?:[eE][+-]?\d{1,4})?|"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}){0,250}")$/
 
 const QUOTE = 34
 const COMMA = 44
@@ -52,15 +53,20 @@ export function scanMessage(bytes: Uint8Array, all = false): Message {
     const colon = keyEnd < 0 ? -1 : skipSpace(bytes, keyEnd, limit)
     if (colon < 0 || bytes[colon] !== COLON) return message
     const key = textOf(bytes, at, keyEnd) ?? ''
-    if (seen.has(key)) {
+    const again = seen.has(key)
+    if (again) {
       message.repeated = true
       if (key === 'id') delete message.id
     }
     const valueAt = skipSpace(bytes, colon + 1, limit)
+    if (key === 'params') {
+      readName(bytes, valueAt, limit, message)
+      // The usual order of keys: arguments, which may be long, need not be walked through.
+      if (!all && isEnough(message)) return message
+    }
     const valueEnd = skipValue(bytes, valueAt, limit)
-    if (key === 'params') readName(bytes, valueAt, valueEnd < 0 ? limit : valueEnd, message)
     if (valueEnd < 0) return message
-    readMember(bytes, key, valueAt, valueEnd, seen.has(key), message)
+    readMember(bytes, key, valueAt, valueEnd, again, message)
     seen.add(key)
     at = valueEnd
     if (!all && isEnough(message)) return message
@@ -170,14 +176,12 @@ function skipScalar(bytes: Uint8Array, from: number, limit: number): number {
 
 function rawText(bytes: Uint8Array, from: number, to: number): string | undefined {
   if (to - from > TEXT_MAX_BYTES) return undefined
-  let text = ''
-  let ascii = true
   for (let at = from; at < to; at += 1) {
-    const byte = bytes[at] ?? 0
-    if (byte > 126) ascii = false
-    text += String.fromCharCode(byte)
+    if ((bytes[at] ?? 0) > 126) return decode(bytes.subarray(from, to))
   }
-  return ascii ? text : decode(bytes.subarray(from, to))
+  let text = ''
+  for (let at = from; at < to; at += 1) text += String.fromCharCode(bytes[at] ?? 0)
+  return text
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
@@ -206,8 +210,14 @@ function textOf(bytes: Uint8Array, from: number, to: number): string | undefined
 
 /** Methods without an effect: the only ones that may be sent a second time (GW-26). */
 const READ_ONLY = new Set([
-  'ping', 'server/discover', 'tools/list', 'prompts/list', 'prompts/get', 'resources/list',
-  'resources/templates/list', 'resources/read',
+  'ping',
+  'server/discover',
+  'tools/list',
+  'prompts/list',
+  'prompts/get',
+  'resources/list',
+  'resources/templates/list',
+  'resources/read',
 ])
 
 /** True when the whole body is one message, without a repeated key, of a read-only method. */

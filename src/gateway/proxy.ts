@@ -8,18 +8,18 @@
 import { UpstreamError } from '../errors.ts'
 import type { Emit, Runtime, Send } from '../ports.ts'
 import {
-  type Answer,
   ANSWERS,
+  type Answer,
   corsHeaders,
-  failureAnswer,
   type FailureReason,
+  failureAnswer,
   type RefusalReason,
 } from './answers.ts'
 import { decide, type Forward, type Need } from './decide.ts'
 import { forwardHeaders } from './forward.ts'
 import { type Head, responseHeaders, scanHeaders } from './headers.ts'
 import { scanMessage } from './message.ts'
-import { createRecords, recordable, type Records } from './records.ts'
+import { type CallDetail, createRecords, type Records, recordable } from './records.ts'
 import type { GatewayView } from './view.ts'
 
 export interface ProxyDeps {
@@ -163,14 +163,17 @@ function relay(
     if (shown !== undefined) headers.push('mcp-session-id', shown)
   }
   if (cors && head.origin !== undefined) headers.push(...corsHeaders(head.origin))
-  records.forwarded(factsOf(deps, exchange, to, answer.status), namesOf(head, route.kind, body))
+  records.forwarded(factsOf(deps, exchange, to, answer.status), detailOf(head, route.kind, body))
   if (session !== undefined) deps.view.settled(session, renew)
   const isEmpty = answer.body === null || [204, 205, 304].includes(answer.status)
   const stream =
     !isEmpty && facts.eventStream && session !== undefined
       ? answer.body.pipeThrough(endWhenRevoked(deps, session))
       : answer.body
-  return new Response(isEmpty ? null : stream, { status: answer.status, headers: toHeaders(headers) })
+  return new Response(isEmpty ? null : stream, {
+    status: answer.status,
+    headers: toHeaders(headers),
+  })
 }
 
 /** Each event is sent only while its token is good (X2). */
@@ -195,7 +198,12 @@ function refused(
   answer: Answer,
 ): Response {
   const reason: RefusalReason = answer.reason
-  records.forwarded(factsOf(deps, exchange, to, answer.status), { reason })
+  records.forwarded(factsOf(deps, exchange, to, answer.status), {
+    method: undefined,
+    name: undefined,
+    firstByteMs: undefined,
+    reason,
+  })
   if (to.session !== undefined) deps.view.settled(to.session, to.renew)
   return toResponse(answer, exchange, exchange.head.origin)
 }
@@ -210,22 +218,24 @@ function factsOf(
   return { requestId, httpMethod: request.method, route, session, status, durationMs }
 }
 
-function namesOf(
-  head: Head,
-  kind: string,
-  body: unknown,
-): { method?: string; name?: string } {
+function detailOf(head: Head, kind: string, body: unknown): CallDetail {
   const bytes = kind === 'mcp' && body instanceof Uint8Array ? body : undefined
+  const scanned = bytes === undefined ? undefined : scanMessage(bytes)
   const found =
-    head.mcpMethod !== undefined
-      ? { method: head.mcpMethod, name: head.mcpName }
-      : bytes === undefined ? undefined : scanMessage(bytes)
-  const method = recordable(found?.method)
-  const name = recordable(found?.name)
-  return { ...(method === undefined ? {} : { method }), ...(name === undefined ? {} : { name }) }
+    head.mcpMethod === undefined ? scanned : { method: head.mcpMethod, name: head.mcpName }
+  return {
+    method: recordable(found?.method),
+    name: recordable(found?.name),
+    firstByteMs: undefined,
+    reason: undefined,
+  }
 }
 
-function toResponse(answer: Answer, { requestId, request }: Exchange, origin: string | undefined): Response {
+function toResponse(
+  answer: Answer,
+  { requestId, request }: Exchange,
+  origin: string | undefined,
+): Response {
   const headers = toHeaders(answer.headers)
   headers.set('x-request-id', requestId)
   const cors = origin === undefined ? [] : corsHeaders(origin)

@@ -17,11 +17,17 @@ export interface CallFacts {
   readonly durationMs: number
 }
 
+/** What a forwarded call's record says beyond its facts. Method and name as the client says them. */
+export interface CallDetail {
+  readonly method: string | undefined
+  readonly name: string | undefined
+  readonly firstByteMs: number | undefined
+  /** Why it did not end well. */
+  readonly reason: RefusalReason | undefined
+}
+
 export interface Records {
-  forwarded(
-    call: CallFacts,
-    detail: { method?: string; name?: string; firstByteMs?: number; reason?: RefusalReason },
-  ): void
+  forwarded(call: CallFacts, detail: CallDetail): void
   refused(call: CallFacts, reason: RefusalReason): void
   waited(need: Need): void
   streamsOpen(count: number): void

@@ -9,18 +9,18 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { UpstreamError } from '../errors.ts'
 import {
-  type Answer,
   ANSWERS,
+  type Answer,
   corsHeaders,
-  failureAnswer,
   type FailureReason,
+  failureAnswer,
   type RefusalReason,
 } from '../gateway/answers.ts'
 import type { Forward } from '../gateway/decide.ts'
 import { forwardHeaders } from '../gateway/forward.ts'
 import { type Head, responseHeaders } from '../gateway/headers.ts'
 import { isReadOnly, scanMessage } from '../gateway/message.ts'
-import { recordable, type Records } from '../gateway/records.ts'
+import { type Records, recordable } from '../gateway/records.ts'
 import type { GatewayView } from '../gateway/view.ts'
 import type { Session } from '../issuer/authenticate.ts'
 import { EventBoundary } from './event-boundary.ts'
@@ -113,7 +113,12 @@ export class Call implements Sink, BodyOwner, OpenStream {
 
   #send(body: Buffer | Readable | null, fresh = false): void {
     const { route, path } = this.#to
-    const headers = forwardHeaders(this.#in.headers, this.#in.head, this.#to, !Buffer.isBuffer(body))
+    const headers = forwardHeaders(
+      this.#in.headers,
+      this.#in.head,
+      this.#to,
+      !Buffer.isBuffer(body),
+    )
     const kind = this.#reserved ? 'stream' : 'call'
     const request = { path, method: this.#method, headers, body, fresh }
     const exchange = this.#deps.upstreams.open(route.upstream, kind, request, this)
@@ -180,7 +185,8 @@ export class Call implements Sink, BodyOwner, OpenStream {
 
   /** Only what cannot have an effect, and only after a reset before any byte of an answer. */
   #maySendAgain({ code }: UpstreamError): boolean {
-    if (this.#retried || code !== 'ERR_UPSTREAM_RESET' || this.#to.route.kind !== 'mcp') return false
+    if (this.#retried || code !== 'ERR_UPSTREAM_RESET' || this.#to.route.kind !== 'mcp')
+      return false
     if (this.#method === 'GET') return true
     return this.#method === 'POST' && this.#buffered !== undefined && isReadOnly(this.#buffered)
   }
@@ -260,12 +266,14 @@ export class Call implements Sink, BodyOwner, OpenStream {
     if (this.#reserved && session !== undefined) this.#deps.streams.release(session.userId)
     const durationMs = performance.now() - startedAtMs
     const httpMethod = this.#method
+    const found = this.#message(head)
     this.#deps.records.forwarded(
       { requestId, httpMethod, route, session, status, durationMs },
       {
-        ...this.#names(head),
-        ...(this.#firstByteMs === undefined ? {} : { firstByteMs: this.#firstByteMs }),
-        ...(reason === undefined ? {} : { reason }),
+        method: recordable(found?.method),
+        name: recordable(found?.name),
+        firstByteMs: this.#firstByteMs,
+        reason,
       },
     )
     if (session !== undefined) this.#deps.view.settled(session, renew)
@@ -273,16 +281,10 @@ export class Call implements Sink, BodyOwner, OpenStream {
   }
 
   /** From the headers of the modern revision, else from the body: for the record, never to decide. */
-  #names(head: Head): { method?: string; name?: string } {
-    const found =
-      head.mcpMethod !== undefined
-        ? { method: head.mcpMethod, name: head.mcpName }
-        : this.#buffered === undefined || this.#to.route.kind !== 'mcp'
-          ? undefined
-          : scanMessage(this.#buffered)
-    const method = recordable(found?.method)
-    const name = recordable(found?.name)
-    return { ...(method === undefined ? {} : { method }), ...(name === undefined ? {} : { name }) }
+  #message(head: Head): { method?: string | undefined; name?: string | undefined } | undefined {
+    if (head.mcpMethod !== undefined) return { method: head.mcpMethod, name: head.mcpName }
+    if (this.#buffered === undefined || this.#to.route.kind !== 'mcp') return undefined
+    return scanMessage(this.#buffered)
   }
 
   // As an open stream. ----------------------------------------------------------------------------

@@ -92,7 +92,8 @@ export class OpenStreams {
     const nowMs = this.#deps.nowMs()
     for (const stream of this.#open) {
       const due = this.#due.get(stream)
-      if (due !== undefined || this.#mustEnd(stream, nowMs)) this.#endWhenBetween(stream, due, nowMs)
+      if (due !== undefined || this.#mustEnd(stream, nowMs))
+        this.#endWhenBetween(stream, due, nowMs)
       else if (stream.silentMs >= (this.#deps.keepAliveMs ?? KEEP_ALIVE_MS) && stream.between) {
         stream.comment(KEEP_ALIVE)
       }

@@ -22,7 +22,11 @@ export function reply(
   if (options.corsOrigin !== undefined) headers.push(...corsHeaders(options.corsOrigin))
   if (isUploading(request)) response.shouldKeepAlive = false
   response.writeHead(answer.status, headers)
-  finish(request, response, request.method === 'HEAD' || answer.body === '' ? undefined : answer.body)
+  finish(
+    request,
+    response,
+    request.method === 'HEAD' || answer.body === '' ? undefined : answer.body,
+  )
 }
 
 /** The request has a body that has not arrived in full. */

@@ -6,8 +6,9 @@
  * First byte and connect have our own timers, because undici's are coarse and blind to waiting.
  * Addresses outside the configuration are checked as literals and at each connect (T13, T14).
  */
-import { type LookupFunction, isIP } from 'node:net'
+
 import { lookup as systemLookup } from 'node:dns'
+import { isIP, type LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
 import { Client, type Dispatcher, Pool } from 'undici'
 import type { Upstream } from '../connectors/connectors.ts'
@@ -256,7 +257,8 @@ class Leg implements Exchange, Dispatcher.DispatchHandler {
     this.#startedAtMs = performance.now()
     const { connectTimeoutMs, firstByteTimeoutMs } = this.#house.options
     this.#timer = setTimeout(onTimer, Math.min(connectTimeoutMs, firstByteTimeoutMs), this)
-    if (request.fresh === true) this.#oneOff = freshClient(this.#pools.upstream, this.#house.options)
+    if (request.fresh === true)
+      this.#oneOff = freshClient(this.#pools.upstream, this.#house.options)
     const dispatcher = this.#oneOff ?? this.#slot.pool
     try {
       dispatcher.dispatch(

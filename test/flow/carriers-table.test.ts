@@ -20,7 +20,11 @@ async function startSide(carrier: 'node' | 'fetch'): Promise<Side> {
   const house = await startGateway({
     carrier,
     connectors: [
-      { name: 'c1', url: `${server.origin}/mcp`, routes: { protected: ['/api/*'], public: ['/health'] } },
+      {
+        name: 'c1',
+        url: `${server.origin}/mcp`,
+        routes: { protected: ['/api/*'], public: ['/health'] },
+      },
       { name: 'c2', url: `${server.origin}/two` },
     ],
     limits: { requestBodyMaxBytes: 50_000, firstByteTimeoutMs: 2_000 },
@@ -60,35 +64,119 @@ const withToken = (side: Side, token: string) =>
 const TABLE: readonly Row[] = [
   ['a good call', 200, (side) => post(side)],
   ['a good call with a query', 200, (side) => post(side, [], CALL, '/mcp/c1?a=1&b=%20')],
-  ['a chunked call', 200, (side) =>
-    `${post(side, ['Transfer-Encoding: chunked'], '')}4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n`],
+  [
+    'a chunked call',
+    200,
+    (side) => `${post(side, ['Transfer-Encoding: chunked'], '')}4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n`,
+  ],
   ['an empty body', 200, (side) => post(side, [], '')],
-  ['a modern call', 200, (side) => post(side, ['MCP-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: add', 'Mcp-Param-A: 1'])],
-  ['a call with everything that is stripped', 200, (side) =>
-    post(side, ['Cookie: a=b', 'Forwarded: for=1', 'X-Forwarded-For: 1', 'X-Postern-User: eve', 'x_postern_user: eve', 'DPoP: x', 'Proxy-Foo: x', 'TE: trailers', 'X-Kept: 1'])],
-  ['a header named by Connection', 200, (side) => post(side, ['Connection: keep-alive, x-named', 'X-Named: 1'])],
-  ['a lower-case scheme', 200, (side) => request('POST', '/mcp/c1', [host(side), `authorization: bearer ${side.tokens.good}`, TYPE], CALL)],
+  [
+    'a modern call',
+    200,
+    (side) =>
+      post(side, [
+        'MCP-Protocol-Version: 2026-07-28',
+        'Mcp-Method: tools/call',
+        'Mcp-Name: add',
+        'Mcp-Param-A: 1',
+      ]),
+  ],
+  [
+    'a call with everything that is stripped',
+    200,
+    (side) =>
+      post(side, [
+        'Cookie: a=b',
+        'Forwarded: for=1',
+        'X-Forwarded-For: 1',
+        'X-Postern-User: eve',
+        'x_postern_user: eve',
+        'DPoP: x',
+        'Proxy-Foo: x',
+        'TE: trailers',
+        'X-Kept: 1',
+      ]),
+  ],
+  [
+    'a header named by Connection',
+    200,
+    (side) => post(side, ['Connection: keep-alive, x-named', 'X-Named: 1']),
+  ],
+  [
+    'a lower-case scheme',
+    200,
+    (side) =>
+      request(
+        'POST',
+        '/mcp/c1',
+        [host(side), `authorization: bearer ${side.tokens.good}`, TYPE],
+        CALL,
+      ),
+  ],
   ['no token', 401, (side) => request('POST', '/mcp/c1', [host(side), TYPE], CALL)],
-  ['Basic', 401, (side) => request('POST', '/mcp/c1', [host(side), 'Authorization: Basic YTpi', TYPE], CALL)],
+  [
+    'Basic',
+    401,
+    (side) => request('POST', '/mcp/c1', [host(side), 'Authorization: Basic YTpi', TYPE], CALL),
+  ],
   ['garbage', 401, (side) => withToken(side, 'garbage')],
   ['an expired token', 401, (side) => withToken(side, side.tokens.expired)],
   ['a token for another resource', 401, (side) => withToken(side, side.tokens.foreign)],
   ['a revoked token', 401, (side) => withToken(side, side.tokens.revoked)],
   ['a token without the scope', 403, (side) => withToken(side, side.tokens.poor)],
-  ['a malformed header', 400, (side) => request('POST', '/mcp/c1', [host(side), 'Authorization: Bearer a b', TYPE], CALL)],
+  [
+    'a malformed header',
+    400,
+    (side) => request('POST', '/mcp/c1', [host(side), 'Authorization: Bearer a b', TYPE], CALL),
+  ],
   ['two Authorization headers', 400, (side) => post(side, [good(side)])],
   ['two Content-Type headers', 400, (side) => post(side, [TYPE])],
   ['two Mcp-Name headers', 400, (side) => post(side, ['Mcp-Name: a', 'Mcp-Name: b'])],
   ['two Mcp-Method headers', 400, (side) => post(side, ['Mcp-Method: a', 'Mcp-Method: b'])],
-  ['two revisions', 400, (side) => post(side, ['MCP-Protocol-Version: 2025-06-18', 'MCP-Protocol-Version: 2026-07-28'])],
-  ['Connection names a decided header', 400, (side) => post(side, ['Connection: mcp-name', 'Mcp-Name: a'])],
+  [
+    'two revisions',
+    400,
+    (side) => post(side, ['MCP-Protocol-Version: 2025-06-18', 'MCP-Protocol-Version: 2026-07-28']),
+  ],
+  [
+    'Connection names a decided header',
+    400,
+    (side) => post(side, ['Connection: mcp-name', 'Mcp-Name: a']),
+  ],
   ['a token in the query as well', 400, (side) => post(side, [], CALL, '/mcp/c1?access_token=x')],
-  ['a form body', 400, (side) => request('POST', '/mcp/c1', [host(side), good(side), 'Content-Type: application/x-www-form-urlencoded'], 'access_token=x')],
-  ['a coded transfer', 400, (side) => `${post(side, ['Transfer-Encoding: gzip, chunked'], '')}0\r\n\r\n`],
+  [
+    'a form body',
+    400,
+    (side) =>
+      request(
+        'POST',
+        '/mcp/c1',
+        [host(side), good(side), 'Content-Type: application/x-www-form-urlencoded'],
+        'access_token=x',
+      ),
+  ],
+  [
+    'a coded transfer',
+    400,
+    (side) => `${post(side, ['Transfer-Encoding: gzip, chunked'], '')}0\r\n\r\n`,
+  ],
   ['a foreign origin', 403, (side) => post(side, ['Origin: https://evil.example'])],
   ['our origin', 200, (side) => post(side, ['Origin: https://auth.example.com'])],
-  ['a preflight', 204, (side) => request('OPTIONS', '/mcp/c1', [host(side), 'Origin: https://auth.example.com', 'Access-Control-Request-Method: POST'])],
-  ['a foreign host', 421, (side) => request('POST', '/mcp/c1', ['Host: evil.example', good(side), TYPE], CALL)],
+  [
+    'a preflight',
+    204,
+    (side) =>
+      request('OPTIONS', '/mcp/c1', [
+        host(side),
+        'Origin: https://auth.example.com',
+        'Access-Control-Request-Method: POST',
+      ]),
+  ],
+  [
+    'a foreign host',
+    421,
+    (side) => request('POST', '/mcp/c1', ['Host: evil.example', good(side), TYPE], CALL),
+  ],
   ['dots', 404, (side) => post(side, [], CALL, '/mcp/c1/../admin')],
   ['escaped dots', 404, (side) => post(side, [], CALL, '/mcp/c1/%2e%2e/admin')],
   ['a suffix', 404, (side) => post(side, [], CALL, '/mcp/c1/x')],
@@ -100,14 +188,30 @@ const TABLE: readonly Row[] = [
   ['DELETE', 200, (side) => request('DELETE', '/mcp/c1', [host(side), good(side)])],
   ['GET with a body', 400, (side) => request('GET', '/mcp/c1', [host(side), good(side)], '{}')],
   ['PUT', 405, (side) => request('PUT', '/mcp/c1', [host(side), good(side), TYPE], '{}')],
-  ['a protected route', 200, (side) => request('PUT', '/api/x?y=1', [host(side), good(side), TYPE], '{}')],
+  [
+    'a protected route',
+    200,
+    (side) => request('PUT', '/api/x?y=1', [host(side), good(side), TYPE], '{}'),
+  ],
   ['a protected route without a token', 401, (side) => request('GET', '/api/x', [host(side)])],
-  ['a public route', 200, (side) => request('GET', '/health', [host(side), good(side), 'Cookie: a=b'])],
+  [
+    'a public route',
+    200,
+    (side) => request('GET', '/health', [host(side), good(side), 'Cookie: a=b']),
+  ],
   ['a body over the limit', 413, (side) => post(side, [], `"${'x'.repeat(60_000)}"`)],
-  ['a chunked body over the limit', 413, (side) =>
-    `${post(side, ['Transfer-Encoding: chunked'], '')}${(60_000).toString(16)}\r\n${'x'.repeat(60_000)}\r\n0\r\n\r\n`],
+  [
+    'a chunked body over the limit',
+    413,
+    (side) =>
+      `${post(side, ['Transfer-Encoding: chunked'], '')}${(60_000).toString(16)}\r\n${'x'.repeat(60_000)}\r\n0\r\n\r\n`,
+  ],
   ['a session that is not ours', 404, (side) => post(side, ['Mcp-Session-Id: up-1'])],
-  ['the same in a modern call', 200, (side) => post(side, ['Mcp-Session-Id: up-1', 'MCP-Protocol-Version: 2026-07-28'])],
+  [
+    'the same in a modern call',
+    200,
+    (side) => post(side, ['Mcp-Session-Id: up-1', 'MCP-Protocol-Version: 2026-07-28']),
+  ],
 ]
 
 describe('T6: both carriers', () => {
@@ -117,7 +221,10 @@ describe('T6: both carriers', () => {
       const before = side.server.seen.length
       const answer = await raw(side.house.port, text(side))
       expect([status].flat()).toContain(answer.status)
-      results.push({ challenge: answer.headers['www-authenticate'], seen: side.server.seen.slice(before).map(essence) })
+      results.push({
+        challenge: answer.headers['www-authenticate'],
+        seen: side.server.seen.slice(before).map(essence),
+      })
     }
     expect(results[1]).toEqual(results[0])
   })
@@ -134,6 +241,13 @@ function essence({ method, url, rawHeaders, body }: Seen) {
   return { method, url, headers: headers.sort(), body }
 }
 const OF_THE_LIBRARY = new Set([
-  'host', 'connection', 'accept', 'accept-language', 'sec-fetch-mode', 'user-agent', 'accept-encoding',
-  'content-length', 'transfer-encoding',
+  'host',
+  'connection',
+  'accept',
+  'accept-language',
+  'sec-fetch-mode',
+  'user-agent',
+  'accept-encoding',
+  'content-length',
+  'transfer-encoding',
 ])

@@ -30,7 +30,10 @@ async function start(): Promise<{ server: TestServer; house: TestGateway }> {
       { name: 'other', url: `${server.origin}/mcp` },
     ],
   })
-  closing.push(() => server.close(), () => house.close())
+  closing.push(
+    () => server.close(),
+    () => house.close(),
+  )
   return { server, house }
 }
 
@@ -44,7 +47,12 @@ function send(
   options: { body?: string; method?: string; connector?: string } = {},
 ) {
   const { body = LIST, method = 'POST', connector = 'notes' } = options
-  const lines = [house.host, `Authorization: Bearer ${token}`, 'Content-Type: application/json', ...more]
+  const lines = [
+    house.host,
+    `Authorization: Bearer ${token}`,
+    'Content-Type: application/json',
+    ...more,
+  ]
   return raw(house.port, request(method, `/mcp/${connector}`, lines, method === 'POST' ? body : ''))
 }
 
@@ -54,18 +62,21 @@ async function open(house: TestGateway, token: string): Promise<string> {
 }
 
 describe('GW-13: sessions of legacy revisions', () => {
-  it.each(['2025-03-26', '2025-06-18', '2025-11-25', undefined])('live as one of ours in %s', async (version) => {
-    const { server, house } = await start()
-    const token = house.token()
-    const id = await open(house, token)
-    expect(id).toMatch(/^[\x21-\x7e]+$/)
-    expect(id).not.toContain('up-1')
-    const revision = version === undefined ? [] : [`MCP-Protocol-Version: ${version}`]
-    const answer = await send(house, token, [`Mcp-Session-Id: ${id}`, ...revision])
-    expect(answer.status).toBe(200)
-    expect(answer.headers['mcp-session-id']).toBe(id)
-    expect(server.seen.at(-1)?.headers['mcp-session-id']).toBe('up-1')
-  })
+  it.each(['2025-03-26', '2025-06-18', '2025-11-25', undefined])(
+    'live as one of ours in %s',
+    async (version) => {
+      const { server, house } = await start()
+      const token = house.token()
+      const id = await open(house, token)
+      expect(id).toMatch(/^[\x21-\x7e]+$/)
+      expect(id).not.toContain('up-1')
+      const revision = version === undefined ? [] : [`MCP-Protocol-Version: ${version}`]
+      const answer = await send(house, token, [`Mcp-Session-Id: ${id}`, ...revision])
+      expect(answer.status).toBe(200)
+      expect(answer.headers['mcp-session-id']).toBe(id)
+      expect(server.seen.at(-1)?.headers['mcp-session-id']).toBe('up-1')
+    },
+  )
 
   it('G9, G11: never work for another user, client or connector', async () => {
     const { server, house } = await start()
@@ -75,9 +86,15 @@ describe('GW-13: sessions of legacy revisions', () => {
     const line = [`Mcp-Session-Id: ${id}`]
     expect((await send(house, house.token({ user: 'bob' }), line)).status).toBe(404)
     expect((await send(house, house.token({ client: 'cli_2' }), line)).status).toBe(404)
-    expect((await send(house, house.token({ connector: 'other' }), line, { connector: 'other' })).status).toBe(404)
-    expect((await send(house, house.token({ user: 'bob' }), line, { method: 'DELETE' })).status).toBe(404)
-    expect((await send(house, house.token({ user: 'bob' }), line, { method: 'GET' })).status).toBe(404)
+    expect(
+      (await send(house, house.token({ connector: 'other' }), line, { connector: 'other' })).status,
+    ).toBe(404)
+    expect(
+      (await send(house, house.token({ user: 'bob' }), line, { method: 'DELETE' })).status,
+    ).toBe(404)
+    expect((await send(house, house.token({ user: 'bob' }), line, { method: 'GET' })).status).toBe(
+      404,
+    )
     expect(server.seen).toHaveLength(before)
     expect((await send(house, ada, line)).status).toBe(200)
   })
@@ -85,7 +102,9 @@ describe('GW-13: sessions of legacy revisions', () => {
   it('G9: follow a new token of the same user and client', async () => {
     const { house } = await start()
     const id = await open(house, house.token())
-    expect((await send(house, house.token({ lifeSeconds: 60 }), [`Mcp-Session-Id: ${id}`])).status).toBe(200)
+    expect(
+      (await send(house, house.token({ lifeSeconds: 60 }), [`Mcp-Session-Id: ${id}`])).status,
+    ).toBe(200)
   })
 
   it('G9, J7: guessed, cut and changed ids are 404 and go nowhere', async () => {
@@ -93,7 +112,14 @@ describe('GW-13: sessions of legacy revisions', () => {
     const token = house.token()
     const id = await open(house, token)
     const before = server.seen.length
-    const wrong = ['up-1', id.slice(0, -1), `${id}A`, `${id.slice(0, 20)}x${id.slice(21)}`, 'psid_', 'x'.repeat(5_000)]
+    const wrong = [
+      'up-1',
+      id.slice(0, -1),
+      `${id}A`,
+      `${id.slice(0, 20)}x${id.slice(21)}`,
+      'psid_',
+      'x'.repeat(5_000),
+    ]
     for (const guess of wrong) {
       const answer = await send(house, token, [`Mcp-Session-Id: ${guess}`])
       expect([guess, answer.status]).toEqual([guess, 404])
@@ -110,7 +136,7 @@ describe('GW-13: sessions of legacy revisions', () => {
     expect((await send(house, token, line)).status).toBe(404)
   })
 
-  it('GW-14, X4: a resume id goes on only inside the caller\'s own session', async () => {
+  it("GW-14, X4: a resume id goes on only inside the caller's own session", async () => {
     const { server, house } = await start()
     const token = house.token()
     const id = await open(house, token)
@@ -140,8 +166,19 @@ describe('GW-01, GW-03: 2026-07-28 has no sessions', () => {
 
   it('GW-06, GW-29: unknown headers and members survive unchanged', async () => {
     const { server, house } = await start()
-    const body = '{"jsonrpc":"2.0","id":12345678901234567890,"method":"x/y","_meta":{"a/b":1},"new":[1,{"z":null}]}'
-    await send(house, house.token(), ['MCP-Protocol-Version: 2026-07-28', 'Mcp-Method: x/y', 'Mcp-Param-Region: eu', 'traceparent: 00-a-b-01'], { body })
+    const body =
+      '{"jsonrpc":"2.0","id":12345678901234567890,"method":"x/y","_meta":{"a/b":1},"new":[1,{"z":null}]}'
+    await send(
+      house,
+      house.token(),
+      [
+        'MCP-Protocol-Version: 2026-07-28',
+        'Mcp-Method: x/y',
+        'Mcp-Param-Region: eu',
+        'traceparent: 00-a-b-01',
+      ],
+      { body },
+    )
     expect(server.seen.at(-1)).toMatchObject({
       body,
       headers: { 'mcp-param-region': 'eu', 'mcp-method': 'x/y', traceparent: '00-a-b-01' },

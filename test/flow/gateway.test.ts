@@ -23,7 +23,10 @@ async function start(
     ],
     ...options,
   })
-  closing.push(() => server.close(), () => house.close())
+  closing.push(
+    () => server.close(),
+    () => house.close(),
+  )
   return { server, house }
 }
 
@@ -38,8 +41,13 @@ function call(house: TestGateway, token: string | undefined, more: string[] = []
   )
 }
 
-function decodeJwt(token: string): { header: Record<string, unknown>; claims: Record<string, unknown> } {
-  const [header, claims] = token.split('.').slice(0, 2)
+function decodeJwt(token: string): {
+  header: Record<string, unknown>
+  claims: Record<string, unknown>
+} {
+  const [header, claims] = token
+    .split('.')
+    .slice(0, 2)
     .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()))
   return { header, claims }
 }
@@ -53,19 +61,36 @@ describe('a call with a good token', () => {
     expect(server.seen).toMatchObject([{ method: 'POST', url: '/mcp', body: CALL }])
   })
 
-  it('PR-15, GW-22: carries neither the client\'s token nor its cookies, proxies or our namespace', async () => {
+  it("PR-15, GW-22: carries neither the client's token nor its cookies, proxies or our namespace", async () => {
     const { server, house } = await start()
     const token = house.token()
     await call(house, token, [
-      'Cookie: a=b', 'DPoP: x', 'Proxy-Authorization: Basic x', 'Forwarded: for=1.2.3.4',
-      'X-Forwarded-For: 1.2.3.4', 'X-Forwarded-Host: evil', 'X-Real-IP: 1.2.3.4',
-      'Connection: keep-alive, x-named', 'X-Named: 1', 'TE: trailers', 'X-Postern-User: eve',
-      'x_postern_user: eve', 'X_POSTERN-user: eve', 'X_Forwarded_For: 1', 'Mcp_Session_Id: x',
-      'Keep-Alive: timeout=5', 'X-Kept: yes',
+      'Cookie: a=b',
+      'DPoP: x',
+      'Proxy-Authorization: Basic x',
+      'Forwarded: for=1.2.3.4',
+      'X-Forwarded-For: 1.2.3.4',
+      'X-Forwarded-Host: evil',
+      'X-Real-IP: 1.2.3.4',
+      'Connection: keep-alive, x-named',
+      'X-Named: 1',
+      'TE: trailers',
+      'X-Postern-User: eve',
+      'x_postern_user: eve',
+      'X_POSTERN-user: eve',
+      'X_Forwarded_For: 1',
+      'Mcp_Session_Id: x',
+      'Keep-Alive: timeout=5',
+      'X-Kept: yes',
     ])
     const names = server.seen[0]?.rawHeaders.filter((_, index) => index % 2 === 0) ?? []
     expect(names.map((name) => name.toLowerCase()).sort()).toEqual([
-      'accept-encoding', 'connection', 'content-length', 'content-type', 'host', 'x-kept',
+      'accept-encoding',
+      'connection',
+      'content-length',
+      'content-type',
+      'host',
+      'x-kept',
     ])
     expect(JSON.stringify(server.seen)).not.toContain(token)
   })
@@ -96,11 +121,19 @@ describe('a call with a good token', () => {
     await until(() => house.emit.eventsOf('call.forwarded').length === 1)
     expect(house.emit.eventsOf('call.forwarded')).toMatchObject([
       {
-        tenant: 'default', userId: 'usr_ada', clientId: 'cli_1', connector: 'notes',
-        method: 'tools/call', name: 'add', status: 200, httpMethod: 'POST',
+        tenant: 'default',
+        userId: 'usr_ada',
+        clientId: 'cli_1',
+        connector: 'notes',
+        method: 'tools/call',
+        name: 'add',
+        status: 200,
+        httpMethod: 'POST',
       },
     ])
-    expect(house.emit.eventsOf('call.refused')).toMatchObject([{ reason: 'token_shape', status: 401 }])
+    expect(house.emit.eventsOf('call.refused')).toMatchObject([
+      { reason: 'token_shape', status: 401 },
+    ])
     expect(house.emit.dump()).not.toContain(token)
     expect(house.emit.dump()).not.toContain('hush')
   })
@@ -153,11 +186,23 @@ describe('a call without a usable token', () => {
     const { server, house } = await start()
     const token = house.token()
     expect((await call(house, token, [`Authorization: Bearer ${token}`])).status).toBe(400)
-    const form = [house.host, `Authorization: Bearer ${token}`, 'Content-Type: application/x-www-form-urlencoded']
-    expect((await raw(house.port, request('POST', '/mcp/notes', form, `access_token=${token}`))).status).toBe(400)
-    for (const query of [`access_token=${token}`, `a=1&access%5Ftoken=${token}`, '%61ccess_token=x']) {
+    const form = [
+      house.host,
+      `Authorization: Bearer ${token}`,
+      'Content-Type: application/x-www-form-urlencoded',
+    ]
+    expect(
+      (await raw(house.port, request('POST', '/mcp/notes', form, `access_token=${token}`))).status,
+    ).toBe(400)
+    for (const query of [
+      `access_token=${token}`,
+      `a=1&access%5Ftoken=${token}`,
+      '%61ccess_token=x',
+    ]) {
       const head = [house.host, `Authorization: Bearer ${token}`, JSON_TYPE]
-      expect((await raw(house.port, request('POST', `/mcp/notes?${query}`, head, CALL))).status).toBe(400)
+      expect(
+        (await raw(house.port, request('POST', `/mcp/notes?${query}`, head, CALL))).status,
+      ).toBe(400)
     }
     expect(server.seen).toEqual([])
   })
@@ -278,8 +323,15 @@ describe('what the server behind gets', () => {
     const { header, claims } = decodeJwt(value.slice('Bearer '.length))
     expect(header).toEqual({ alg: 'ES256', typ: 'at+jwt', kid: 'key-1' })
     expect(claims).toMatchObject({
-      iss: house.issuer, aud: `${server.origin}/mcp`, sub: 'usr_ada', client_id: 'cli_1', scope: 'mcp',
-      act: { sub: house.issuer }, name: 'ada', email: 'ada@example.com', login: 'ada',
+      iss: house.issuer,
+      aud: `${server.origin}/mcp`,
+      sub: 'usr_ada',
+      client_id: 'cli_1',
+      scope: 'mcp',
+      act: { sub: house.issuer },
+      name: 'ada',
+      email: 'ada@example.com',
+      login: 'ada',
     })
     expect(Number(claims.exp) - Number(claims.iat)).toBe(300)
     await call(house, house.token({ lifeSeconds: 60 }))
@@ -290,7 +342,7 @@ describe('what the server behind gets', () => {
     expect(house.runtime.verify(key, `${head}.${payload}`, signature ?? '')).toBe(true)
   })
 
-  it('identity: one JWT per caller\'s token, the provider\'s subject where the file says so', async () => {
+  it("identity: one JWT per caller's token, the provider's subject where the file says so", async () => {
     const { server, house } = await start({ auth: 'identity', subject: 'provider' })
     const token = house.token()
     await call(house, token)
@@ -302,7 +354,7 @@ describe('what the server behind gets', () => {
     expect(decodeJwt((first ?? '').slice(7)).claims.sub).toBe('sub-ada')
   })
 
-  it('header: the secret, and never a client\'s header of that name beside it', async () => {
+  it("header: the secret, and never a client's header of that name beside it", async () => {
     const { server, house } = await start({
       auth: 'header',
       header: { name: 'x-api-key', value: new Secret('s3cret') },
@@ -338,15 +390,23 @@ describe('what the server behind gets', () => {
   it('GW-24: an upstream 401 becomes 502 with the id, and its challenge is not relayed', async () => {
     const { server, house } = await start({ auth: 'identity' })
     server.respond((_request, response) => {
-      response.writeHead(401, { 'www-authenticate': 'Bearer resource_metadata="https://evil"' }).end('no')
+      response
+        .writeHead(401, { 'www-authenticate': 'Bearer resource_metadata="https://evil"' })
+        .end('no')
     })
     const answer = await call(house, house.token())
     expect(answer.status).toBe(502)
     expect(answer.headers['www-authenticate']).toBeUndefined()
-    expect(JSON.parse(answer.body)).toMatchObject({ id: 7, error: { data: { reason: 'upstream_unauthorized' } } })
+    expect(JSON.parse(answer.body)).toMatchObject({
+      id: 7,
+      error: { data: { reason: 'upstream_unauthorized' } },
+    })
     expect(answer.text).not.toContain('evil')
     server.respond((_request, response) => {
-      response.writeHead(403, { 'www-authenticate': 'Bearer error="insufficient_scope"', 'set-cookie': 'a=b' })
+      response.writeHead(403, {
+        'www-authenticate': 'Bearer error="insufficient_scope"',
+        'set-cookie': 'a=b',
+      })
       response.end('no')
     })
     const forbidden = await call(house, house.token())

@@ -4,8 +4,8 @@
  */
 import { createServer, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
-import type { Allow, ConnectorConfig } from '../../src/config.ts'
 import { LIMITS, type Limits } from '../../src/config/fields.ts'
+import type { Allow, ConnectorConfig } from '../../src/config.ts'
 import { createConnectors } from '../../src/connectors/connectors.ts'
 import { createCredentials } from '../../src/connectors/credentials.ts'
 import { createProxy } from '../../src/gateway/proxy.ts'
@@ -61,7 +61,9 @@ export interface TestGateway {
 }
 
 export interface GatewayOptions {
-  readonly connectors: readonly (Pick<ConnectorConfig, 'name'> & { url: string } & Partial<Omit<ConnectorConfig, 'url'>>)[]
+  readonly connectors: readonly (Pick<ConnectorConfig, 'name'> & { url: string } & Partial<
+      Omit<ConnectorConfig, 'url'>
+    >)[]
   readonly limits?: Partial<Limits>
   readonly upstreams?: Partial<UpstreamOptions>
   readonly carrier?: 'node' | 'fetch'
@@ -250,7 +252,10 @@ function createState() {
           return grants.get(id)
         },
       },
-      get: async <K extends Kind>(kind: K, { id }: { id: string }): Promise<Versioned<K> | undefined> => {
+      get: async <K extends Kind>(
+        kind: K,
+        { id }: { id: string },
+      ): Promise<Versioned<K> | undefined> => {
         state.storeReads += 1
         if (state.storeFails) throw new Error('store is down')
         const value = kind === 'user' ? users.get(id) : { state: 'active' }
@@ -262,16 +267,36 @@ function createState() {
     addGrant(id: string, user: string, client: string) {
       if (grants.has(id)) return
       users.set(`key_${user}`, {
-        userId: `usr_${user}`, issuer: 'https://github.com', subject: `sub-${user}`, provider: 'github',
+        userId: `usr_${user}`,
+        issuer: 'https://github.com',
+        subject: `sub-${user}`,
+        provider: 'github',
         profile: { name: user, login: user, email: `${user}@example.com`, emailVerified: true },
-        groups: ['staff'], state: 'active', createdAtMs: 0, lastSignInAtMs: 0,
+        groups: ['staff'],
+        state: 'active',
+        createdAtMs: 0,
+        lastSignInAtMs: 0,
       })
       grants.set(id, {
-        tenant: 'default', id, userId: `usr_${user}`, userKey: `key_${user}`, clientId: client,
-        resource: '', scopes: ['mcp'], vaultId: `vlt_${user}`, state: 'active', redirectUri: '',
-        codeChallenge: '', codeDigest: '', codeExpiresAtMs: 0, refreshGeneration: 0,
-        authTimeSeconds: 0, createdAtMs: 0, absoluteExpiresAtMs: Number.MAX_SAFE_INTEGER,
-        expiresAtMs: Number.MAX_SAFE_INTEGER, version: 1,
+        tenant: 'default',
+        id,
+        userId: `usr_${user}`,
+        userKey: `key_${user}`,
+        clientId: client,
+        resource: '',
+        scopes: ['mcp'],
+        vaultId: `vlt_${user}`,
+        state: 'active',
+        redirectUri: '',
+        codeChallenge: '',
+        codeDigest: '',
+        codeExpiresAtMs: 0,
+        refreshGeneration: 0,
+        authTimeSeconds: 0,
+        createdAtMs: 0,
+        absoluteExpiresAtMs: Number.MAX_SAFE_INTEGER,
+        expiresAtMs: Number.MAX_SAFE_INTEGER,
+        version: 1,
       })
     },
   }

@@ -243,7 +243,8 @@ export function request(
   body = '',
 ): string {
   const framed = headers.some((line) => /^(content-length|transfer-encoding):/i.test(line))
-  const length = framed || (body === '' && method !== 'POST') ? [] : [`Content-Length: ${body.length}`]
+  const length =
+    framed || (body === '' && method !== 'POST') ? [] : [`Content-Length: ${body.length}`]
   return [`${method} ${target} HTTP/1.1`, ...headers, ...length, '', body].join('\r\n')
 }
 

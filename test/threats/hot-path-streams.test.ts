@@ -5,7 +5,16 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { createNodeEmit } from '../../src/node/emit.ts'
 import { EventBoundary } from '../../src/node/event-boundary.ts'
 import { type GatewayOptions, startGateway, type TestGateway } from '../kit/gateway.ts'
-import { dial, type Line, parseAnswer, raw, request, startServer, type TestServer, until } from '../kit/http.ts'
+import {
+  dial,
+  type Line,
+  parseAnswer,
+  raw,
+  request,
+  startServer,
+  type TestServer,
+  until,
+} from '../kit/http.ts'
 
 const LONG = process.env.POSTERN_TEST_LONG === '1'
 const closing: (() => Promise<void>)[] = []
@@ -33,7 +42,10 @@ async function start(options: Partial<GatewayOptions> = {}): Promise<World> {
     tickMs: 5,
     ...options,
   })
-  closing.push(() => server.close(), () => house.close())
+  closing.push(
+    () => server.close(),
+    () => house.close(),
+  )
   return { server, house, streams, authorization: `Authorization: Bearer ${house.token()}` }
 }
 
@@ -43,7 +55,10 @@ const post = ({ house, authorization }: World, body = CALL) =>
 const get = ({ house, authorization }: World) =>
   request('GET', '/mcp/c1', [house.host, authorization, 'Accept: text/event-stream'])
 
-async function openStream(world: World, text = get(world)): Promise<{ line: Line; upstream: ServerResponse }> {
+async function openStream(
+  world: World,
+  text = get(world),
+): Promise<{ line: Line; upstream: ServerResponse }> {
   const before = world.streams.length
   const line = dial(world.house.port, text)
   await until(() => world.streams.length > before && line.text.includes('\r\n\r\n'), 'stream')
@@ -66,7 +81,7 @@ describe('hot path: streams', () => {
     expect(parseAnswer(line.text).body).toBe('data: one\n\ndata: two\n\n')
   })
 
-  it('GW-15, X3: a client that leaves closes the server\'s stream, before and after its head', async () => {
+  it("GW-15, X3: a client that leaves closes the server's stream, before and after its head", async () => {
     const world = await start()
     const { line } = await openStream(world, post(world))
     line.socket.destroy()
@@ -115,7 +130,7 @@ describe('hot path: streams', () => {
     await until(() => upstream.destroyed)
   })
 
-  it('X2: a stream ends after a revocation and after its token\'s expiry', async () => {
+  it("X2: a stream ends after a revocation and after its token's expiry", async () => {
     const world = await start()
     const revoked = await openStream(world)
     revoked.upstream.write('data: one\n\n')
@@ -147,7 +162,16 @@ describe('hot path: streams', () => {
   it('T8, X5: a comment never stands inside an event', async () => {
     const world = await start({ keepAliveMs: 15 })
     const { line, upstream } = await openStream(world)
-    const pieces = ['data: {"a":', '1}\n', '\ndata: x\r\n', '\r\n', 'id: 7\rdata: y\r', '\r', 'data: last', '\n\n']
+    const pieces = [
+      'data: {"a":',
+      '1}\n',
+      '\ndata: x\r\n',
+      '\r\n',
+      'id: 7\rdata: y\r',
+      '\r',
+      'data: last',
+      '\n\n',
+    ]
     for (const piece of pieces) {
       upstream.write(piece)
       await new Promise((resolve) => setTimeout(resolve, 35))
@@ -161,7 +185,13 @@ describe('hot path: streams', () => {
   })
 
   it('T8: whatever the split, a boundary is only where a parser sees one', () => {
-    const samples = ['data: a\n\n', 'data: b\r\n\r\n', 'data: c\r\r', ': c\n\n\n', 'event: x\ndata: y\r\n\n']
+    const samples = [
+      'data: a\n\n',
+      'data: b\r\n\r\n',
+      'data: c\r\r',
+      ': c\n\n\n',
+      'event: x\ndata: y\r\n\n',
+    ]
     const text = samples.join('')
     for (let cut = 1; cut < text.length; cut += 1) {
       const boundary = new EventBoundary()
@@ -221,7 +251,9 @@ describe('hot path: streams', () => {
       await until(() => world.server.running === 0, 'all closed behind')
     }
     expect(world.house.upstreams.counts(upstreamOf(world))).toEqual({
-      calls: 0, streams: 0, clients: expect.toSatisfy((clients: number) => clients <= 256),
+      calls: 0,
+      streams: 0,
+      clients: expect.toSatisfy((clients: number) => clients <= 256),
     })
   }, 60_000)
 })

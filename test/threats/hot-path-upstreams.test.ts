@@ -1,12 +1,22 @@
 /** The traps of the hot path (hot-path.md section 9), each on real sockets: connections behind. */
-import { createServer as createRawServer, type Socket } from 'node:net'
+
 import { createSecureServer } from 'node:http2'
+import { createServer as createRawServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { createUpstreams, type Sink, type UpstreamOptions } from '../../src/node/upstreams.ts'
 import type { UpstreamError } from '../../src/errors.ts'
+import { createUpstreams, type Sink, type UpstreamOptions } from '../../src/node/upstreams.ts'
 import { createTestCa } from '../kit/ca.ts'
 import { type GatewayOptions, startGateway, type TestGateway } from '../kit/gateway.ts'
-import { closeServer, dial, listen, raw, request, startServer, type TestServer, until } from '../kit/http.ts'
+import {
+  closeServer,
+  dial,
+  listen,
+  raw,
+  request,
+  startServer,
+  type TestServer,
+  until,
+} from '../kit/http.ts'
 
 const closing: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -16,13 +26,21 @@ afterEach(async () => {
 const CALL = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add"}}'
 const LIST = '{"jsonrpc":"2.0","id":"l","method":"tools/list"}'
 
-async function startBehind(origin: string, options: Partial<GatewayOptions> = {}): Promise<TestGateway> {
-  const house = await startGateway({ connectors: [{ name: 'c1', url: `${origin}/mcp` }], ...options })
+async function startBehind(
+  origin: string,
+  options: Partial<GatewayOptions> = {},
+): Promise<TestGateway> {
+  const house = await startGateway({
+    connectors: [{ name: 'c1', url: `${origin}/mcp` }],
+    ...options,
+  })
   closing.push(() => house.close())
   return house
 }
 
-async function start(options: Partial<GatewayOptions> = {}): Promise<{ server: TestServer; house: TestGateway }> {
+async function start(
+  options: Partial<GatewayOptions> = {},
+): Promise<{ server: TestServer; house: TestGateway }> {
   const server = await startServer()
   closing.push(() => server.close())
   return { server, house: await startBehind(server.origin, options) }
@@ -37,7 +55,9 @@ function call(house: TestGateway, body: string) {
 }
 
 /** A server that is given each socket; `answer` after the first request of a connection. */
-async function startRaw(onRequest: (socket: Socket, count: number) => void): Promise<{ origin: string; readonly count: number }> {
+async function startRaw(
+  onRequest: (socket: Socket, count: number) => void,
+): Promise<{ origin: string; readonly count: number }> {
   let count = 0
   const sockets = new Set<Socket>()
   const server = createRawServer((socket) => {
@@ -92,7 +112,10 @@ describe('hot path: connections behind', () => {
     server.respond(() => {})
     const answer = await call(house, CALL)
     expect(answer.status).toBe(504)
-    expect(JSON.parse(answer.body)).toMatchObject({ id: 1, error: { data: { reason: 'upstream_timeout' } } })
+    expect(JSON.parse(answer.body)).toMatchObject({
+      id: 1,
+      error: { data: { reason: 'upstream_timeout' } },
+    })
     await until(() => server.running === 0)
     expect(server.seen).toHaveLength(1)
   })
@@ -177,17 +200,20 @@ describe('hot path: connections behind', () => {
     await house.upstreams.close()
   })
 
-  it.each(['http://127.0.0.1', 'http://2130706433', 'http://0x7f.1', 'http://0177.0.0.1', 'http://[::ffff:127.0.0.1]'])(
-    'T13: the literal %s is refused without a socket',
-    async (spelling) => {
-      const server = await startServer()
-      closing.push(() => server.close())
-      const { origin } = new URL(`${spelling}:${server.port}`)
-      const error = await failureOf({ name: 'x', origin, addresses: 'public' }, {})
-      expect(error.code).toBe('ERR_UPSTREAM_ADDRESS')
-      expect(server.connections).toBe(0)
-    },
-  )
+  it.each([
+    'http://127.0.0.1',
+    'http://2130706433',
+    'http://0x7f.1',
+    'http://0177.0.0.1',
+    'http://[::ffff:127.0.0.1]',
+  ])('T13: the literal %s is refused without a socket', async (spelling) => {
+    const server = await startServer()
+    closing.push(() => server.close())
+    const { origin } = new URL(`${spelling}:${server.port}`)
+    const error = await failureOf({ name: 'x', origin, addresses: 'public' }, {})
+    expect(error.code).toBe('ERR_UPSTREAM_ADDRESS')
+    expect(server.connections).toBe(0)
+  })
 
   it.each([
     [['127.0.0.1']],
@@ -203,25 +229,33 @@ describe('hot path: connections behind', () => {
       { name: 'x', origin: `http://name.test:${server.port}`, addresses: 'public' },
       {
         lookup: (_host, _options, callback) =>
-          callback(null, addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))),
+          callback(
+            null,
+            addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+          ),
       },
     )
     expect(error.code).toBe('ERR_UPSTREAM_ADDRESS')
     expect(server.connections).toBe(0)
   })
 
-  it('T14: after the resolver changed, the new address is used within the client\'s life', async () => {
+  it("T14: after the resolver changed, the new address is used within the client's life", async () => {
     const first = await startServer()
     const second = await startServer()
     await closeServer(second.server)
     await new Promise<void>((resolve) => second.server.listen(first.port, '127.0.0.2', resolve))
-    closing.push(() => first.close(), () => second.close())
+    closing.push(
+      () => first.close(),
+      () => second.close(),
+    )
     let address = '127.0.0.1'
     const house = await startBehind(`http://name.test:${first.port}`, {
       upstreams: {
         clientTtlMs: 30,
         lookup: (_host, options, callback) =>
-          options.all === true ? callback(null, [{ address, family: 4 }]) : callback(null, address, 4),
+          options.all === true
+            ? callback(null, [{ address, family: 4 }])
+            : callback(null, address, 4),
       },
     })
     expect((await call(house, CALL)).status).toBe(200)
@@ -240,10 +274,19 @@ describe('hot path: connections behind', () => {
   })
 
   it.each([
-    ['both lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
-    ['long headers', `HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(40_000)}\r\nContent-Length: 2\r\n\r\n{}`],
+    [
+      'both lengths',
+      'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    [
+      'long headers',
+      `HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(40_000)}\r\nContent-Length: 2\r\n\r\n{}`,
+    ],
     ['a control byte', 'HTTP/1.1 200 OK\r\nX-A: a\x01b\r\nContent-Length: 2\r\n\r\n{}'],
-    ['an unasked upgrade', 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'],
+    [
+      'an unasked upgrade',
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n',
+    ],
     ['no HTTP at all', 'SSH-2.0-OpenSSH_9.6\r\n'],
   ])('B13: an answer with %s is 502', async (_name, answer) => {
     const server = await startRaw((socket) => socket.write(answer))
@@ -254,9 +297,22 @@ describe('hot path: connections behind', () => {
   it('answer headers: hop-by-hop, named ones, cookies, challenges and our namespace stay behind', async () => {
     const server = await startRaw((socket) => {
       const lines = [
-        'HTTP/1.1 103 Early Hints', '', 'HTTP/1.1 200 OK', 'Connection: x-secret, keep-alive', 'X-Secret: 1',
-        'Keep-Alive: timeout=5', 'Set-Cookie: a=b', 'WWW-Authenticate: Bearer', 'X-Postern-User: eve',
-        'Proxy-Authenticate: Basic', 'Alt-Svc: h3=":443"', 'X-Kept: 1', 'X-Kept: 2', 'Content-Length: 2', '', '{}',
+        'HTTP/1.1 103 Early Hints',
+        '',
+        'HTTP/1.1 200 OK',
+        'Connection: x-secret, keep-alive',
+        'X-Secret: 1',
+        'Keep-Alive: timeout=5',
+        'Set-Cookie: a=b',
+        'WWW-Authenticate: Bearer',
+        'X-Postern-User: eve',
+        'Proxy-Authenticate: Basic',
+        'Alt-Svc: h3=":443"',
+        'X-Kept: 1',
+        'X-Kept: 2',
+        'Content-Length: 2',
+        '',
+        '{}',
       ]
       socket.write(lines.join('\r\n'))
     })
@@ -264,7 +320,14 @@ describe('hot path: connections behind', () => {
     const answer = await call(house, CALL)
     expect(answer.status).toBe(200)
     expect(answer.head).toMatch(/x-kept: 1\r\nx-kept: 2/i)
-    for (const name of ['x-secret', 'set-cookie', 'www-authenticate', 'x-postern-user', 'proxy-authenticate', 'alt-svc']) {
+    for (const name of [
+      'x-secret',
+      'set-cookie',
+      'www-authenticate',
+      'x-postern-user',
+      'proxy-authenticate',
+      'alt-svc',
+    ]) {
       expect(answer.headers[name]).toBeUndefined()
     }
   })
@@ -272,7 +335,10 @@ describe('hot path: connections behind', () => {
   it('GW-27: one server that hangs does not slow another', async () => {
     const dead = await startServer(() => {})
     const alive = await startServer()
-    closing.push(() => dead.close(), () => alive.close())
+    closing.push(
+      () => dead.close(),
+      () => alive.close(),
+    )
     const house = await startGateway({
       connectors: [
         { name: 'c1', url: `${alive.origin}/mcp` },
@@ -295,13 +361,22 @@ async function failureOf(
   upstream: { name: string; origin: string; addresses: 'public' },
   options: Partial<UpstreamOptions>,
 ): Promise<UpstreamError> {
-  const upstreams = createUpstreams({ firstByteTimeoutMs: 2_000, connectTimeoutMs: 1_000, ...options })
+  const upstreams = createUpstreams({
+    firstByteTimeoutMs: 2_000,
+    connectTimeoutMs: 1_000,
+    ...options,
+  })
   closing.push(() => upstreams.close())
   return new Promise((resolve, reject) => {
     const answered = (): never => {
       throw new Error('answered')
     }
-    const sink: Sink = { start: () => reject(new Error('answered')), data: answered, end: () => {}, fail: resolve }
+    const sink: Sink = {
+      start: () => reject(new Error('answered')),
+      data: answered,
+      end: () => {},
+      fail: resolve,
+    }
     upstreams.open(upstream, 'call', { path: '/', method: 'GET', headers: [], body: null }, sink)
   })
 }

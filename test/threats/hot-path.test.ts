@@ -16,7 +16,10 @@ async function start(
     connectors: [{ name: 'c1', url: `${server.origin}/mcp` }],
     ...options,
   })
-  closing.push(() => server.close(), () => house.close())
+  closing.push(
+    () => server.close(),
+    () => house.close(),
+  )
   return { server, house, authorization: `Authorization: Bearer ${house.token()}` }
 }
 
@@ -26,20 +29,57 @@ const post = (house: TestGateway, lines: string[], body = CALL) =>
   request('POST', '/mcp/c1', [house.host, JSON_TYPE, ...lines], body)
 
 describe('hot path: requests', () => {
-  it('T1, G4: a path suffix never leaves the resource with the user\'s token', async () => {
+  it("T1, G4: a path suffix never leaves the resource with the user's token", async () => {
     const { server, house, authorization } = await start({
-      connectors: [{ name: 'c1', url: 'http://127.0.0.1:1/mcp', routes: { protected: ['/api/*'], public: [] } }],
+      connectors: [
+        {
+          name: 'c1',
+          url: 'http://127.0.0.1:1/mcp',
+          routes: { protected: ['/api/*'], public: [] },
+        },
+      ],
     })
     const targets = [
-      '/mcp/c1/../admin', '/mcp/c1/%2e%2e/admin', '/mcp/c1/%2E%2E/admin', '/mcp/c1/..%2fadmin',
-      '/mcp/c1/.', '/mcp/c1//', '/mcp/c1/', '//mcp/c1', '/mcp//c1', '/mcp/./c1', '/MCP/c1', '/mcp/C1',
-      '/mcp/c1;x=1', '/mcp/c1%00', '/mcp/c1%3f', '/mcp/c1\\..\\admin', '/mcp/%63%31', '/mcp/c1%2f',
-      '/api/../admin', '/api/%2e%2e/admin', '/api/..%2f..%2fadmin', '/api/x//y', '/api/x/./y',
-      '/api/x%5cy', '/api/x%252e', '/api/x;y', '/api/x\\y', '/api/%zz', '/api/%0d%0aHost:x', '/api/x/..',
+      '/mcp/c1/../admin',
+      '/mcp/c1/%2e%2e/admin',
+      '/mcp/c1/%2E%2E/admin',
+      '/mcp/c1/..%2fadmin',
+      '/mcp/c1/.',
+      '/mcp/c1//',
+      '/mcp/c1/',
+      '//mcp/c1',
+      '/mcp//c1',
+      '/mcp/./c1',
+      '/MCP/c1',
+      '/mcp/C1',
+      '/mcp/c1;x=1',
+      '/mcp/c1%00',
+      '/mcp/c1%3f',
+      '/mcp/c1\\..\\admin',
+      '/mcp/%63%31',
+      '/mcp/c1%2f',
+      '/api/../admin',
+      '/api/%2e%2e/admin',
+      '/api/..%2f..%2fadmin',
+      '/api/x//y',
+      '/api/x/./y',
+      '/api/x%5cy',
+      '/api/x%252e',
+      '/api/x;y',
+      '/api/x\\y',
+      '/api/%zz',
+      '/api/%0d%0aHost:x',
+      '/api/x/..',
     ]
     for (const target of targets) {
-      const answer = await raw(house.port, request('POST', target, [house.host, authorization], CALL))
-      expect([target, answer.status]).toEqual([target, expect.toSatisfy((s) => s === 400 || s === 404)])
+      const answer = await raw(
+        house.port,
+        request('POST', target, [house.host, authorization], CALL),
+      )
+      expect([target, answer.status]).toEqual([
+        target,
+        expect.toSatisfy((s) => s === 400 || s === 404),
+      ])
     }
     expect(server.seen).toEqual([])
   })
@@ -51,7 +91,10 @@ describe('hot path: requests', () => {
     await until(() => refused.text !== '')
     expect(refused.text.split('\r\n')[0]).toBe('HTTP/1.1 401 Unauthorized')
     refused.socket.destroy()
-    const good = dial(house.port, ['POST /mcp/c1 HTTP/1.1', ...head, authorization, '', ''].join('\r\n'))
+    const good = dial(
+      house.port,
+      ['POST /mcp/c1 HTTP/1.1', ...head, authorization, '', ''].join('\r\n'),
+    )
     await until(() => good.text.includes('\r\n\r\n'))
     expect(good.text).toBe('HTTP/1.1 100 Continue\r\n\r\n')
     good.send('{"id": 1}')
@@ -119,7 +162,10 @@ describe('hot path: requests', () => {
     const { server, house, authorization } = await start()
     server.respond((request) => request.socket.destroy())
     const cases: [string, string][] = [
-      ['{"jsonrpc":"2.0","id":12345678901234567890123,"method":"tools/call"}', '12345678901234567890123'],
+      [
+        '{"jsonrpc":"2.0","id":12345678901234567890123,"method":"tools/call"}',
+        '12345678901234567890123',
+      ],
       ['{"id":"a\\u00e9\\"b","method":"x"}', '"a\\u00e9\\"b"'],
       ['{"method":"x","params":{"id":5},"id":  6  }', '6'],
       ['{"id":1,"method":"x","id":2}', 'null'],
@@ -155,7 +201,9 @@ describe('hot path: requests', () => {
   })
 
   it('GW-27: a body over the limit is 413, declared or streamed', async () => {
-    const { server, house, authorization } = await start({ limits: { requestBodyMaxBytes: 100_000 } })
+    const { server, house, authorization } = await start({
+      limits: { requestBodyMaxBytes: 100_000 },
+    })
     const declared = await raw(house.port, post(house, [authorization, 'Content-Length: 100001']))
     expect(declared.status).toBe(413)
     const head = [house.host, authorization, JSON_TYPE, 'Transfer-Encoding: chunked']
@@ -174,29 +222,53 @@ describe('hot path: requests', () => {
       .join('')
     const text = `POST /mcp/c1 HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n${chunks}0\r\n\r\n`
     expect((await raw(house.port, text)).status).toBe(200)
-    expect(server.seen.map(({ body }) => body.length)).toEqual([large.length, CALL.length + 200_000])
+    expect(server.seen.map(({ body }) => body.length)).toEqual([
+      large.length,
+      CALL.length + 200_000,
+    ])
   })
 })
 
 describe('hot path: framing and verbs', () => {
   it.each([
-    ['both lengths', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
-    ['two lengths', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}'],
-    ['different lengths', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}'],
+    [
+      'both lengths',
+      'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    [
+      'two lengths',
+      'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}',
+    ],
+    [
+      'different lengths',
+      'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}',
+    ],
     ['signed length', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length: +2\r\n\r\n{}'],
     ['hex length', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length: 0x2\r\n\r\n{}'],
     ['xchunked', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n'],
-    ['chunk size not hex', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n'],
+    [
+      'chunk size not hex',
+      'POST /mcp/c1 HTTP/1.1\r\n@\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n',
+    ],
     ['folded header', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\n{}'],
-    ['folded token', 'POST /mcp/c1 HTTP/1.1\r\nHost: auth.example.com\r\nAuthorization: Bearer\r\n x\r\nContent-Length: 2\r\n\r\n{}'],
+    [
+      'folded token',
+      'POST /mcp/c1 HTTP/1.1\r\nHost: auth.example.com\r\nAuthorization: Bearer\r\n x\r\nContent-Length: 2\r\n\r\n{}',
+    ],
     ['space before colon', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nContent-Length : 2\r\n\r\n{}'],
     ['bare line feeds', 'POST /mcp/c1 HTTP/1.1\n@\n\n'],
     ['NUL in a value', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nX-A: a\0b\r\nContent-Length: 2\r\n\r\n{}'],
     ['no host', 'POST /mcp/c1 HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}'],
     ['bytes in the path', 'POST /mcp/c1\xff HTTP/1.1\r\n@\r\nContent-Length: 2\r\n\r\n{}'],
-    ['long headers', `POST /mcp/c1 HTTP/1.1\r\n@\r\nX-A: ${'a'.repeat(20_000)}\r\nContent-Length: 2\r\n\r\n{}`],
+    [
+      'long headers',
+      `POST /mcp/c1 HTTP/1.1\r\n@\r\nX-A: ${'a'.repeat(20_000)}\r\nContent-Length: 2\r\n\r\n{}`,
+    ],
     ['unknown version', 'POST /mcp/c1 HTTP/3.7\r\n@\r\nContent-Length: 2\r\n\r\n{}'],
-    ['unknown expectation', 'POST /mcp/c1 HTTP/1.1\r\n@\r\nExpect: 200-maybe\r\nContent-Length: 2\r\n\r\n{}'],
+    [
+      'unknown expectation',
+      'POST /mcp/c1 HTTP/1.1\r\n@\r\nExpect: 200-maybe\r\nContent-Length: 2\r\n\r\n{}',
+    ],
   ])('G5, B13: %s is closed and never forwarded', async (_name, text) => {
     const { server, house, authorization } = await start()
     const sent = text.replace('@', `${house.host}\r\n${authorization}`)
@@ -206,8 +278,16 @@ describe('hot path: framing and verbs', () => {
   })
 
   it.each([
-    ['HEAD', 405], ['PUT', 405], ['PATCH', 405], ['TRACE', 405], ['OPTIONS', 405], ['PROPFIND', 405],
-    ['QUERY', 405], ['CONNECT', 0], ['BREW', 0], ['post', 0],
+    ['HEAD', 405],
+    ['PUT', 405],
+    ['PATCH', 405],
+    ['TRACE', 405],
+    ['OPTIONS', 405],
+    ['PROPFIND', 405],
+    ['QUERY', 405],
+    ['CONNECT', 0],
+    ['BREW', 0],
+    ['post', 0],
   ])('G10: %s on the endpoint', async (method, status) => {
     const { server, house, authorization } = await start()
     const answer = await raw(house.port, request(method, '/mcp/c1', [house.host, authorization]))
@@ -217,17 +297,33 @@ describe('hot path: framing and verbs', () => {
 
   it('G10: method override, WebSocket and bodies where none belong', async () => {
     const { server, house, authorization } = await start()
-    const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: x', 'Sec-WebSocket-Version: 13']
-    const socket = await raw(house.port, request('GET', '/mcp/c1', [house.host, authorization, ...upgrade]))
+    const upgrade = [
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Key: x',
+      'Sec-WebSocket-Version: 13',
+    ]
+    const socket = await raw(
+      house.port,
+      request('GET', '/mcp/c1', [house.host, authorization, ...upgrade]),
+    )
     expect(socket.status).toBe(400)
     for (const method of ['GET', 'DELETE']) {
-      expect((await raw(house.port, request(method, '/mcp/c1', [house.host, authorization], '{}'))).status).toBe(400)
+      expect(
+        (await raw(house.port, request(method, '/mcp/c1', [house.host, authorization], '{}')))
+          .status,
+      ).toBe(400)
     }
     expect(server.seen).toEqual([])
-    await raw(house.port, post(house, [authorization, 'X-HTTP-Method-Override: DELETE', 'X-Original-URL: /admin']))
+    await raw(
+      house.port,
+      post(house, [authorization, 'X-HTTP-Method-Override: DELETE', 'X-Original-URL: /admin']),
+    )
     const h2c = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAAA']
     expect((await raw(house.port, post(house, [authorization, ...h2c]))).status).toBe(200)
-    const names = server.seen.flatMap(({ rawHeaders }) => rawHeaders.map((name) => name.toLowerCase()))
+    const names = server.seen.flatMap(({ rawHeaders }) =>
+      rawHeaders.map((name) => name.toLowerCase()),
+    )
     for (const name of ['x-http-method-override', 'x-original-url', 'upgrade', 'http2-settings']) {
       expect(names).not.toContain(name)
     }
@@ -246,7 +342,12 @@ describe('hot path: framing and verbs', () => {
     ['Host: auth.example.com', 'http://localhost:3000', 403],
   ])('GW-11, G8: %s from %s', async (host, origin, status) => {
     const { server, house, authorization } = await start()
-    const lines = [host, authorization, JSON_TYPE, ...(origin === undefined ? [] : [`Origin: ${origin}`])]
+    const lines = [
+      host,
+      authorization,
+      JSON_TYPE,
+      ...(origin === undefined ? [] : [`Origin: ${origin}`]),
+    ]
     const answer = await raw(house.port, request('POST', '/mcp/c1', lines, CALL))
     expect(answer.status).toBe(status)
     expect(server.seen).toHaveLength(status === 200 ? 1 : 0)
@@ -257,7 +358,12 @@ describe('hot path: framing and verbs', () => {
     const { house } = await start({ issuer: 'http://127.0.0.1:8414', development: true })
     const authorization = `Authorization: Bearer ${house.token()}`
     const ask = async (host: string, origin: string) =>
-      (await raw(house.port, request('POST', '/mcp/c1', [host, authorization, JSON_TYPE, `Origin: ${origin}`], CALL))).status
+      (
+        await raw(
+          house.port,
+          request('POST', '/mcp/c1', [host, authorization, JSON_TYPE, `Origin: ${origin}`], CALL),
+        )
+      ).status
     expect(await ask('Host: localhost:8414', 'http://localhost:6274')).toBe(200)
     expect(await ask('Host: [::1]:8414', 'http://[::1]:1')).toBe(200)
     expect(await ask('Host: localhost.evil.example', 'http://localhost')).toBe(421)
@@ -268,9 +374,10 @@ describe('hot path: framing and verbs', () => {
   it('SEC-15: a browser of an allowed origin may ask first and read the challenge', async () => {
     const { house } = await start()
     const origin = 'Origin: https://auth.example.com'
-    const preflight = await raw(house.port, request('OPTIONS', '/mcp/c1', [
-      house.host, origin, 'Access-Control-Request-Method: POST',
-    ]))
+    const preflight = await raw(
+      house.port,
+      request('OPTIONS', '/mcp/c1', [house.host, origin, 'Access-Control-Request-Method: POST']),
+    )
     expect(preflight.status).toBe(204)
     expect(preflight.headers['access-control-allow-origin']).toBe('https://auth.example.com')
     const refused = await raw(house.port, post(house, [origin]))
@@ -279,7 +386,10 @@ describe('hot path: framing and verbs', () => {
 
   it('absolute-form targets are refused', async () => {
     const { server, house, authorization } = await start()
-    const answer = await raw(house.port, request('POST', 'http://evil/mcp/c1', [house.host, authorization], CALL))
+    const answer = await raw(
+      house.port,
+      request('POST', 'http://evil/mcp/c1', [house.host, authorization], CALL),
+    )
     expect(answer.status).toBe(400)
     expect(server.seen).toEqual([])
   })

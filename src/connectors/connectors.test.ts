@@ -1,0 +1,136 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { ConnectorConfig } from '../config.ts'
+import { createConnectors, isAmbiguousPath } from './connectors.ts'
+
+function connector(change: Partial<ConnectorConfig> & { name: string }): ConnectorConfig {
+  const path = change.path ?? `/mcp/${change.name}`
+  return {
+    url: new URL('http://127.0.0.1:8000/mcp'),
+    auth: 'none',
+    path,
+    resource: `https://auth.example.com${path}`,
+    routes: { protected: [], public: [] },
+    subject: 'postern',
+    claims: [],
+    enabled: true,
+    ...change,
+  }
+}
+
+const house = createConnectors({
+  issuer: 'https://auth.example.com',
+  connectors: [
+    connector({
+      name: 'a',
+      routes: { protected: ['/api/*', '/exact'], public: ['/api/open/*', '/api/admin/x'] },
+    }),
+    connector({ name: 'off', enabled: false }),
+  ],
+})
+const kindOf = (path: string) => {
+  const route = house.route(path)
+  return typeof route === 'object' ? route.kind : route
+}
+
+describe('routes', () => {
+  it.each([
+    ['/mcp/a', 'mcp'],
+    ['/mcp/a/', undefined],
+    ['/mcp/ab', undefined],
+    ['/mcp/off', undefined],
+    ['/api/x', 'protected'],
+    ['/api/open/x', 'public'],
+    ['/api/admin/x', 'public'],
+    ['/api/admin/xy', 'protected'],
+    ['/exact', 'protected'],
+    ['/exact/x', undefined],
+    ['/API/x', undefined],
+  ])('%s is %s: exact before patterns, the longest pattern first', (path, kind) => {
+    expect(kindOf(path)).toBe(kind)
+  })
+
+  it.each([
+    '/api/../x',
+    '/api/..',
+    '/api/.',
+    '/api/./x',
+    '/api//x',
+    '/api/%2e%2e/x',
+    '/api/%2E./x',
+    '/api/a%2fb',
+    '/api/a%5cb',
+    '/api/a\\b',
+    '/api/a;b',
+    '/api/a%3bb',
+    '/api/%252e',
+    '/api/%00',
+    '/api/%0a',
+    '/api/%7f',
+    '/api/%',
+    '/api/%z1',
+    '/api/\u00e9',
+    '/api/ ',
+    '/api/<x>',
+    '/api/x|y',
+  ])('G4, B7: %s has two readings and is refused', (path) => {
+    expect(house.route(path)).toBe('ambiguous')
+  })
+
+  it('G4, B7: a path that is not ambiguous is what every URL parser makes of it', () => {
+    const piece = fc.constantFrom(
+      'a',
+      '.',
+      '..',
+      '%2e',
+      '%2F',
+      '//',
+      '/',
+      '\\',
+      ';',
+      '%25',
+      '~',
+      '%41',
+      '?'.slice(1),
+      'b.c',
+    )
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
+        const path = `/api/${pieces.join('')}`
+        if (isAmbiguousPath(path)) return
+        expect(new URL(path, 'http://h').pathname).toBe(path)
+        expect(decodeURIComponent(path)).not.toMatch(/[\\;]|\/\.{1,2}(\/|$)/)
+        expect(decodeURIComponent(path).split('/').length).toBe(path.split('/').length)
+      }),
+    )
+  })
+
+  it('a mounted issuer: paths below it, stripped for the server behind', () => {
+    const mounted = createConnectors({
+      issuer: 'https://h.example/auth',
+      connectors: [
+        connector({
+          name: 'a',
+          resource: 'https://h.example/auth/mcp/a',
+          routes: { protected: ['/api/*'], public: [] },
+        }),
+      ],
+    })
+    const route = mounted.route('/auth/mcp/a')
+    expect(route).toMatchObject({
+      kind: 'mcp',
+      upstreamPath: '/mcp',
+      resource: 'https://h.example/auth/mcp/a',
+      resourceMetadata: 'https://h.example/.well-known/oauth-protected-resource/auth/mcp/a',
+    })
+    expect(mounted.route('/mcp/a')).toBeUndefined()
+    expect(mounted.route('/auth/api/x')).toMatchObject({ kind: 'protected' })
+    expect(mounted.strip('/auth/api/x')).toBe('/api/x')
+  })
+
+  it('claims everything below /mcp, so that an unknown connector is a 404 of the gateway', () => {
+    expect(
+      ['/mcp/a', '/mcp/zzz', '/mcp', '/exact', '/api/x', '/authorize', '/mcpx'].map(house.claims),
+    ).toEqual([true, true, true, true, false, false, false])
+  })
+})
