@@ -33,7 +33,8 @@ export interface RemoteKeys {
 
 const FRESH_MIN_SECONDS = 300
 const FRESH_MAX_SECONDS = 86_400
-const FRESH_SECONDS = 3_600
+/** What a house says of its own set. */
+const FRESH_SECONDS = 300
 const STALE_SECONDS = 3_600
 const STALE_IF_ERROR_SECONDS = 86_400
 const COOL_DOWN_MS = 30_000
