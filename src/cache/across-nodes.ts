@@ -57,9 +57,13 @@ function unknown<V>(signal: AbortSignal): Loaded<V> {
 function pause(runtime: Runtime, waitMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const disarm = runtime.after(waitMs, resolve)
-    signal.addEventListener('abort', () => {
-      disarm()
-      resolve()
-    }, { once: true })
+    signal.addEventListener(
+      'abort',
+      () => {
+        disarm()
+        resolve()
+      },
+      { once: true },
+    )
   })
 }

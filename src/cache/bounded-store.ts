@@ -27,7 +27,10 @@ export interface BoundedStore<E> {
   size(): { entries: number; bytes: number }
 }
 
-export function createBoundedStore<E>(limits: { entriesMax: number; bytesMax: number }): BoundedStore<E> {
+export function createBoundedStore<E>(limits: {
+  entriesMax: number
+  bytesMax: number
+}): BoundedStore<E> {
   return new Segments<E>(limits.entriesMax, limits.bytesMax)
 }
 

@@ -155,7 +155,8 @@ function createBreaker(
     state,
     enter() {
       const nowMs = runtime.monotonicMs()
-      if (openUntilMs === undefined) return pass((verdict) => verdict !== 'none' && record(verdict === 'bad'))
+      if (openUntilMs === undefined)
+        return pass((verdict) => verdict !== 'none' && record(verdict === 'bad'))
       if (nowMs < openUntilMs || probing(nowMs)) return undefined
       probeSinceMs = nowMs
       return pass((verdict) => judgeProbe(nowMs, verdict))
@@ -163,7 +164,10 @@ function createBreaker(
     hold(waitMs) {
       const cappedMs = Math.min(RETRY_AFTER_MAX_MS, Math.max(0, waitMs))
       const jitterMs = cappedMs * BREAKER_JITTER * runtime.random()
-      openUntil(runtime.monotonicMs() + Math.min(RETRY_AFTER_MAX_MS, cappedMs + jitterMs), 'retry-after')
+      openUntil(
+        runtime.monotonicMs() + Math.min(RETRY_AFTER_MAX_MS, cappedMs + jitterMs),
+        'retry-after',
+      )
     },
     retryAfterMs: () => Math.max(0, (openUntilMs ?? 0) - runtime.monotonicMs()),
     idle: () => openUntilMs === undefined && failuresInRow === 0,

@@ -47,7 +47,9 @@ interface Entry<V> {
   retryMs: number
 }
 interface Negative {
-  readonly verdict: { readonly outcome: 'no'; readonly reason: string } | { readonly outcome: 'unknown'; readonly error: unknown }
+  readonly verdict:
+    | { readonly outcome: 'no'; readonly reason: string }
+    | { readonly outcome: 'unknown'; readonly error: unknown }
   readonly sinceMs: number
   readonly untilMs: number
 }
@@ -70,7 +72,10 @@ class Loading<V> implements LoadingCache<V> {
   readonly #runtime: Runtime
   readonly #jitter: number
   readonly #store: BoundedStore<Entry<V>>
-  readonly #negatives = new LRUCache<string, Negative>({ maxSize: NEGATIVES_MAX, sizeCalculation: () => 1 })
+  readonly #negatives = new LRUCache<string, Negative>({
+    maxSize: NEGATIVES_MAX,
+    sizeCalculation: () => 1,
+  })
   readonly #flights = new Map<string, Flight<V>>()
   readonly #warm = new Map<string, { untilMs: number }>()
   readonly #wheel: Wheel
@@ -184,12 +189,15 @@ class Loading<V> implements LoadingCache<V> {
     if (entry !== undefined) {
       const ageMs = nowMs - entry.loadedMs
       const ageSeconds = ageMs / 1000
-      if (ageMs < entry.freshMs && !entry.doubted) return { state: 'hit', value: entry.value, ageSeconds }
+      if (ageMs < entry.freshMs && !entry.doubted)
+        return { state: 'hit', value: entry.value, ageSeconds }
       if (ageMs < entry.staleMs) return { state: 'stale', value: entry.value, ageSeconds }
       if (ageMs < entry.goneMs) {
         const failing = entry.failures > 0 && nowMs - entry.failedMs < FAILURE_MEMORY_MS
         const isKnownToFail = (failing && !this.#asksEveryTime()) || nowMs < entry.retryMs
-        return isKnownToFail ? { state: 'stale', value: entry.value, ageSeconds } : { state: 'miss' }
+        return isKnownToFail
+          ? { state: 'stale', value: entry.value, ageSeconds }
+          : { state: 'miss' }
       }
       this.#store.delete(key)
     }
@@ -197,14 +205,22 @@ class Loading<V> implements LoadingCache<V> {
     if (negative === undefined || nowMs >= negative.untilMs) return { state: 'miss' }
     const { verdict } = negative
     if (verdict.outcome === 'unknown') return { state: 'error', error: verdict.error }
-    return { state: 'negative', reason: verdict.reason, ageSeconds: (nowMs - negative.sinceMs) / 1000 }
+    return {
+      state: 'negative',
+      reason: verdict.reason,
+      ageSeconds: (nowMs - negative.sinceMs) / 1000,
+    }
   }
 
   async #loadFor(key: string, options: ReadOptions): Promise<Read<V>> {
     const deadlineMs = this.#runtime.monotonicMs() + options.deadlineMs
     for (let restart = 0; restart < RESTARTS_MAX; restart++) {
       const flight = this.#join(key)
-      const waited = await this.#wait(flight, deadlineMs - this.#runtime.monotonicMs(), options.signal)
+      const waited = await this.#wait(
+        flight,
+        deadlineMs - this.#runtime.monotonicMs(),
+        options.signal,
+      )
       if (flight.dropped && waited !== 'late' && waited !== 'left') {
         const newer = this.#look(key, true)
         if (newer.state !== 'miss') return newer
@@ -218,12 +234,18 @@ class Loading<V> implements LoadingCache<V> {
   }
 
   #answer(key: string, waited: Loaded<V> | 'late'): Read<V> {
-    if (waited !== 'late' && waited.outcome === 'yes') return { state: 'hit', value: waited.value, ageSeconds: 0 }
-    if (waited !== 'late' && waited.outcome === 'no') return { state: 'negative', reason: waited.reason, ageSeconds: 0 }
+    if (waited !== 'late' && waited.outcome === 'yes')
+      return { state: 'hit', value: waited.value, ageSeconds: 0 }
+    if (waited !== 'late' && waited.outcome === 'no')
+      return { state: 'negative', reason: waited.reason, ageSeconds: 0 }
     const entry = this.#store.peek(key)
     const ageMs = entry === undefined ? 0 : this.#runtime.monotonicMs() - entry.loadedMs
-    if (entry !== undefined && ageMs < entry.goneMs) return { state: 'stale', value: entry.value, ageSeconds: ageMs / 1000 }
-    return { state: 'error', error: waited === 'late' ? this.#error('ERR_UPSTREAM_TIMEOUT') : waited.error }
+    if (entry !== undefined && ageMs < entry.goneMs)
+      return { state: 'stale', value: entry.value, ageSeconds: ageMs / 1000 }
+    return {
+      state: 'error',
+      error: waited === 'late' ? this.#error('ERR_UPSTREAM_TIMEOUT') : waited.error,
+    }
   }
 
   /** The flight to wait on. Flights of other requests count only where promises may be shared. */
@@ -268,11 +290,15 @@ class Loading<V> implements LoadingCache<V> {
 
   /** One load within the flight's deadline; never rejects. */
   async #attempt(key: string, flight: Flight<V>): Promise<Loaded<V>> {
-    if (this.#flights.size > FLIGHTS_MAX) return { outcome: 'unknown', error: this.#error('ERR_UPSTREAM_BREAKER') }
+    if (this.#flights.size > FLIGHTS_MAX)
+      return { outcome: 'unknown', error: this.#error('ERR_UPSTREAM_BREAKER') }
     const breaker = this.#options.breaker?.(key)
     const pass = breaker?.enter()
     if (breaker !== undefined && pass === undefined) {
-      return { outcome: 'unknown', error: this.#error('ERR_UPSTREAM_BREAKER', breaker.retryAfterMs()) }
+      return {
+        outcome: 'unknown',
+        error: this.#error('ERR_UPSTREAM_BREAKER', breaker.retryAfterMs()),
+      }
     }
     const { promise: deadline, resolve } = Promise.withResolvers<Loaded<V>>()
     const disarm = this.#runtime.after(this.#options.flightDeadlineMs, () => {
@@ -322,7 +348,9 @@ class Loading<V> implements LoadingCache<V> {
     }
     entry.failures++
     entry.failedMs = nowMs
-    const backOffMs = this.#shortened(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(10, entry.failures - 1)))
+    const backOffMs = this.#shortened(
+      Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(10, entry.failures - 1)),
+    )
     entry.retryMs = nowMs + Math.max(this.#asksEveryTime() ? 0 : backOffMs, orderedMs)
     if (this.#warm.has(key)) this.#wheel.schedule(key, entry.retryMs)
   }
@@ -406,7 +434,8 @@ class Loading<V> implements LoadingCache<V> {
     }
     if (entry.retryMs > nowMs) this.#wheel.schedule(key, entry.retryMs)
     else if (this.#flights.has(key)) this.#wheel.schedule(key, nowMs + POSTPONE_MS)
-    else if (this.#options.admit?.(key, entry.value) === false) this.#wheel.schedule(key, nowMs + POSTPONE_MS * this.#runtime.random())
+    else if (this.#options.admit?.(key, entry.value) === false)
+      this.#wheel.schedule(key, nowMs + POSTPONE_MS * this.#runtime.random())
     else this.#fly(key)
   }
 
@@ -440,7 +469,8 @@ class Loading<V> implements LoadingCache<V> {
   #report(outcome: Read<V>['state'], read: Read<V>): void {
     const { emit, name } = this.#options
     emit.count('postern_cache_reads_total', this.#labels[outcome])
-    if ('ageSeconds' in read) emit.observe('postern_cache_age_seconds', read.ageSeconds, { cache: name })
+    if ('ageSeconds' in read)
+      emit.observe('postern_cache_age_seconds', read.ageSeconds, { cache: name })
   }
 
   #gauge(): void {
@@ -450,7 +480,10 @@ class Loading<V> implements LoadingCache<V> {
     emit.gauge('postern_cache_bytes', bytes, { cache: name })
   }
 
-  #error(code: 'ERR_UPSTREAM_TIMEOUT' | 'ERR_UPSTREAM_BREAKER', retryAfterMs?: number): UpstreamError {
+  #error(
+    code: 'ERR_UPSTREAM_TIMEOUT' | 'ERR_UPSTREAM_BREAKER',
+    retryAfterMs?: number,
+  ): UpstreamError {
     return new UpstreamError(code, { operation: this.#options.name, origin: 'cache', retryAfterMs })
   }
 }

@@ -117,7 +117,8 @@ class Writer {
     this.#byte(OBJECT)
     this.#integer(shape)
     for (const [name, member] of members) {
-      if (depth > 0 || !this.#sharedNames.has(name) || !this.#share(member)) this.#value(member, depth + 1)
+      if (depth > 0 || !this.#sharedNames.has(name) || !this.#share(member))
+        this.#value(member, depth + 1)
     }
   }
 
@@ -243,7 +244,8 @@ class PackedReader {
   value(): unknown {
     const tag = this.#byte()
     if (tag === OBJECT) return this.#object()
-    if (tag === ID) return `${this.#pools.fronts.values[this.#integer()]}${this.#bits(ID_CHARACTERS, ID_ALPHABET, 5)}`
+    if (tag === ID)
+      return `${this.#pools.fronts.values[this.#integer()]}${this.#bits(ID_CHARACTERS, ID_ALPHABET, 5)}`
     if (tag === BASE64URL) return this.#bits(this.#integer(), ALPHABET, 6)
     if (tag === TEXT) return this.#text()
     if (tag === SHARED) return this.#pools.shared.values[this.#integer()]

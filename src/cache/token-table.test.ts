@@ -25,29 +25,44 @@ function setUp(options: { max?: number; plainMax?: number } = {}) {
 }
 
 describe('createTokenTable', () => {
-  it.each([['plain', 100_000], ['packed', 8]])('%s: answers what was set, under the whole digest only', (_, plainMax) => {
+  it.each([
+    ['plain', 100_000],
+    ['packed', 8],
+  ])('%s: answers what was set, under the whole digest only', (_, plainMax) => {
     const { table, put, digestOf } = setUp({ plainMax })
     const values = Array.from({ length: 3_000 }, (_, n) => put(n))
     for (const value of values) expect(table.get(value.digest)).toEqual(value)
     expect(table.size()).toBe(3_000)
     expect(table.get(digestOf(99_999))).toBeUndefined()
-    for (const other of ['', 'x', digestOf(1).slice(0, 42), `${digestOf(1)}A`, digestOf(1).toLowerCase()]) {
+    for (const other of [
+      '',
+      'x',
+      digestOf(1).slice(0, 42),
+      `${digestOf(1)}A`,
+      digestOf(1).toLowerCase(),
+    ]) {
       expect(table.get(other)).toBeUndefined()
     }
     expect(table.size()).toBe(3_000)
   })
 
-  it.each([['plain', 100_000], ['packed', 8]])('C6, VAL-04: %s: never answers past expiry, and a wall clock set back revives nothing', (_, plainMax) => {
-    const { table, put, runtime, digestOf } = setUp({ plainMax })
-    for (let n = 0; n < 100; n++) put(n, 1_000 + n)
-    put(200, -1)
-    expect(table.get(digestOf(200))).toBeUndefined()
-    runtime.advanceMs(1_050)
-    runtime.jumpWallMs(-LIFE_MS)
-    const alive = Array.from({ length: 100 }, (_, n) => table.get(digestOf(n)) !== undefined)
-    expect(alive.indexOf(true)).toBe(51)
-    expect(alive.slice(51).every(Boolean)).toBe(true)
-  })
+  it.each([
+    ['plain', 100_000],
+    ['packed', 8],
+  ])(
+    'C6, VAL-04: %s: never answers past expiry, and a wall clock set back revives nothing',
+    (_, plainMax) => {
+      const { table, put, runtime, digestOf } = setUp({ plainMax })
+      for (let n = 0; n < 100; n++) put(n, 1_000 + n)
+      put(200, -1)
+      expect(table.get(digestOf(200))).toBeUndefined()
+      runtime.advanceMs(1_050)
+      runtime.jumpWallMs(-LIFE_MS)
+      const alive = Array.from({ length: 100 }, (_, n) => table.get(digestOf(n)) !== undefined)
+      expect(alive.indexOf(true)).toBe(51)
+      expect(alive.slice(51).every(Boolean)).toBe(true)
+    },
+  )
 
   it('VAL-16: is bounded: an older token is forgotten for each new one', () => {
     for (const plainMax of [100_000, 8]) {
@@ -73,7 +88,10 @@ describe('createTokenTable', () => {
   })
 
   it('agrees with a plain map under any sequence of operations', () => {
-    const step = fc.record({ do: fc.constantFrom('set', 'get', 'delete', 'expire', 'sweep'), n: fc.nat({ max: 60 }) })
+    const step = fc.record({
+      do: fc.constantFrom('set', 'get', 'delete', 'expire', 'sweep'),
+      n: fc.nat({ max: 60 }),
+    })
     fc.assert(
       fc.property(fc.array(step, { maxLength: 400, size: 'max' }), (steps) => {
         const { table, put, runtime, digestOf } = setUp({ plainMax: 3 })
@@ -86,7 +104,8 @@ describe('createTokenTable', () => {
           }
           if (verb === 'expire') runtime.advanceMs(n * 100)
           if (verb === 'sweep') table.sweep()
-          for (const [key, value] of model) if (value.expiresAtMs <= runtime.nowMs()) model.delete(key)
+          for (const [key, value] of model)
+            if (value.expiresAtMs <= runtime.nowMs()) model.delete(key)
           expect(table.get(digestOf(n))).toEqual(model.get(n))
         }
         for (const [n, value] of model) expect(table.get(digestOf(n))).toEqual(value)
@@ -106,16 +125,24 @@ describe('createTokenTable', () => {
 describe('createPacking', () => {
   it('gives back any plain value as JSON does', () => {
     const member = fc.oneof(
-      fc.jsonValue({ maxDepth: 3, stringUnit: 'grapheme' }), fc.base64String(), fc.stringMatching(/^[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}$/), fc.webUrl(), fc.uuid(), fc.nat(),
+      fc.jsonValue({ maxDepth: 3, stringUnit: 'grapheme' }),
+      fc.base64String(),
+      fc.stringMatching(/^[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}$/),
+      fc.webUrl(),
+      fc.uuid(),
+      fc.nat(),
       fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('base64url')),
-      fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }),
+      fc.integer(),
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
     )
     const packing = createPacking(['shared'])
     fc.assert(
       fc.property(fc.dictionary(fc.constantFrom('a', 'b', 'shared', 'digest'), member), (value) => {
         const packed = packing.pack(value, 'the-digest')
         if (packed === undefined) return
-        expect(packing.unpack(packed.slice(), 'the-digest')).toEqual(JSON.parse(JSON.stringify(value)))
+        expect(packing.unpack(packed.slice(), 'the-digest')).toEqual(
+          JSON.parse(JSON.stringify(value)),
+        )
       }),
       { numRuns: 500 },
     )

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { createRecordingEmit } from '../../test/kit/emit.ts'
 import { createTestRuntime, type TestRuntime } from '../../test/kit/runtime.ts'
-import { type Checked, createProofs, type ProofAnswer, type ProofFact, type ProofsOptions } from './proof.ts'
+import {
+  type Checked,
+  createProofs,
+  type ProofAnswer,
+  type ProofFact,
+  type ProofsOptions,
+} from './proof.ts'
 
 const ANSWER_MS = 200
 const LIMITS = {
@@ -16,15 +22,25 @@ type Mode = 'yes' | 'no' | 'throttled' | 'error' | 'throws' | 'hangs' | 'client-
 function setUp(options: Partial<ProofsOptions> & { runtime?: TestRuntime } = {}) {
   const runtime = options.runtime ?? createTestRuntime()
   const emit = createRecordingEmit()
-  const provider = { mode: 'yes' as Mode, modes: new Map<string, Mode>(), checks: 0, seen: [] as (ProofFact | undefined)[] }
+  const provider = {
+    mode: 'yes' as Mode,
+    modes: new Map<string, Mode>(),
+    checks: 0,
+    seen: [] as (ProofFact | undefined)[],
+  }
   const answer = (mode: Mode): ProofAnswer => {
     if (mode === 'yes') return { outcome: 'yes', etag: `"${provider.checks}"`, scopes: ['repo'] }
     if (mode === 'no') return { outcome: 'no', reason: 'revoked' }
     if (mode === 'client-refused') return { outcome: 'client-refused' }
-    if (mode === 'throttled') return { outcome: 'unknown', reason: 'throttled', retryAfterMs: 30_000 }
+    if (mode === 'throttled')
+      return { outcome: 'unknown', reason: 'throttled', retryAfterMs: 30_000 }
     return { outcome: 'unknown', reason: 'status' }
   }
-  const check = async (vaultId: string, previous: ProofFact | undefined, signal: AbortSignal): Promise<Checked> => {
+  const check = async (
+    vaultId: string,
+    previous: ProofFact | undefined,
+    signal: AbortSignal,
+  ): Promise<Checked> => {
     provider.checks++
     provider.seen.push(previous)
     const mode = provider.modes.get(vaultId) ?? provider.mode
@@ -119,24 +135,27 @@ describe('createProofs, in normal times', () => {
 })
 
 describe('createProofs, when the provider is unwell', () => {
-  it.each(['error', 'throttled', 'throws', 'hangs'] as const)('F3, VAL-10: %s: 0 refusals within the bound, then cold', async (mode) => {
-    const { call, pass, provider, dead, waits } = setUp()
-    await call()
-    provider.mode = mode
-    const states = new Set<string>()
-    for (let seconds = 0; seconds < 3_560; seconds += 20) {
-      await pass(20)
-      states.add(await call())
-    }
-    expect(states).toEqual(new Set(['fresh', 'stale']))
-    expect(waits.length).toBeLessThanOrEqual(2)
-    await pass(60)
-    expect(await call()).toBe('cold')
-    provider.mode = 'yes'
-    await pass(40)
-    expect(await call()).toBe('fresh')
-    expect(dead).toEqual([])
-  })
+  it.each(['error', 'throttled', 'throws', 'hangs'] as const)(
+    'F3, VAL-10: %s: 0 refusals within the bound, then cold',
+    async (mode) => {
+      const { call, pass, provider, dead, waits } = setUp()
+      await call()
+      provider.mode = mode
+      const states = new Set<string>()
+      for (let seconds = 0; seconds < 3_560; seconds += 20) {
+        await pass(20)
+        states.add(await call())
+      }
+      expect(states).toEqual(new Set(['fresh', 'stale']))
+      expect(waits.length).toBeLessThanOrEqual(2)
+      await pass(60)
+      expect(await call()).toBe('cold')
+      provider.mode = 'yes'
+      await pass(40)
+      expect(await call()).toBe('fresh')
+      expect(dead).toEqual([])
+    },
+  )
 
   it('F4: honours Retry-After: no check of this person before it', async () => {
     const { call, pass, provider } = setUp()
@@ -177,7 +196,10 @@ describe('createProofs, when the provider is unwell', () => {
     provider.mode = 'yes'
     await pass(40)
     await call('v0')
-    expect(emit.events.map((event) => event.type)).toEqual(['provider.unreachable', 'provider.recovered'])
+    expect(emit.events.map((event) => event.type)).toEqual([
+      'provider.unreachable',
+      'provider.recovered',
+    ])
   })
 })
 
@@ -220,19 +242,22 @@ describe('createProofs, when a sign-in is revoked at the provider', () => {
     expect(dead).toEqual([])
   })
 
-  it.each(['error', 'throws', 'hangs', 'client-refused'] as const)('a no whose second opinion is %s is unknown: back to the older proof within 10 s', async (mode) => {
-    const { call, pass, provider, proofs, dead } = setUp()
-    await call()
-    await pass(61)
-    provider.mode = 'no'
-    await call()
-    await pass(1)
-    provider.mode = mode
-    expect(proofs.state('v')).toBe('suspect')
-    await pass(9.5)
-    expect(proofs.state('v')).toBe('stale')
-    expect(dead).toEqual([])
-  })
+  it.each(['error', 'throws', 'hangs', 'client-refused'] as const)(
+    'a no whose second opinion is %s is unknown: back to the older proof within 10 s',
+    async (mode) => {
+      const { call, pass, provider, proofs, dead } = setUp()
+      await call()
+      await pass(61)
+      provider.mode = 'no'
+      await call()
+      await pass(1)
+      provider.mode = mode
+      expect(proofs.state('v')).toBe('suspect')
+      await pass(9.5)
+      expect(proofs.state('v')).toBe('stale')
+      expect(dead).toEqual([])
+    },
+  )
 
   it('asks the second opinion that it was given, at once', async () => {
     const asked: string[] = []
@@ -293,7 +318,10 @@ describe('createProofs, when a sign-in is revoked at the provider', () => {
 describe('createProofs, provider incident', () => {
   const people = Array.from({ length: 200 }, (_, person) => `v${person}`)
 
-  it.each([['all at once', 0], ['one every 300 ms', 0.3]])('F11: a storm of refusals ends nothing (%s)', async (_, gapSeconds) => {
+  it.each([
+    ['all at once', 0],
+    ['one every 300 ms', 0.3],
+  ])('F11: a storm of refusals ends nothing (%s)', async (_, gapSeconds) => {
     const { pass, provider, proofs, dead, emit } = setUp()
     for (const person of people) proofs.proved(person, { provider: 'github' })
     await pass(61)
@@ -306,7 +334,9 @@ describe('createProofs, provider incident', () => {
     expect(proofs.incident('github')).toBe(true)
     expect(dead).toEqual([])
     expect(new Set(people.map((person) => proofs.state(person)))).toEqual(new Set(['stale']))
-    expect(emit.eventsOf('provider.incident')).toMatchObject([{ provider: 'github', reason: 'refusals' }])
+    expect(emit.eventsOf('provider.incident')).toMatchObject([
+      { provider: 'github', reason: 'refusals' },
+    ])
   })
 
   it('F11: our own client is refused: an incident, and nothing ends', async () => {
@@ -392,7 +422,11 @@ describe('createProofs, across restarts', () => {
       },
     })
     await proofs.start()
-    expect(['recent', 'older', 'too-old'].map((vaultId) => proofs.state(vaultId))).toEqual(['fresh', 'stale', 'cold'])
+    expect(['recent', 'older', 'too-old'].map((vaultId) => proofs.state(vaultId))).toEqual([
+      'fresh',
+      'stale',
+      'cold',
+    ])
     expect(provider.checks).toBe(0)
     for (let person = 0; person < 300; person++) proofs.proved(`v${person}`, {})
     expect(batches).toEqual([])

@@ -16,7 +16,12 @@ export type ProofState = 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
 
 /** What a provider said about one vault record. `no` is only its documented refusal. */
 export type ProofAnswer =
-  | { readonly outcome: 'yes'; readonly scopes?: readonly string[]; readonly etag?: string; readonly identity?: object }
+  | {
+      readonly outcome: 'yes'
+      readonly scopes?: readonly string[]
+      readonly etag?: string
+      readonly identity?: object
+    }
   | { readonly outcome: 'no'; readonly reason: string }
   | { readonly outcome: 'unknown'; readonly reason: string; readonly retryAfterMs?: number }
   | { readonly outcome: 'client-refused' }
@@ -113,9 +118,13 @@ class ProofEngine implements Proofs {
   readonly #suspects = new Map<string, Suspect>()
   readonly #dead = bounded<string>(DEAD_MAX)
   readonly #doubted = bounded<number>(SUSPECTS_MAX)
-  readonly #passes = bounded<{ state: 'fresh' | 'stale'; untilMs: number; left: number }>(SUSPECTS_MAX)
+  readonly #passes = bounded<{ state: 'fresh' | 'stale'; untilMs: number; left: number }>(
+    SUSPECTS_MAX,
+  )
   readonly #deadListeners = new Set<(vaultId: string, cause: string) => void | Promise<void>>()
-  readonly #provedListeners = new Set<(vaultId: string, answer: Checked & { outcome: 'yes' }) => void>()
+  readonly #provedListeners = new Set<
+    (vaultId: string, answer: Checked & { outcome: 'yes' }) => void
+  >()
   readonly #asksEveryTime: boolean
 
   constructor(options: ProofsOptions) {
@@ -245,7 +254,11 @@ class ProofEngine implements Proofs {
     return this.#suspects.has(vaultId) ? 'suspect' : undefined
   }
 
-  async #load(vaultId: string, previous: ProofFact | undefined, signal: AbortSignal): Promise<Loaded<ProofFact>> {
+  async #load(
+    vaultId: string,
+    previous: ProofFact | undefined,
+    signal: AbortSignal,
+  ): Promise<Loaded<ProofFact>> {
     if (this.#verdict(vaultId) !== undefined) return { outcome: 'unknown', error: 'suspect' }
     const checked = await this.#options.check(vaultId, previous, signal)
     if (signal.aborted) return { outcome: 'unknown', error: 'late' }
@@ -275,7 +288,8 @@ class ProofEngine implements Proofs {
   }
 
   #begin(vaultId: string, provider: string): Suspect | undefined {
-    if (this.#verdict(vaultId) !== undefined || this.#suspects.size >= SUSPECTS_MAX) return undefined
+    if (this.#verdict(vaultId) !== undefined || this.#suspects.size >= SUSPECTS_MAX)
+      return undefined
     const sinceMs = this.#runtime.monotonicMs()
     const suspect: Suspect = { sinceMs, abort: new AbortController(), provider, ended: false }
     const disarm = this.#runtime.after(SUSPECT_MAX_MS, () => this.#clear(vaultId, suspect))
@@ -293,9 +307,17 @@ class ProofEngine implements Proofs {
   }
 
   /** After a 401 elsewhere: the provider has not said no yet, so it is asked first. */
-  async #clarify(vaultId: string, suspect: Suspect, previous: ProofFact | undefined): Promise<void> {
-    const answer = await this.#ask(this.#options.check, vaultId, suspect, { previous, isSecond: false })
-    if (answer?.outcome === 'no') return await this.#confirm(vaultId, suspect, previous, answer.reason)
+  async #clarify(
+    vaultId: string,
+    suspect: Suspect,
+    previous: ProofFact | undefined,
+  ): Promise<void> {
+    const answer = await this.#ask(this.#options.check, vaultId, suspect, {
+      previous,
+      isSecond: false,
+    })
+    if (answer?.outcome === 'no')
+      return await this.#confirm(vaultId, suspect, previous, answer.reason)
     this.#acquit(vaultId, suspect, answer)
   }
 
@@ -306,7 +328,9 @@ class ProofEngine implements Proofs {
     reason: string,
   ): Promise<void> {
     const { secondOpinion, check } = this.#options
-    let answer = secondOpinion && (await this.#ask(secondOpinion, vaultId, suspect, { previous, isSecond: true }))
+    let answer =
+      secondOpinion &&
+      (await this.#ask(secondOpinion, vaultId, suspect, { previous, isSecond: true }))
     if (answer === undefined) {
       await this.#until(suspect, this.#runtime.monotonicMs() + SECOND_CHECK_MS)
       // Unconditional: an entity tag of better days must not answer for today.
@@ -354,10 +378,14 @@ class ProofEngine implements Proofs {
     if (suspect.ended || waitMs <= 0) return Promise.resolve()
     return new Promise((resolve) => {
       const disarm = this.#runtime.after(waitMs, resolve)
-      suspect.abort.signal.addEventListener('abort', () => {
-        disarm()
-        resolve()
-      }, { once: true })
+      suspect.abort.signal.addEventListener(
+        'abort',
+        () => {
+          disarm()
+          resolve()
+        },
+        { once: true },
+      )
     })
   }
 

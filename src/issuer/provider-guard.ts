@@ -58,7 +58,10 @@ class Guard implements ProviderGuard {
   #budgetMs: number
   #pausedUntilMs = 0
 
-  constructor(provider: string, deps: { runtime: Pick<Runtime, 'monotonicMs'>; emit: Emit; onIncident: () => void }) {
+  constructor(
+    provider: string,
+    deps: { runtime: Pick<Runtime, 'monotonicMs'>; emit: Emit; onIncident: () => void },
+  ) {
     this.#provider = provider
     this.#runtime = deps.runtime
     this.#emit = deps.emit

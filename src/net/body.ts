@@ -21,7 +21,8 @@ export async function readText(
     return failure
   }
   const coding = (headers.get('content-encoding') ?? '').trim().toLowerCase()
-  if (coding !== '' && coding !== 'identity') throw refuse(new FetchFailure('ERR_UPSTREAM_BODY', 'encoded'))
+  if (coding !== '' && coding !== 'identity')
+    throw refuse(new FetchFailure('ERR_UPSTREAM_BODY', 'encoded'))
   if (body === null) return ''
   if (Number(headers.get('content-length') ?? 0) > maxBytes) {
     throw refuse(new FetchFailure('ERR_UPSTREAM_TOO_LARGE', 'declared-length'))

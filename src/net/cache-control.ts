@@ -37,7 +37,9 @@ export function retryAfterMs(headers: Headers, nowMs: number, capMs: number): nu
 
 function directiveSeconds(words: readonly string[], name: string): number | undefined {
   const word = words.find((candidate) => candidate.startsWith(`${name}=`))
-  return word === undefined ? undefined : wholeSeconds(word.slice(name.length + 1).replaceAll('"', ''))
+  return word === undefined
+    ? undefined
+    : wholeSeconds(word.slice(name.length + 1).replaceAll('"', ''))
 }
 
 function wholeSeconds(text: string): number | undefined {

@@ -26,15 +26,28 @@ function house(port: Fetch) {
     breakers: createBreakers({ runtime, emit }),
   })
   const ask = (detail: Partial<EgressRequest> = {}) =>
-    egress.exchange({ operation: 'discovery', method: 'GET', url: 'https://remote.test/a?secret=1', ...LIMITS, ...detail })
+    egress.exchange({
+      operation: 'discovery',
+      method: 'GET',
+      url: 'https://remote.test/a?secret=1',
+      ...LIMITS,
+      ...detail,
+    })
   return { runtime, emit, requests, egress, ask }
 }
 
-function answers(status: number, text: string | null = '{}', headers: Record<string, string> = {}): Fetch {
+function answers(
+  status: number,
+  text: string | null = '{}',
+  headers: Record<string, string> = {},
+): Fetch {
   return async () => ({ status, headers: new Headers(headers), body: new Response(text).body })
 }
 const hangs: Fetch = () => new Promise(() => undefined)
-const fails = (failure: unknown): Fetch => () => Promise.reject(failure)
+const fails =
+  (failure: unknown): Fetch =>
+  () =>
+    Promise.reject(failure)
 
 describe('createEgress', () => {
   it('returns every status but 3xx, with headers and text', async () => {
@@ -44,19 +57,31 @@ describe('createEgress', () => {
     }
   })
 
-  it.each([300, 301, 302, 303, 305, 307, 308])('S3: refuses %d and asks nobody else', async (status) => {
-    const { ask, requests } = house(answers(status, null, { location: 'https://127.0.0.1/' }))
-    await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_REDIRECT', status })
-    await expect(ask({ method: 'POST', body: 'code=1' })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_REDIRECT' })
-    expect(requests).toHaveLength(2)
-    expect(requests.every((request) => request.signal.aborted)).toBe(true)
-  })
+  it.each([300, 301, 302, 303, 305, 307, 308])(
+    'S3: refuses %d and asks nobody else',
+    async (status) => {
+      const { ask, requests } = house(answers(status, null, { location: 'https://127.0.0.1/' }))
+      await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_REDIRECT', status })
+      await expect(ask({ method: 'POST', body: 'code=1' })).rejects.toMatchObject({
+        code: 'ERR_UPSTREAM_REDIRECT',
+      })
+      expect(requests).toHaveLength(2)
+      expect(requests.every((request) => request.signal.aborted)).toBe(true)
+    },
+  )
 
   it('S1, NET-01: refuses before the port is asked', async () => {
     const { ask, requests } = house(answers(200))
-    await expect(ask({ url: 'http://remote.test/' })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_URL' })
-    await expect(ask({ url: 'https://[::ffff:10.0.0.1]/' })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_ADDRESS' })
-    await expect(ask({ url: 'nonsense' })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_URL', origin: 'invalid' })
+    await expect(ask({ url: 'http://remote.test/' })).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_URL',
+    })
+    await expect(ask({ url: 'https://[::ffff:10.0.0.1]/' })).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_ADDRESS',
+    })
+    await expect(ask({ url: 'nonsense' })).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_URL',
+      origin: 'invalid',
+    })
     expect(requests).toHaveLength(0)
   })
 
@@ -69,17 +94,32 @@ describe('createEgress', () => {
 
   it('NET-05: sends no cookie, no ambient header, and asks for an answer without coding', async () => {
     const { ask, requests } = house(answers(200))
-    await ask({ headers: { Cookie: 'a=1', Host: 'evil.test', 'Accept-Encoding': 'gzip', Authorization: 'Bearer x' } })
+    await ask({
+      headers: {
+        Cookie: 'a=1',
+        Host: 'evil.test',
+        'Accept-Encoding': 'gzip',
+        Authorization: 'Bearer x',
+      },
+    })
     expect(requests[0]?.headers).toEqual({
-      accept: 'application/json', 'user-agent': 'postern', 'accept-encoding': 'identity', authorization: 'Bearer x',
+      accept: 'application/json',
+      'user-agent': 'postern',
+      'accept-encoding': 'identity',
+      authorization: 'Bearer x',
     })
   })
 
-  it.each(['a\r\nb', 'a\nb', 'a\u0000b', 'a\u2028b'])('S11: refuses the header value %j', async (value) => {
-    const { ask, requests } = house(answers(200))
-    await expect(ask({ headers: { authorization: value } })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_URL' })
-    expect(requests).toHaveLength(0)
-  })
+  it.each(['a\r\nb', 'a\nb', 'a\u0000b', 'a\u2028b'])(
+    'S11: refuses the header value %j',
+    async (value) => {
+      const { ask, requests } = house(answers(200))
+      await expect(ask({ headers: { authorization: value } })).rejects.toMatchObject({
+        code: 'ERR_UPSTREAM_URL',
+      })
+      expect(requests).toHaveLength(0)
+    },
+  )
 
   it('F2: ends an exchange at its total deadline, even when the port ignores the signal', async () => {
     const { ask, requests, runtime } = house(hangs)
@@ -91,14 +131,18 @@ describe('createEgress', () => {
   })
 
   it('F2: the deadline covers the body', async () => {
-    const { ask, runtime } = house(async () => ({ status: 200, headers: new Headers(), body: new ReadableStream() }))
+    const { ask, runtime } = house(async () => ({
+      status: 200,
+      headers: new Headers(),
+      body: new ReadableStream(),
+    }))
     const asked = ask()
     await runtime.settle()
     runtime.advanceMs(LIMITS.timeoutMs)
     await expect(asked).rejects.toMatchObject({ code: 'ERR_UPSTREAM_TIMEOUT' })
   })
 
-  it('rejects with the caller\'s reason when the caller gives up', async () => {
+  it("rejects with the caller's reason when the caller gives up", async () => {
     const { ask, requests, emit } = house(hangs)
     const caller = new AbortController()
     const asked = ask({ signal: caller.signal })
@@ -117,20 +161,28 @@ describe('createEgress', () => {
     await expect(declared.ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_TOO_LARGE' })
   })
 
-  it.each(['gzip', 'br', 'gzip, gzip', 'x-unknown'])('S5: refuses an answer encoded as %s', async (coding) => {
-    const { ask } = house(answers(200, 'x', { 'content-encoding': coding }))
-    await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_BODY' })
-  })
+  it.each(['gzip', 'br', 'gzip, gzip', 'x-unknown'])(
+    'S5: refuses an answer encoded as %s',
+    async (coding) => {
+      const { ask } = house(answers(200, 'x', { 'content-encoding': coding }))
+      await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_BODY' })
+    },
+  )
 
   it('S6: refuses text that is not UTF-8', async () => {
-    const body = (): ReadableStream<Uint8Array> | null => new Response(new Uint8Array([0x7b, 0xff, 0xfe])).body
+    const body = (): ReadableStream<Uint8Array> | null =>
+      new Response(new Uint8Array([0x7b, 0xff, 0xfe])).body
     const { ask } = house(async () => ({ status: 200, headers: new Headers(), body: body() }))
     await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_BODY' })
   })
 
   it('F6: keeps the code and the reason of the port', async () => {
     const { ask, emit } = house(fails(new FetchFailure('ERR_UPSTREAM_TLS', 'expired')))
-    await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_TLS', operation: 'discovery', origin: 'https://remote.test' })
+    await expect(ask()).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_TLS',
+      operation: 'discovery',
+      origin: 'https://remote.test',
+    })
     expect(emit.eventsOf('remote.called')[0]).toMatchObject({ outcome: 'tls', reason: 'expired' })
   })
 
@@ -138,17 +190,31 @@ describe('createEgress', () => {
     const { ask, emit } = house(answers(500, 'upstream secret'))
     await ask({ headers: { authorization: 'Bearer hidden' } })
     expect(emit.eventsOf('remote.called')).toEqual([
-      { type: 'remote.called', operation: 'discovery', origin: 'https://remote.test', outcome: 'status-5xx', durationMs: 0, status: 500 },
+      {
+        type: 'remote.called',
+        operation: 'discovery',
+        origin: 'https://remote.test',
+        outcome: 'status-5xx',
+        durationMs: 0,
+        status: 500,
+      },
     ])
-    expect(emit.counted('postern_remote_calls_total', { operation: 'discovery', outcome: 'status-5xx' })).toBe(1)
+    expect(
+      emit.counted('postern_remote_calls_total', { operation: 'discovery', outcome: 'status-5xx' }),
+    ).toBe(1)
     expect(emit.dump()).not.toMatch(/secret|hidden/)
   })
 
   it('F6: opens the breaker of the origin after five failures in a row and asks nobody', async () => {
-    const { ask, requests, runtime } = house(fails(new FetchFailure('ERR_UPSTREAM_CONNECT', 'refused')))
-    for (let call = 0; call < 5; call++) await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT' })
+    const { ask, requests, runtime } = house(
+      fails(new FetchFailure('ERR_UPSTREAM_CONNECT', 'refused')),
+    )
+    for (let call = 0; call < 5; call++)
+      await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT' })
     await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_BREAKER' })
-    await expect(ask({ url: 'https://other.test/' })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT' })
+    await expect(ask({ url: 'https://other.test/' })).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_CONNECT',
+    })
     expect(requests).toHaveLength(6)
     runtime.advanceMs(5_000)
     await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT' })
@@ -157,7 +223,8 @@ describe('createEgress', () => {
 
   it('a lying answer and a caller who leaves do not open the breaker', async () => {
     const { ask } = house(answers(302, null))
-    for (let call = 0; call < 9; call++) await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_REDIRECT' })
+    for (let call = 0; call < 9; call++)
+      await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_REDIRECT' })
   })
 
   it('F4: waits as long as Retry-After orders, for the origin when the limit is ours', async () => {
@@ -171,21 +238,29 @@ describe('createEgress', () => {
     expect(limited.requests).toHaveLength(2)
   })
 
-  it('F4: a 429 to one person\'s token holds nobody else', async () => {
+  it("F4: a 429 to one person's token holds nobody else", async () => {
     const { ask } = house(answers(429, null, { 'retry-after': '20' }))
     await ask({ operation: 'check' })
     await expect(ask({ operation: 'token' })).resolves.toMatchObject({ status: 429 })
   })
 
   it('S9: gives libraries a fetch that passes the same guards', async () => {
-    const { egress, requests } = house(answers(200, '{"a":1}', { 'content-type': 'application/json' }))
+    const { egress, requests } = house(
+      answers(200, '{"a":1}', { 'content-type': 'application/json' }),
+    )
     const guarded = egress.customFetch('token', LIMITS)
     const body = new URLSearchParams({ code: 'a b' })
-    const answer = await guarded('https://remote.test/token', { method: 'POST', body, redirect: 'manual' })
+    const answer = await guarded('https://remote.test/token', {
+      method: 'POST',
+      body,
+      redirect: 'manual',
+    })
     await expect(answer.json()).resolves.toEqual({ a: 1 })
     expect(requests[0]).toMatchObject({ method: 'POST', body: 'code=a+b' })
     expect(requests[0]?.headers['content-type']).toMatch(/^application\/x-www-form-urlencoded/)
-    await expect(guarded('https://10.0.0.1/')).rejects.toMatchObject({ code: 'ERR_UPSTREAM_ADDRESS' })
+    await expect(guarded('https://10.0.0.1/')).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_ADDRESS',
+    })
     await expect(guarded(new Request('https://remote.test/'))).rejects.toThrow(TypeError)
   })
 })

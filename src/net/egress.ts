@@ -17,8 +17,18 @@ import { type EgressPolicy, judgeUrl } from './policy.ts'
 
 /** What an exchange is for: a bounded word, label of metrics and field of events. */
 export type Operation =
-  | 'discovery' | 'jwks' | 'token' | 'userinfo' | 'check' | 'membership' | 'revoke'
-  | 'introspection' | 'registration' | 'client-metadata' | 'logo' | 'revocations'
+  | 'discovery'
+  | 'jwks'
+  | 'token'
+  | 'userinfo'
+  | 'check'
+  | 'membership'
+  | 'revoke'
+  | 'introspection'
+  | 'registration'
+  | 'client-metadata'
+  | 'logo'
+  | 'revocations'
 
 /** Body in bytes after decoding; time in milliseconds from call to last byte. */
 export interface ExchangeLimits {
@@ -67,12 +77,27 @@ const USER_AGENT = 'postern'
 const ANONYMOUS: ReadonlySet<Operation> = new Set(['discovery', 'jwks', 'client-metadata', 'logo'])
 /** Failures that speak of the origin's health; the others show that it lives or was never asked. */
 const UNHEALTHY: ReadonlySet<UpstreamErrorCode> = new Set([
-  'ERR_UPSTREAM_TIMEOUT', 'ERR_UPSTREAM_CONNECT', 'ERR_UPSTREAM_TLS', 'ERR_UPSTREAM_DNS', 'ERR_UPSTREAM_RESET',
+  'ERR_UPSTREAM_TIMEOUT',
+  'ERR_UPSTREAM_CONNECT',
+  'ERR_UPSTREAM_TLS',
+  'ERR_UPSTREAM_DNS',
+  'ERR_UPSTREAM_RESET',
 ])
 /** Headers that only `egress` and the port may set. */
 const RESERVED_HEADERS: ReadonlySet<string> = new Set([
-  'host', 'connection', 'content-length', 'transfer-encoding', 'accept-encoding', 'cookie', 'expect',
-  'upgrade', 'te', 'trailer', 'keep-alive', 'proxy-authorization', 'proxy-connection',
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'accept-encoding',
+  'cookie',
+  'expect',
+  'upgrade',
+  'te',
+  'trailer',
+  'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
 ])
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
@@ -84,7 +109,10 @@ export function createEgress(options: EgressOptions): Egress {
     customFetch: (operation, limits) => async (input, init) => {
       const answer = await exchange({ operation, ...limits, ...fromFetch(input, init) })
       const hasNoBody = answer.status === 204 || answer.status === 205 || answer.status === 304
-      return new Response(hasNoBody ? null : answer.text, { status: answer.status, headers: answer.headers })
+      return new Response(hasNoBody ? null : answer.text, {
+        status: answer.status,
+        headers: answer.headers,
+      })
     },
   }
 }
@@ -184,7 +212,8 @@ class Exchange {
     const waitMs = retryAfterMs(answer.headers, this.#options.runtime.nowMs(), RETRY_AFTER_MAX_MS)
     if (status >= 500) pass?.fail()
     else pass?.succeed()
-    const originMustWait = status === 503 || (status === 429 && ANONYMOUS.has(this.#request.operation))
+    const originMustWait =
+      status === 503 || (status === 429 && ANONYMOUS.has(this.#request.operation))
     if (originMustWait && waitMs !== undefined) breaker?.hold(waitMs)
     this.#event(status < 400 ? 'ok' : status < 500 ? 'status-4xx' : 'status-5xx', { status })
   }
@@ -196,7 +225,8 @@ class Exchange {
       this.#event('aborted', {})
       return signal.reason
     }
-    const failure = error instanceof UpstreamError ? error : this.#error(this.#codeOf(error), { cause: error })
+    const failure =
+      error instanceof UpstreamError ? error : this.#error(this.#codeOf(error), { cause: error })
     if (UNHEALTHY.has(failure.code)) pass?.fail()
     else if (failure.code === 'ERR_UPSTREAM_ADDRESS') pass?.abandon()
     else pass?.succeed()
@@ -209,7 +239,10 @@ class Exchange {
   }
 
   #report(error: UpstreamError, reason: string | undefined): UpstreamError {
-    this.#event(outcomeOf(error.code), { reason: reason ?? outcomeOf(error.code), status: error.status })
+    this.#event(outcomeOf(error.code), {
+      reason: reason ?? outcomeOf(error.code),
+      status: error.status,
+    })
     return error
   }
 
@@ -217,9 +250,16 @@ class Exchange {
     const { operation } = this.#request
     const durationMs = this.#elapsedMs()
     this.#count(outcome)
-    this.#options.emit.observe('postern_remote_call_duration_seconds', durationMs / 1000, { operation })
+    this.#options.emit.observe('postern_remote_call_duration_seconds', durationMs / 1000, {
+      operation,
+    })
     this.#options.emit.event({
-      type: 'remote.called', operation, origin: this.#origin, outcome, durationMs, ...detail,
+      type: 'remote.called',
+      operation,
+      origin: this.#origin,
+      outcome,
+      durationMs,
+      ...detail,
     })
   }
 
@@ -237,7 +277,12 @@ class Exchange {
     detail: { status?: number; retryAfterMs?: number; cause?: unknown } = {},
   ): UpstreamError {
     const { operation } = this.#request
-    return new UpstreamError(code, { operation, origin: this.#origin, elapsedMs: this.#elapsedMs(), ...detail })
+    return new UpstreamError(code, {
+      operation,
+      origin: this.#origin,
+      elapsedMs: this.#elapsedMs(),
+      ...detail,
+    })
   }
 }
 
@@ -248,7 +293,9 @@ function rejection(signal: AbortSignal): Promise<never> {
 }
 
 /** `undefined` when a name or value could end a header line (S11) or is ours to set (NET-05). */
-function cleanHeaders(headers: Readonly<Record<string, string>>): Record<string, string> | undefined {
+function cleanHeaders(
+  headers: Readonly<Record<string, string>>,
+): Record<string, string> | undefined {
   const clean: Record<string, string> = {
     accept: 'application/json',
     'user-agent': USER_AGENT,
@@ -274,15 +321,22 @@ function fromFetch(
   input: RequestInfo | URL,
   init: RequestInit = {},
 ): Pick<EgressRequest, 'method' | 'url' | 'headers' | 'body' | 'signal'> {
-  if (input instanceof Request) throw new TypeError('customFetch takes a URL and options, not a Request')
+  if (input instanceof Request)
+    throw new TypeError('customFetch takes a URL and options, not a Request')
   const method = (init.method ?? 'GET').toUpperCase()
   if (!isMethod(method)) throw new TypeError(`customFetch cannot ${method}`)
   const { body } = init
-  if (body !== undefined && body !== null && typeof body !== 'string' && !(body instanceof URLSearchParams)) {
+  if (
+    body !== undefined &&
+    body !== null &&
+    typeof body !== 'string' &&
+    !(body instanceof URLSearchParams)
+  ) {
     throw new TypeError('customFetch sends text and URLSearchParams only')
   }
   const headers = Object.fromEntries(new Headers(init.headers))
-  if (body instanceof URLSearchParams) headers['content-type'] ??= 'application/x-www-form-urlencoded;charset=UTF-8'
+  if (body instanceof URLSearchParams)
+    headers['content-type'] ??= 'application/x-www-form-urlencoded;charset=UTF-8'
   return { method, url: input, headers, body: body?.toString(), signal: init.signal ?? undefined }
 }
 

@@ -16,7 +16,10 @@ describe('parseJson', () => {
   })
 
   it('S6: accepts only what JSON.parse accepts', () => {
-    const soup = fc.string({ unit: fc.constantFrom(...'{}[]",:\\u0041e+-.ntrfalsE \n\u0001\u00e9'), maxLength: 24 })
+    const soup = fc.string({
+      unit: fc.constantFrom(...'{}[]",:\\u0041e+-.ntrfalsE \n\u0001\u00e9'),
+      maxLength: 24,
+    })
     fc.assert(
       fc.property(soup, (text) => {
         let ours: unknown
@@ -66,7 +69,9 @@ describe('parseJson', () => {
   })
 
   it('S6: keeps prototypes clean', () => {
-    const value = parseJson('{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}')
+    const value = parseJson(
+      '{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}',
+    )
     expect(Object.getPrototypeOf(value)).toBeNull()
     expect(Object.keys(value as object)).toEqual(['__proto__', 'constructor'])
     expect(({} as Record<string, unknown>)['admin']).toBeUndefined()

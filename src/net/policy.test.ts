@@ -37,9 +37,19 @@ describe('judgeUrl', () => {
   })
 
   it.each([
-    'https://127.0.0.1/', 'https://2130706433/', 'https://0x7f.1/', 'https://0177.0.0.1/', 'https://[::1]/',
-    'https://[::ffff:127.0.0.1]/', 'https://[::127.0.0.1]/', 'https://[64:ff9b::7f00:1]/', 'https://[2002:7f00:1::]/',
-    'https://169.254.169.254/latest/meta-data/', 'https://[fd00:ec2::254]/', 'https://10.1/', 'https://0/',
+    'https://127.0.0.1/',
+    'https://2130706433/',
+    'https://0x7f.1/',
+    'https://0177.0.0.1/',
+    'https://[::1]/',
+    'https://[::ffff:127.0.0.1]/',
+    'https://[::127.0.0.1]/',
+    'https://[64:ff9b::7f00:1]/',
+    'https://[2002:7f00:1::]/',
+    'https://169.254.169.254/latest/meta-data/',
+    'https://[fd00:ec2::254]/',
+    'https://10.1/',
+    'https://0/',
   ])('S1: %s is a special address in one of its spellings', (url) => {
     expect(judgeUrl(url, OPEN)).toMatchObject({ allowed: false, code: 'ERR_UPSTREAM_ADDRESS' })
   })

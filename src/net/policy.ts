@@ -32,7 +32,12 @@ export function judgeUrl(input: string | URL, policy: EgressPolicy): Verdict {
   if (reason !== undefined) return refuse(url.origin, reason)
   const literal = literalAddress(url.hostname)
   if (!approved && literal !== undefined && !isPublicAddress(literal)) {
-    return { allowed: false, code: 'ERR_UPSTREAM_ADDRESS', origin: url.origin, reason: 'special-address' }
+    return {
+      allowed: false,
+      code: 'ERR_UPSTREAM_ADDRESS',
+      origin: url.origin,
+      reason: 'special-address',
+    }
   }
   return { allowed: true, url, addresses: approved ? 'approved' : 'public' }
 }
@@ -45,7 +50,8 @@ function fault(url: URL, approved: boolean, policy: EgressPolicy): string | unde
   if (url.port !== '' && !approved) return 'port'
   if (host === '') return 'host'
   if (policy.denyHosts.some((pattern) => matches(host, pattern))) return 'denied-host'
-  const listed = policy.allowHosts.length === 0 || policy.allowHosts.some((pattern) => matches(host, pattern))
+  const listed =
+    policy.allowHosts.length === 0 || policy.allowHosts.some((pattern) => matches(host, pattern))
   return listed || approved ? undefined : 'host-not-allowed'
 }
 

@@ -58,8 +58,10 @@ export function failureOf(error: unknown): FetchFailure {
 
 function nameOf(code: string): readonly [UpstreamErrorCode, string] | undefined {
   if (Object.hasOwn(NAMED, code)) return NAMED[code]
-  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return ['ERR_UPSTREAM_TLS', 'handshake']
-  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_RES')) return ['ERR_UPSTREAM_BODY', 'not-http']
+  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_'))
+    return ['ERR_UPSTREAM_TLS', 'handshake']
+  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_RES'))
+    return ['ERR_UPSTREAM_BODY', 'not-http']
   return undefined
 }
 

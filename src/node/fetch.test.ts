@@ -1,7 +1,12 @@
-import { writeFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  type Server,
+  type Socket,
+} from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -41,7 +46,10 @@ async function listen(server: Server, host = '127.0.0.1') {
   return {
     port: (server.address() as AddressInfo).port,
     connections: () => count,
-    allClosed: () => (sockets.size === 0 ? Promise.resolve() : new Promise<void>((resolve) => waiting.push(resolve))),
+    allClosed: () =>
+      sockets.size === 0
+        ? Promise.resolve()
+        : new Promise<void>((resolve) => waiting.push(resolve)),
   }
 }
 
@@ -61,7 +69,14 @@ function guard(approved: readonly string[], options: NodeFetchOptions = {}) {
     connectTimeoutMs: 2_000,
   })
   const ask = (url: string, detail: Partial<EgressRequest> = {}) =>
-    egress.exchange({ operation: 'discovery', method: 'GET', url, timeoutMs: 5_000, maxBytes: 65_536, ...detail })
+    egress.exchange({
+      operation: 'discovery',
+      method: 'GET',
+      url,
+      timeoutMs: 5_000,
+      maxBytes: 65_536,
+      ...detail,
+    })
   return { ask, emit, node }
 }
 
@@ -74,13 +89,29 @@ describe('createNodeFetch, exchanges', () => {
       })
       request.on('end', () => {
         response.setHeader('set-cookie', ['a=1', 'b=2'])
-        response.end(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body }))
+        response.end(
+          JSON.stringify({
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
+            body,
+          }),
+        )
       })
     })
     const { ask } = guard([`http://127.0.0.1:${port}`])
-    const answer = await ask(`http://127.0.0.1:${port}/p?q=1`, { method: 'POST', body: 'x=ü', headers: { 'x-a': 'b' } })
+    const answer = await ask(`http://127.0.0.1:${port}/p?q=1`, {
+      method: 'POST',
+      body: 'x=ü',
+      headers: { 'x-a': 'b' },
+    })
     const seen = JSON.parse(answer.text)
-    expect(seen).toMatchObject({ method: 'POST', url: '/p?q=1', body: 'x=ü', headers: { 'x-a': 'b', 'accept-encoding': 'identity' } })
+    expect(seen).toMatchObject({
+      method: 'POST',
+      url: '/p?q=1',
+      body: 'x=ü',
+      headers: { 'x-a': 'b', 'accept-encoding': 'identity' },
+    })
     expect(seen.headers.cookie).toBeUndefined()
     expect(answer.headers.getSetCookie()).toEqual(['a=1', 'b=2'])
   })
@@ -96,7 +127,10 @@ describe('createNodeFetch, exchanges', () => {
     const { ask } = guard([`http://127.0.0.1:${port}`])
     for (status of [301, 302, 303, 307, 308]) {
       for (const method of ['GET', 'POST'] as const) {
-        await expect(ask(`http://127.0.0.1:${port}/`, { method })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_REDIRECT', status })
+        await expect(ask(`http://127.0.0.1:${port}/`, { method })).rejects.toMatchObject({
+          code: 'ERR_UPSTREAM_REDIRECT',
+          status,
+        })
       }
     }
     expect([requests, target.connections()]).toEqual([10, 0])
@@ -108,30 +142,76 @@ describe('createNodeFetch, addresses', () => {
     const { port, connections } = await serve((_, response) => response.end())
     const { ask, node } = guard([])
     const hosts = [
-      '127.0.0.1', '127.1', '2130706433', '0x7f.1', '0x7f000001', '0177.0.0.1', '0177.1', '127.0.0.1.', '[::1]', '[::]',
-      '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '[::127.0.0.1]', '[64:ff9b::127.0.0.1]', '[2002:7f00:1::]', '0', '0.0.0.0',
-      '１２７.０.０.１', '127。0。0。1', 'localhost',
+      '127.0.0.1',
+      '127.1',
+      '2130706433',
+      '0x7f.1',
+      '0x7f000001',
+      '0177.0.0.1',
+      '0177.1',
+      '127.0.0.1.',
+      '[::1]',
+      '[::]',
+      '[::ffff:127.0.0.1]',
+      '[::ffff:7f00:1]',
+      '[::127.0.0.1]',
+      '[64:ff9b::127.0.0.1]',
+      '[2002:7f00:1::]',
+      '0',
+      '0.0.0.0',
+      '１２７.０.０.１',
+      '127。0。0。1',
+      'localhost',
     ]
     const signal = new AbortController().signal
     for (const host of hosts) {
       const url = new URL(`http://${host}:${port}/`)
       // Asked past the URL policy as well: the port itself must not connect.
-      const direct = node.fetch({ method: 'GET', url, headers: {}, signal, connectTimeoutMs: 2_000, addresses: 'public' })
+      const direct = node.fetch({
+        method: 'GET',
+        url,
+        headers: {},
+        signal,
+        connectTimeoutMs: 2_000,
+        addresses: 'public',
+      })
       await expect(direct, host).rejects.toMatchObject({ code: 'ERR_UPSTREAM_ADDRESS' })
-      await expect(ask(`https://${host}:${port}/`), host).rejects.toMatchObject({ name: 'UpstreamError' })
+      await expect(ask(`https://${host}:${port}/`), host).rejects.toMatchObject({
+        name: 'UpstreamError',
+      })
     }
     expect(connections()).toBe(0)
   })
 
   it('S1, S2: refuses the whole answer of a resolver when one address is special', async () => {
     const { port, connections } = await serve((_, response) => response.end())
-    const bad = ['127.0.0.1', '::ffff:127.0.0.1', '::127.0.0.1', '10.0.0.1', '169.254.169.254', 'fd00::1', '64:ff9b::7f00:1']
+    const bad = [
+      '127.0.0.1',
+      '::ffff:127.0.0.1',
+      '::127.0.0.1',
+      '10.0.0.1',
+      '169.254.169.254',
+      'fd00::1',
+      '64:ff9b::7f00:1',
+    ]
     for (const address of bad) {
       const family = address.includes(':') ? 6 : 4
-      const resolve = async (): Promise<readonly Address[]> => [{ address: '1.1.1.1', family: 4 }, { address, family }]
+      const resolve = async (): Promise<readonly Address[]> => [
+        { address: '1.1.1.1', family: 4 },
+        { address, family },
+      ]
       const { node } = guard([], { resolve })
-      const request = { method: 'GET', url: new URL(`http://rebind.test:${port}/`), headers: {}, connectTimeoutMs: 2_000 } as const
-      const asked = node.fetch({ ...request, signal: new AbortController().signal, addresses: 'public' })
+      const request = {
+        method: 'GET',
+        url: new URL(`http://rebind.test:${port}/`),
+        headers: {},
+        connectTimeoutMs: 2_000,
+      } as const
+      const asked = node.fetch({
+        ...request,
+        signal: new AbortController().signal,
+        addresses: 'public',
+      })
       await expect(asked, address).rejects.toMatchObject({ code: 'ERR_UPSTREAM_ADDRESS' })
     }
     expect(connections()).toBe(0)
@@ -173,11 +253,18 @@ describe('createNodeFetch, addresses', () => {
   it('a connection made for an approved origin never serves a public request', async () => {
     const { port, connections } = await serve((_, response) => response.end())
     const { node } = guard([], { resolve: async () => LOOPBACK })
-    const request = { method: 'GET', url: new URL(`http://name.test:${port}/`), headers: {}, connectTimeoutMs: 2_000 } as const
+    const request = {
+      method: 'GET',
+      url: new URL(`http://name.test:${port}/`),
+      headers: {},
+      connectTimeoutMs: 2_000,
+    } as const
     const signal = new AbortController().signal
     const answer = await node.fetch({ ...request, signal, addresses: 'approved' })
     await answer.body?.cancel()
-    await expect(node.fetch({ ...request, signal, addresses: 'public' })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_ADDRESS' })
+    await expect(node.fetch({ ...request, signal, addresses: 'public' })).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_ADDRESS',
+    })
     expect(connections()).toBe(1)
   })
 })
@@ -185,24 +272,38 @@ describe('createNodeFetch, addresses', () => {
 describe('createNodeFetch, slow and huge servers', () => {
   it.each([
     ['hangs after accept', (_: Socket) => undefined],
-    ['hangs after the headers', (socket: Socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n')],
-    ['hangs in the body', (socket: Socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc')],
-    ['trickles headers', (socket: Socket) => {
-      socket.write('HTTP/1.1 200 OK\r\n')
-      const timer = setInterval(() => socket.write('x-a: b\r\n'), 5)
-      socket.once('close', () => clearInterval(timer))
-    }],
-    ['trickles a body without length', (socket: Socket) => {
-      socket.write('HTTP/1.1 200 OK\r\n\r\n')
-      const timer = setInterval(() => socket.write('.'), 5)
-      socket.once('close', () => clearInterval(timer))
-    }],
+    [
+      'hangs after the headers',
+      (socket: Socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n'),
+    ],
+    [
+      'hangs in the body',
+      (socket: Socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc'),
+    ],
+    [
+      'trickles headers',
+      (socket: Socket) => {
+        socket.write('HTTP/1.1 200 OK\r\n')
+        const timer = setInterval(() => socket.write('x-a: b\r\n'), 5)
+        socket.once('close', () => clearInterval(timer))
+      },
+    ],
+    [
+      'trickles a body without length',
+      (socket: Socket) => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+        const timer = setInterval(() => socket.write('.'), 5)
+        socket.once('close', () => clearInterval(timer))
+      },
+    ],
   ])('S4, F2: ends the exchange and destroys the socket when the server %s', async (_, behave) => {
     const server = createTcpServer((socket) => socket.once('data', () => behave(socket)))
     const { port, connections, allClosed } = await listen(server)
     const origin = `http://127.0.0.1:${port}`
     const { ask } = guard([origin])
-    await expect(ask(`${origin}/`, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_TIMEOUT' })
+    await expect(ask(`${origin}/`, { timeoutMs: 100 })).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_TIMEOUT',
+    })
     await allClosed()
     expect(connections()).toBe(1)
   })
@@ -222,7 +323,9 @@ describe('createNodeFetch, slow and huge servers', () => {
   })
 
   it('NET-04: refuses headers over 16 KiB', async () => {
-    const { port, allClosed } = await serve((_, response) => response.writeHead(200, { 'x-big': 'x'.repeat(20_000) }).end())
+    const { port, allClosed } = await serve((_, response) =>
+      response.writeHead(200, { 'x-big': 'x'.repeat(20_000) }).end(),
+    )
     const origin = `http://127.0.0.1:${port}`
     const { ask } = guard([origin])
     await expect(ask(`${origin}/`)).rejects.toMatchObject({ code: 'ERR_UPSTREAM_TOO_LARGE' })
@@ -231,7 +334,9 @@ describe('createNodeFetch, slow and huge servers', () => {
 
   it('S5: never unpacks a gzip bomb that ignores accept-encoding', async () => {
     const bomb = gzipSync(Buffer.alloc(10_000_000))
-    const { port } = await serve((_, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb))
+    const { port } = await serve((_, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb),
+    )
     const origin = `http://127.0.0.1:${port}`
     const { ask } = guard([origin])
     await expect(ask(`${origin}/`)).rejects.toMatchObject({ code: 'ERR_UPSTREAM_BODY' })
@@ -243,8 +348,13 @@ describe('createNodeFetch, F6: named reasons', () => {
     const { port } = await serve(() => undefined)
     await opened.pop()?.()
     const { ask, emit } = guard([`http://127.0.0.1:${port}`])
-    await expect(ask(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT' })
-    expect(emit.eventsOf('remote.called')[0]).toMatchObject({ outcome: 'connect', reason: 'refused' })
+    await expect(ask(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_CONNECT',
+    })
+    expect(emit.eventsOf('remote.called')[0]).toMatchObject({
+      outcome: 'connect',
+      reason: 'refused',
+    })
   })
 
   it('name unknown', async () => {
@@ -253,26 +363,41 @@ describe('createNodeFetch, F6: named reasons', () => {
     await expect(ask('https://nowhere.test/')).rejects.toMatchObject({ code: 'ERR_UPSTREAM_DNS' })
     expect(emit.eventsOf('remote.called')[0]).toMatchObject({ reason: 'not-found' })
     const empty = guard([], { resolve: async () => [] })
-    await expect(empty.ask('https://nowhere.test/')).rejects.toMatchObject({ code: 'ERR_UPSTREAM_DNS' })
+    await expect(empty.ask('https://nowhere.test/')).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_DNS',
+    })
   })
 
   it('connection reset', async () => {
-    const { port } = await listen(createTcpServer((socket) => socket.once('data', () => socket.resetAndDestroy())))
+    const { port } = await listen(
+      createTcpServer((socket) => socket.once('data', () => socket.resetAndDestroy())),
+    )
     const { ask } = guard([`http://127.0.0.1:${port}`])
-    await expect(ask(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({ code: 'ERR_UPSTREAM_RESET' })
+    await expect(ask(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_RESET',
+    })
   })
 
   it('truncated body', async () => {
-    const behave = (socket: Socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\nabc')
-    const { port } = await listen(createTcpServer((socket) => socket.once('data', () => behave(socket))))
+    const behave = (socket: Socket) =>
+      socket.end('HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\nabc')
+    const { port } = await listen(
+      createTcpServer((socket) => socket.once('data', () => behave(socket))),
+    )
     const { ask } = guard([`http://127.0.0.1:${port}`])
-    await expect(ask(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({ code: 'ERR_UPSTREAM_RESET' })
+    await expect(ask(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_RESET',
+    })
   })
 
   it('not HTTP', async () => {
-    const { port } = await listen(createTcpServer((socket) => socket.end('SSH-2.0-OpenSSH_9.9\r\n')))
+    const { port } = await listen(
+      createTcpServer((socket) => socket.end('SSH-2.0-OpenSSH_9.9\r\n')),
+    )
     const { ask } = guard([`http://127.0.0.1:${port}`])
-    await expect(ask(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({ code: 'ERR_UPSTREAM_BODY' })
+    await expect(ask(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_BODY',
+    })
   })
 })
 
@@ -282,7 +407,10 @@ describe('createNodeFetch, S10: TLS', () => {
   const extraCaFile = join(folder, 'ca.pem')
   writeFileSync(extraCaFile, ca.cert)
 
-  async function serveTls(hosts: readonly string[], faults: { expired?: boolean; selfSigned?: boolean } = {}) {
+  async function serveTls(
+    hosts: readonly string[],
+    faults: { expired?: boolean; selfSigned?: boolean } = {},
+  ) {
     const { cert, key } = ca.issue(hosts, faults)
     const server = createTlsServer({ cert, key }, (request, response) =>
       response.end(`${request.httpVersion} ${request.headers.host}`),
@@ -311,7 +439,9 @@ describe('createNodeFetch, S10: TLS', () => {
   })
 
   it('refuses a server that speaks no TLS', async () => {
-    const { port } = await listen(createTcpServer((socket) => socket.once('data', () => socket.end('HTTP/1.1 400 No\r\n\r\n'))))
+    const { port } = await listen(
+      createTcpServer((socket) => socket.once('data', () => socket.end('HTTP/1.1 400 No\r\n\r\n'))),
+    )
     const origin = `https://secure.test:${port}`
     const { ask } = guard([origin], { resolve })
     await expect(ask(`${origin}/`)).rejects.toMatchObject({ code: 'ERR_UPSTREAM_TLS' })

@@ -86,7 +86,11 @@ async function send(dispatcher: Dispatcher, request: FetchRequest): Promise<Fetc
     headersTimeout: 0,
     bodyTimeout: 0,
   })
-  return { status: answer.statusCode, headers: toHeaders(answer.headers), body: toStream(answer.body) }
+  return {
+    status: answer.statusCode,
+    headers: toHeaders(answer.headers),
+    body: toStream(answer.body),
+  }
 }
 
 function toHeaders(fields: Record<string, string | string[] | undefined>): Headers {
@@ -154,7 +158,11 @@ function retireOldest(pools: Map<string, Dispatcher>): void {
   }
 }
 
-function clientOptions({ connectTimeoutMs, addresses }: FetchRequest, options: NodeFetchOptions, ca: string[] | undefined) {
+function clientOptions(
+  { connectTimeoutMs, addresses }: FetchRequest,
+  options: NodeFetchOptions,
+  ca: string[] | undefined,
+) {
   return {
     connections: CONNECTIONS_PER_ORIGIN_MAX,
     // undici 8 offers HTTP/2 by default (T12); one fault domain per exchange is wanted.
@@ -175,13 +183,25 @@ function clientOptions({ connectTimeoutMs, addresses }: FetchRequest, options: N
   }
 }
 
-function openPool(request: FetchRequest, options: NodeFetchOptions, ca: string[] | undefined): Dispatcher {
+function openPool(
+  request: FetchRequest,
+  options: NodeFetchOptions,
+  ca: string[] | undefined,
+): Dispatcher {
   return new Pool(request.url.origin, clientOptions(request, options, ca))
 }
 
-function openProxy(request: FetchRequest, options: NodeFetchOptions, ca: string[] | undefined): Dispatcher {
+function openProxy(
+  request: FetchRequest,
+  options: NodeFetchOptions,
+  ca: string[] | undefined,
+): Dispatcher {
   const { connections, pipelining, maxHeaderSize } = clientOptions(request, options, ca)
-  const tls = { allowH2: false, timeout: request.connectTimeoutMs, ...(ca === undefined ? {} : { ca }) }
+  const tls = {
+    allowH2: false,
+    timeout: request.connectTimeoutMs,
+    ...(ca === undefined ? {} : { ca }),
+  }
   return new ProxyAgent({
     uri: options.proxyUrl ?? '',
     connections,
@@ -195,7 +215,9 @@ function openProxy(request: FetchRequest, options: NodeFetchOptions, ca: string[
 
 /** The system's authorities and those of the file; `undefined` leaves Node's default. */
 function authorities(file: string | undefined): string[] | undefined {
-  return file === undefined ? undefined : [...getCACertificates('default'), readFileSync(file, 'utf8')]
+  return file === undefined
+    ? undefined
+    : [...getCACertificates('default'), readFileSync(file, 'utf8')]
 }
 
 /** Resolves once, checks every address, hands out only checked ones. */
@@ -206,8 +228,13 @@ function checkedLookup(resolve: Resolve, policy: FetchRequest['addresses']): Loo
         const bad = policy === 'public' && !found.every(({ address }) => isPublicAddress(address))
         const [first] = found
         if (bad) callback(new FetchFailure('ERR_UPSTREAM_ADDRESS', 'special-address'), '', 0)
-        else if (first === undefined) callback(new FetchFailure('ERR_UPSTREAM_DNS', 'no-address'), '', 0)
-        else if (options.all === true) callback(null, found.map(({ address, family }) => ({ address, family })))
+        else if (first === undefined)
+          callback(new FetchFailure('ERR_UPSTREAM_DNS', 'no-address'), '', 0)
+        else if (options.all === true)
+          callback(
+            null,
+            found.map(({ address, family }) => ({ address, family })),
+          )
         else callback(null, first.address, first.family)
       },
       (error: unknown) => callback(failureOf(error), '', 0),

@@ -34,7 +34,9 @@ export function createWorkersFetch(options: WorkersFetchOptions = {}): Fetch {
       decoded.delete('content-encoding')
       return { status: answer.status, headers: decoded, body: answer.body }
     } catch (error) {
-      throw error instanceof FetchFailure ? error : new FetchFailure('ERR_UPSTREAM_CONNECT', 'failed', error)
+      throw error instanceof FetchFailure
+        ? error
+        : new FetchFailure('ERR_UPSTREAM_CONNECT', 'failed', error)
     }
   }
 }
@@ -44,10 +46,20 @@ export function createWorkersSend(options: Pick<WorkersFetchOptions, 'fetch'> = 
   const platformFetch = options.fetch ?? ((input, init) => fetch(input, init))
   return async ({ url, method, headers, body, redirect, signal }) => {
     try {
-      return await platformFetch(url, { method, headers, body: body as BodyInit | null, redirect, signal })
+      return await platformFetch(url, {
+        method,
+        headers,
+        body: body as BodyInit | null,
+        redirect,
+        signal,
+      })
     } catch (cause) {
       // The platform does not say whether anything was sent.
-      throw new UpstreamError('ERR_UPSTREAM_RESET', { operation: 'call', origin: new URL(url).origin, cause })
+      throw new UpstreamError('ERR_UPSTREAM_RESET', {
+        operation: 'call',
+        origin: new URL(url).origin,
+        cause,
+      })
     }
   }
 }
