@@ -211,6 +211,7 @@ async function startApp(stage: Stage, port: number, env: Readonly<Record<string,
     args: [APP],
     env: { ...stage.python.env, ...env, FASTMCP_HOST: '127.0.0.1', FASTMCP_PORT: String(port) },
   })
+  cleanups.push(() => app.stop())
   await app.line(/Uvicorn running on/)
   return app
 }

@@ -33,6 +33,12 @@ export interface RunningProcess {
   kill(): Promise<void>
 }
 
+/** A test that failed before its `try` still leaves nothing running. */
+const living = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of living) child.kill('SIGKILL')
+})
+
 interface Waiter {
   readonly pattern: RegExp
   readonly resolve: (match: RegExpExecArray) => void
@@ -45,6 +51,8 @@ export function startProcess(options: ProcessOptions): RunningProcess {
     env: cleanEnvironment(options.env ?? {}),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  living.add(child)
+  child.once('close', () => living.delete(child))
   const lines: string[] = []
   const waiters = new Set<Waiter>()
   const exited = watchExit(child)
