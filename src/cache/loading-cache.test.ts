@@ -1,86 +1,20 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createRecordingEmit } from '../../test/kit/emit.ts'
+import {
+  ANSWER_MS,
+  type Fact,
+  FRESH,
+  GONE,
+  NEGATIVE,
+  STALE,
+  createRemoteFacts as setUp,
+} from '../../test/kit/remote-facts.ts'
 import { createTestRuntime } from '../../test/kit/runtime.ts'
 import { UpstreamError } from '../errors.ts'
 import { createBreakers } from './breaker.ts'
-import { createLoadingCache, type Loaded, type LoadingCacheOptions } from './loading-cache.ts'
+import type { Loaded } from './loading-cache.ts'
 import type { Persisted } from './write-behind.ts'
-
-const FRESH = 60
-const STALE = 300
-const GONE = 3_600
-const NEGATIVE = 30
-const ANSWER_MS = 100
-
-type Mode = 'yes' | 'no' | 'unknown' | 'throws' | 'hangs'
-interface Fact {
-  readonly key: string
-  readonly atMs: number
-}
-
-/** A remote that answers after 100 ms in the way it is told, and counts. */
-function setUp(
-  options: Partial<LoadingCacheOptions<Fact>> = {},
-  platform: { seed?: number; sharesPromises?: boolean } = {},
-) {
-  const runtime = createTestRuntime(platform)
-  const emit = createRecordingEmit()
-  const remote = {
-    mode: 'yes' as Mode,
-    retryAfterMs: undefined as number | undefined,
-    loads: 0,
-    running: new Map<string, number>(),
-    runningMax: 0,
-    previous: [] as (Fact | undefined)[],
-    refusedAtMs: new Map<string, number>(),
-  }
-  const answer = (key: string): Loaded<Fact> => {
-    if (remote.mode === 'throws') throw new Error('broken')
-    if (remote.mode === 'yes')
-      return { outcome: 'yes', value: { key, atMs: runtime.monotonicMs() } }
-    if (remote.mode === 'no') {
-      remote.refusedAtMs.set(key, runtime.monotonicMs())
-      return { outcome: 'no', reason: 'gone' }
-    }
-    return { outcome: 'unknown', error: new Error('down'), retryAfterMs: remote.retryAfterMs }
-  }
-  const cache = createLoadingCache<Fact>({
-    name: 'facts',
-    load: async (key, previous, signal) => {
-      remote.loads++
-      remote.previous.push(previous)
-      const running = (remote.running.get(key) ?? 0) + 1
-      remote.running.set(key, running)
-      remote.runningMax = Math.max(remote.runningMax, running)
-      try {
-        if (remote.mode === 'hangs')
-          await new Promise((resolve) => signal.addEventListener('abort', resolve))
-        else await new Promise<void>((resolve) => void runtime.after(ANSWER_MS, resolve))
-        return answer(key)
-      } finally {
-        remote.running.set(key, (remote.running.get(key) ?? 1) - 1)
-      }
-    },
-    freshSeconds: FRESH,
-    staleSeconds: STALE,
-    staleIfErrorSeconds: GONE,
-    negativeSeconds: NEGATIVE,
-    flightDeadlineMs: 10_000,
-    entriesMax: 100,
-    bytesMax: 1_000_000,
-    runtime,
-    emit,
-    ...options,
-  })
-  const read = async (key = 'a', deadlineMs = 2_000, retryNegative = false) => {
-    const reading = cache.read(key, { deadlineMs, retryNegative })
-    await runtime.elapseMs(ANSWER_MS)
-    return await reading
-  }
-  const pass = (seconds: number) => runtime.elapseMs(seconds * 1000)
-  return { runtime, emit, remote, cache, read, pass }
-}
 
 describe('createLoadingCache, outcomes and bounds', () => {
   it('loads on a miss, then answers from memory', async () => {
@@ -520,96 +454,5 @@ describe('createLoadingCache, persistence', () => {
     await cache.close()
     expect(saved.at(-1)).toMatchObject([{ key: 'last' }])
     expect(runtime.timers()).toBe(0)
-  })
-})
-
-describe('createLoadingCache against a model', () => {
-  const step = fc.oneof(
-    fc.record({ do: fc.constant('wait' as const), seconds: fc.integer({ min: 0, max: 900 }) }),
-    fc.record({
-      do: fc.constant('remote' as const),
-      mode: fc.constantFrom<Mode>('yes', 'no', 'unknown', 'throws', 'hangs'),
-    }),
-    fc.record({
-      do: fc.constantFrom(
-        'read' as const,
-        'peek' as const,
-        'renew' as const,
-        'drop' as const,
-        'revalidate' as const,
-        'warm' as const,
-      ),
-      key: fc.constantFrom('a', 'b'),
-    }),
-  )
-
-  it('never serves past its bounds, never turns unknown into no, never flies twice', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(step, { maxLength: 60, size: 'max' }),
-        fc.integer(),
-        async (steps, seed) => {
-          const { cache, runtime, remote, pass } = setUp({}, { seed })
-          const boundSeconds = steps.every((one) => one.do !== 'remote' || one.mode === 'yes')
-            ? STALE
-            : GONE
-          const judge = (key: string, found: Awaited<ReturnType<typeof cache.read>>): void => {
-            const nowMs = runtime.monotonicMs()
-            if (found.state === 'hit' || found.state === 'stale') {
-              const ageSeconds = (nowMs - found.value.atMs) / 1000
-              expect(found.value.key).toBe(key)
-              expect(ageSeconds).toBeLessThan((found.state === 'hit' ? FRESH : boundSeconds) + 3)
-            }
-            if (found.state === 'negative') {
-              expect(
-                nowMs - (remote.refusedAtMs.get(key) ?? Number.NEGATIVE_INFINITY),
-              ).toBeLessThan((NEGATIVE + 3) * 1000)
-            }
-          }
-          for (const one of steps) {
-            if (one.do === 'wait') await pass(one.seconds)
-            else if (one.do === 'remote') remote.mode = one.mode
-            else if (one.do === 'read') {
-              const reading = cache.read(one.key, { deadlineMs: 2_000 })
-              await pass(2)
-              judge(one.key, await reading)
-            } else if (one.do === 'peek') judge(one.key, cache.peek(one.key))
-            else if (one.do === 'warm') cache.keepWarm(one.key, runtime.monotonicMs() + 900_000)
-            else cache[one.do](one.key)
-            if (one.do === 'drop') expect(cache.peek(one.key)).toEqual({ state: 'miss' })
-          }
-          // A flight that was dropped may still run beside its successor; nothing else may.
-          expect(remote.runningMax).toBeLessThanOrEqual(
-            steps.some((one) => one.do === 'drop') ? 8 : 1,
-          )
-          expect(runtime.rejections).toEqual([])
-          await cache.close()
-        },
-      ),
-      { numRuns: 150 },
-    )
-  })
-
-  it('a remote that never says no is never reported as no', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.constantFrom<Mode>('yes', 'unknown', 'throws', 'hangs'), {
-          maxLength: 25,
-          size: 'max',
-        }),
-        async (modes) => {
-          const { cache, remote, pass } = setUp()
-          for (const mode of modes) {
-            remote.mode = mode
-            const reading = cache.read('a', { deadlineMs: 2_000 })
-            await pass(130)
-            expect((await reading).state).not.toBe('negative')
-            expect(cache.peek('a').state).not.toBe('negative')
-          }
-          expect(remote.runningMax).toBeLessThanOrEqual(1)
-        },
-      ),
-      { numRuns: 40 },
-    )
   })
 })
