@@ -3,6 +3,7 @@
  * that wait for the provider, and the switches that a visitor has. Tells listeners each call.
  */
 import { setTimeout as pause } from 'node:timers/promises'
+import { LIMITS } from '../src/config/fields.ts'
 import {
   isGood,
   type Lane,
@@ -16,7 +17,8 @@ import {
 } from './comparison.ts'
 import type { ProviderName, Stage } from './stage.ts'
 
-const FAST_PAUSE_MS = 400
+/** After each call: what the page does with one call must not be time of the next. */
+const FAST_PAUSE_MS = 230
 const SLOW_PAUSE_MS = 250
 const WINDOW_MS = 60_000
 /** Figures follow the provider's state: they are made of the newest calls since it changed. */
@@ -42,7 +44,11 @@ export interface LiveState {
   readonly before: Summary
   readonly postern: Summary & { readonly providerCallsBehind: number }
   readonly revoked: boolean
-  readonly revocation: { readonly boundSeconds: number; readonly measuredSeconds?: number }
+  readonly revocation: {
+    readonly boundSeconds: number
+    readonly defaultBoundSeconds: number
+    readonly measuredSeconds?: number
+  }
   readonly problem?: string
 }
 
@@ -135,12 +141,13 @@ export function startLive(stage: Stage): Live {
       }
     }
     for (const listener of callListeners) listener(shown(call))
-    tell()
   }
   const loop = async (lanes: readonly Lane[], pauseMs: number): Promise<void> => {
     while (!isClosed) {
-      for (const lane of lanes) await run(lane)
-      await pause(pauseMs, undefined, { ref: false })
+      for (const lane of lanes) {
+        await run(lane)
+        await pause(pauseMs, undefined, { ref: false })
+      }
     }
   }
   const loops = Promise.all([
@@ -171,6 +178,7 @@ export function startLive(stage: Stage): Live {
         revoked: revocation?.isOpen === true,
         revocation: {
           boundSeconds: stage.revocationBoundSeconds,
+          defaultBoundSeconds: LIMITS.upstreamProofStaleSeconds.default,
           ...(revocation?.measuredSeconds === undefined
             ? {}
             : { measuredSeconds: revocation.measuredSeconds }),

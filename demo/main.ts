@@ -5,8 +5,8 @@
 import { parseArgs } from 'node:util'
 import { startLive } from './live.ts'
 import { compareOnce, tableOf } from './once.ts'
-import { createPageServer } from './page-server.ts'
-import { openStage, PROVIDERS } from './stage.ts'
+import { createPageServer, type PageServer } from './page-server.ts'
+import { openStage, PROVIDERS, type Stage } from './stage.ts'
 
 const PAGE_DELAY_MS = 1_000
 /**
@@ -62,6 +62,15 @@ async function runPage(): Promise<void> {
     intercept: page.intercept,
     installsPython: values['no-python'] ? 'never' : 'behind',
   })
+  try {
+    await showPage(stage, page)
+  } finally {
+    page.close()
+    await stage.close()
+  }
+}
+
+async function showPage(stage: Stage, page: PageServer): Promise<void> {
   for (const provider of PROVIDERS) await stage.signIn(provider)
   stage.slow(PAGE_DELAY_MS)
   const live = startLive(stage)
@@ -77,9 +86,7 @@ async function runPage(): Promise<void> {
     console.log(line)
   })
   await ended()
-  page.close()
   await live.close()
-  await stage.close()
 }
 
 function ended(): Promise<void> {

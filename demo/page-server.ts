@@ -10,7 +10,7 @@ import { PROVIDERS, type Stage } from './stage.ts'
 const BODY_MAX_BYTES = 1_024
 const DELAY_MAX_MS = 5_000
 const LISTENERS_MAX = 16
-const STATE_EVERY_MS = 1_000
+const STATE_EVERY_MS = 500
 
 const FILES: Readonly<Record<string, { readonly type: string; readonly file: string }>> = {
   '/demo': { type: 'text/html; charset=utf-8', file: 'index.html' },

@@ -2,11 +2,19 @@
 const WINDOW_MS = 60_000
 const FLOOR_MS = 0.5
 const CEILING_MS = 5_000
-const LEFT = 62
+const LEFT = 74
 const RIGHT = 8
-const TOP = 12
+const TOP = 22
 const BOTTOM = 24
 const REDRAW_MS = 250
+const LABEL_ROWS = 3
+const LABEL_LETTER = 7.5
+const LABEL_HEIGHT = 15
+/** Drawn from the middle: a circle and a diamond, so that colour is not needed. */
+const SHAPES = {
+  before: 'm-3 0a3 3 0 1 1 6 0a3 3 0 1 1-6 0z',
+  postern: 'm0-3.8l3.8 3.8l-3.8 3.8l-3.8-3.8z',
+}
 const LANES = { noAuth: 'alone', before: 'before', postern: 'postern' }
 
 const calls = { noAuth: [], before: [], postern: [] }
@@ -48,10 +56,13 @@ function show() {
   toggle('#revoke', state.revoked, state.revoked ? 'Sign Ada in again' : 'Revoke Ada')
   choose('delay', String(delayMs))
   choose('provider', name)
-  const { boundSeconds, measuredSeconds } = state.revocation
+  const { boundSeconds, defaultBoundSeconds, measuredSeconds } = state.revocation
+  const measured =
+    measuredSeconds === undefined
+      ? 'Press Revoke Ada.'
+      : `Measured last: ${measuredSeconds.toFixed(1)} s.`
   element('#bound').textContent =
-    `Refused after ${boundSeconds} s at most; measured last: ${measuredSeconds === undefined ? 'press Revoke Ada' : `${measuredSeconds.toFixed(1)} s`}. ` +
-    'Set small here so that you can watch; 300 s unless configured.'
+    `Refused within ${boundSeconds} s while the provider answers; set small here, ${defaultBoundSeconds} s unless configured. ${measured}`
   element('#try').textContent = state.command
   if (state.problem !== undefined) announce(state.problem)
 }
@@ -79,9 +90,10 @@ function showLane(lane, summary) {
 }
 
 function lastLine(call) {
-  const provider = state.provider.killed ? 'Provider killed' : 'Last call'
+  const { killed } = state.provider
+  const subject = killed ? 'Provider killed' : state.revoked ? 'Ada revoked' : 'Last call'
   const note = call.note === undefined ? '' : `, ${call.note}`
-  return `${provider}: ${call.status}${note}, ${figure(call.durationMs)} ms`
+  return `${subject}: ${call.status}${note}, ${figure(call.durationMs)} ms`
 }
 
 function showTimeline({ forwardMs, serverMs, backMs }) {
@@ -166,15 +178,29 @@ function draw() {
     return `<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${at}" y2="${at}"/><text x="${LEFT - 10}" y="${Number(at) + 4}" text-anchor="end">${ms.toLocaleString('en')} ms</text>`
   })
   const axis = `<text x="${LEFT}" y="${height - 6}">60 s ago</text><text x="${width - RIGHT}" y="${height - 6}" text-anchor="end">now</text>`
-  const marks = changes.map(({ at, label }) => {
-    const left = x(at).toFixed(1)
-    return `<line class="change" x1="${left}" x2="${left}" y1="${TOP}" y2="${floor}"/><text x="${Number(left) + 5}" y="${TOP + 2}">${label}</text>`
-  })
+  const marks = drawChanges(x, width, floor)
   const lanes = Object.entries(LANES).map(([lane, name]) => drawLane(calls[lane], name, x, y))
-  plot.innerHTML = `<svg viewBox="0 0 ${width} ${height}">${grid.join('')}${axis}${marks.join('')}${lanes.join('')}</svg>`
+  plot.innerHTML = `<svg viewBox="0 0 ${width} ${height}">${grid.join('')}${axis}${marks}${lanes.join('')}</svg>`
 }
 
-/** A line through calls that succeeded, broken where one was refused. */
+/** What the visitor did; a label that would cover its neighbour goes one row down. */
+function drawChanges(x, width, floor) {
+  const rows = Array.from({ length: LABEL_ROWS }, () => Number.NEGATIVE_INFINITY)
+  return changes
+    .map(({ at, label }) => {
+      const left = x(at)
+      const room = label.length * LABEL_LETTER
+      const start = Math.min(left + 5, width - RIGHT - room)
+      const row = rows.findIndex((end) => end < start)
+      const line = `<line class="change" x1="${left.toFixed(1)}" x2="${left.toFixed(1)}" y1="4" y2="${floor}"/>`
+      if (row < 0) return line
+      rows[row] = start + room
+      return `${line}<text x="${start.toFixed(1)}" y="${14 + row * LABEL_HEIGHT}">${label}</text>`
+    })
+    .join('')
+}
+
+/** A line through calls that succeeded, broken where one was refused; refused marks are hollow. */
 function drawLane(list, name, x, y) {
   let path = ''
   let pen = 'M'
@@ -182,20 +208,12 @@ function drawLane(list, name, x, y) {
   const oldest = performance.now() - WINDOW_MS
   for (const call of list) {
     if (call.at < oldest) continue
-    const left = x(call.at)
-    const top = y(call.durationMs)
-    const at = `${left.toFixed(1)} ${top.toFixed(1)}`
-    if (isRefused(call)) {
-      pen = 'M'
-      marks += `<path class="cross" d="M${at}m-3.5-3.5l7 7m0-7l-7 7"/>`
-      continue
-    }
-    path += `${pen}${at}`
-    pen = 'L'
-    if (name === 'before')
-      marks += `<circle class="dot" cx="${left.toFixed(1)}" cy="${top.toFixed(1)}" r="3"/>`
-    if (name === 'postern')
-      marks += `<path class="dot" d="M${at}m0-3.5l3.5 3.5l-3.5 3.5l-3.5-3.5z"/>`
+    const at = `${x(call.at).toFixed(1)} ${y(call.durationMs).toFixed(1)}`
+    const refused = isRefused(call)
+    if (!refused) path += `${pen}${at}`
+    pen = refused ? 'M' : 'L'
+    if (name !== 'alone')
+      marks += `<path class="${refused ? 'hollow' : 'dot'}" d="M${at}${SHAPES[name]}"/>`
   }
   return `<g class="${name}"><path class="curve" d="${path}"/>${marks}</g>`
 }

@@ -43,30 +43,34 @@ afterAll(async () => {
 })
 
 describe('npm start -- --once', () => {
+  let comparison: Comparison | undefined
+
   it('compares three ways of one call against a provider that takes a second', {
-    timeout: ONCE_DEADLINE_MS,
+    timeout: ONCE_DEADLINE_MS + PYTHON_DEADLINE_MS,
   }, async () => {
-    const { lines, comparison } = await runOnce(['--no-python'])
+    const python = await preparePython('fastmcp-4')
+    const once = await runOnce('missing' in python ? ['--no-python'] : [])
+    comparison = once.comparison
+    const { noAuth, before, postern } = comparison
     expect(comparison.providerDelayMs).toBe(PROVIDER_DELAY_MS)
-    expect(comparison.before.providerCallsPerRequest).toBe(2)
-    expect(comparison.postern.providerCallsPerRequest).toBe(0)
-    expect(comparison.before.p50Ms).toBeGreaterThanOrEqual(2 * PROVIDER_DELAY_MS)
-    expect(comparison.postern.p50Ms).toBeLessThanOrEqual(comparison.before.p50Ms / 20)
-    expect(comparison.before.providerDead.status).toBe(401)
-    expect(comparison.postern.providerDead.status).toBe(200)
-    const distanceMs = comparison.postern.p50Ms - comparison.noAuth.p50Ms
-    expect(lines.at(-2)).toBe(
+    expect(before.providerCallsPerRequest).toBe(2)
+    expect(postern.providerCallsPerRequest).toBe(0)
+    expect(before.p50Ms).toBeGreaterThanOrEqual(2 * PROVIDER_DELAY_MS)
+    expect(postern.p50Ms).toBeLessThanOrEqual(before.p50Ms / 20)
+    expect(before.providerDead.status).toBe(401)
+    expect(postern.providerDead.status).toBe(200)
+    const distanceMs = postern.p50Ms - noAuth.p50Ms
+    expect(once.lines.at(-2)).toBe(
       `ok: within ${distanceMs.toFixed(1)} ms of no auth, 0 remote calls on the hot path`,
     )
-    console.log(lines.slice(0, -1).join('\n'))
+    console.log(once.lines.slice(0, -1).join('\n'))
   })
 
   it('calls a tool of the Python server through Postern', {
     timeout: PYTHON_DEADLINE_MS,
-  }, async (context) => {
-    need(context, 'Python with FastMCP', await preparePython('fastmcp-4'))
-    const { comparison } = await runOnce([])
-    expect(comparison.python).toMatchObject({ status: 200 })
+  }, async (test) => {
+    need(test, 'Python with FastMCP', await preparePython('fastmcp-4'))
+    expect(comparison?.python).toMatchObject({ status: 200 })
   })
 })
 
@@ -74,12 +78,14 @@ describe('the page of npm start', () => {
   let demo: RunningProcess | undefined
   let browser: Browser | undefined
 
-  async function openPage(context: TestContext): Promise<{ page: Page; complaints: string[] }> {
-    const chromium = need(context, 'chromium', findChromium())
+  async function openPage(test: TestContext): Promise<{ page: Page; complaints: string[] }> {
+    const chromium = need(test, 'chromium', findChromium())
     demo ??= startDemo(['--port', '0', '--no-python'])
     browser ??= await openOwnBrowser(chromium)
     const [, url = ''] = await demo.line(/Open (http:\S+)/)
-    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } })
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
+    cleanups.push(() => context.close())
+    const page = await context.newPage()
     const complaints: string[] = []
     page.on('console', (message) => {
       if (message.type() === 'error' || message.type() === 'warning')
@@ -135,8 +141,8 @@ describe('the page of npm start', () => {
     const { page, complaints } = await openPage(context)
     await shows(page, '#postern .last', /^Last call: 200/)
     await page.getByRole('button', { name: 'Revoke Ada' }).click()
-    await shows(page, '#bound', /15 s at most; measured last: [\d.]+ s/, REVOKED_DEADLINE_MS)
-    const measured = /measured last: ([\d.]+) s/.exec((await page.textContent('#bound')) ?? '')
+    await shows(page, '#bound', /within 15 s .* Measured last: [\d.]+ s/, REVOKED_DEADLINE_MS)
+    const measured = /Measured last: ([\d.]+) s/.exec((await page.textContent('#bound')) ?? '')
     expect(Number(measured?.[1])).toBeLessThanOrEqual(15)
     await shows(page, '#postern .value', /^401$/)
     await page.getByRole('button', { name: 'Sign Ada in again' }).click()
