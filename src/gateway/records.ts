@@ -44,7 +44,10 @@ export function createRecords(emit: Emit): Records {
     const known = METHODS.indexOf(method)
     const code = status * METHODS.length + Math.max(0, known)
     let inner = byRequest.get(route)
-    if (inner === undefined) byRequest.set(route, (inner = new Map()))
+    if (inner === undefined) {
+      inner = new Map()
+      byRequest.set(route, inner)
+    }
     let labels = inner.get(code)
     if (labels === undefined) {
       labels = { route, method: METHODS[Math.max(0, known)] ?? 'other', status: String(status) }
@@ -112,7 +115,10 @@ function createLabels(label: string): (value: string) => Labels {
   const made = new Map<string, Labels>()
   return (value) => {
     let labels = made.get(value)
-    if (labels === undefined) made.set(value, (labels = { [label]: value }))
+    if (labels === undefined) {
+      labels = { [label]: value }
+      made.set(value, labels)
+    }
     return labels
   }
 }

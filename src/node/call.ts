@@ -85,7 +85,10 @@ export class Call implements Sink, BodyOwner, OpenStream {
     const { session, route } = this.#to
     if (session !== undefined && this.#method === 'GET' && route.kind === 'mcp') {
       this.#reserved = this.#deps.streams.reserve(session.userId)
-      if (!this.#reserved) return this.#refuse(ANSWERS.streams_per_user)
+      if (!this.#reserved) {
+        this.#refuse(ANSWERS.streams_per_user)
+        return
+      }
     }
     if (head.chunked || (head.contentLength ?? 0) > 0) {
       this.#reader = new RequestBody(request, this, this.#deps.view.requestBodyMaxBytes)
@@ -132,12 +135,16 @@ export class Call implements Sink, BodyOwner, OpenStream {
     const { head, request, response } = this.#in
     const { route, session } = this.#to
     this.#firstByteMs = performance.now() - this.#in.startedAtMs
-    if (status === 401 && session !== undefined) return this.#refusedUpstream(session)
+    if (status === 401 && session !== undefined) {
+      this.#refusedUpstream(session)
+      return
+    }
     const cors = head.origin !== undefined && route.kind !== 'public'
     const facts = responseHeaders(from, cors)
     if (facts.eventStream && session !== undefined && !this.#openStream(session, facts.coded)) {
       this.#exchange?.abort()
-      return this.#refuse(ANSWERS.streams_per_user)
+      this.#refuse(ANSWERS.streams_per_user)
+      return
     }
     const headers = facts.headers
     const sessionId = this.#shownSessionId(facts.sessionId)
@@ -174,12 +181,11 @@ export class Call implements Sink, BodyOwner, OpenStream {
 
   fail(error: UpstreamError): void {
     if (this.#done) return
-    if (this.#in.response.headersSent) return this.#cut('upstream_failed')
-    if (this.#maySendAgain(error)) {
+    if (this.#in.response.headersSent) this.#cut('upstream_failed')
+    else if (this.#maySendAgain(error)) {
       this.#retried = true
-      return this.#send(this.#buffered ?? null, true)
-    }
-    if (error.code === 'ERR_UPSTREAM_TIMEOUT') this.#failWith('upstream_timeout')
+      this.#send(this.#buffered ?? null, true)
+    } else if (error.code === 'ERR_UPSTREAM_TIMEOUT') this.#failWith('upstream_timeout')
     else this.#failWith(this.#exchange?.sent === true ? 'upstream_failed' : 'upstream_connect')
   }
 

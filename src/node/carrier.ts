@@ -104,23 +104,29 @@ export function createCarrier(
     })
   }
 
-  const refuseWith = (incoming: Incoming, wait: Wait, answer: Answer): void =>
-    refuse(incoming, { kind: 'refuse', answer, route: wait.route, session: wait.session })
+  /** What a load could not make known is no yes: fail closed (PR-16). */
+  const stillCold = (incoming: Incoming, { need, route, session }: Wait): void =>
+    refuse(incoming, { kind: 'refuse', answer: STILL_COLD[need], route, session })
+
+  const load = (incoming: Incoming, wait: Wait, waits: number): void => {
+    records.waited(wait.need)
+    void view.load(wait).then(
+      () => attempt(incoming, waits + 1, wait.need),
+      () => stillCold(incoming, wait),
+    )
+  }
 
   const step = (incoming: Incoming, waits: number, last: Need | undefined): void => {
     const { request, response, head } = incoming
     if (response.destroyed) return
     const decision = decide(request.method ?? '', request.url ?? '', head, view)
-    if (decision.kind === 'refuse') return refuse(incoming, decision)
+    if (decision.kind === 'refuse') {
+      refuse(incoming, decision)
+      return
+    }
     if (decision.kind === 'wait') {
-      if (waits >= WAITS_MAX || decision.need === last) {
-        return refuseWith(incoming, decision, STILL_COLD[decision.need])
-      }
-      records.waited(decision.need)
-      void view.load(decision).then(
-        () => attempt(incoming, waits + 1, decision.need),
-        () => refuseWith(incoming, decision, STILL_COLD[decision.need]),
-      )
+      if (waits >= WAITS_MAX || decision.need === last) stillCold(incoming, decision)
+      else load(incoming, decision, waits)
       return
     }
     if (incoming.expects) response.writeContinue()
@@ -198,7 +204,6 @@ function pathOf(target: string): string {
   return mark < 0 ? target : target.slice(0, mark)
 }
 
-/** What is still cold after its load could not be known: fail closed (PR-16). */
 const STILL_COLD: Readonly<Record<Need, Answer>> = {
   session: ANSWERS.store_unavailable,
   proof: ANSWERS.proof_unknown,

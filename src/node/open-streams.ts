@@ -117,8 +117,13 @@ export class OpenStreams {
 
   #mustEnd({ session, idleKind }: OpenStream, nowMs: number): boolean {
     if (this.#draining === 'all' || (this.#draining === 'idle' && idleKind)) return true
-    if (session.expiresAtMs <= nowMs || this.#deps.dead(session)) return true
-    return this.#deps.marked(session) !== false
+    try {
+      if (session.expiresAtMs <= nowMs || this.#deps.dead(session)) return true
+      return this.#deps.marked(session) !== false
+    } catch {
+      // Nobody can say that it is still good: it is not (I7).
+      return true
+    }
   }
 
   #endWhenBetween(stream: OpenStream, due: number | undefined, nowMs: number): void {

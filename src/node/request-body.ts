@@ -57,7 +57,10 @@ export class RequestBody {
   #read(chunk: Buffer): void {
     if (this.#done) return
     this.#bytes += chunk.length
-    if (this.#bytes > this.#maxBytes) return this.#fail('body_too_large')
+    if (this.#bytes > this.#maxBytes) {
+      this.#fail('body_too_large')
+      return
+    }
     if (this.#peekedBytes < SCAN_MAX_BYTES) {
       this.#peeked.push(chunk)
       this.#peekedBytes += chunk.length

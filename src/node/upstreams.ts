@@ -235,6 +235,7 @@ class Leg implements Exchange, Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined
   #timer: NodeJS.Timeout | undefined
   #startedAtMs = 0
+  #started = false
   #oneOff: Client | undefined
 
   constructor(pools: Pools, kind: ExchangeKind, sink: Sink, house: House) {
@@ -278,7 +279,7 @@ class Leg implements Exchange, Dispatcher.DispatchHandler {
 
   /** First connect, then first byte; a slow connect counts into the first byte's time. */
   onTimer(): void {
-    if (this.#sink === undefined) return
+    if (this.#sink === undefined || this.#started) return
     const { firstByteTimeoutMs } = this.#house.options
     const restMs = firstByteTimeoutMs - (performance.now() - this.#startedAtMs)
     if (this.sent && restMs > 1) {
@@ -355,6 +356,7 @@ class Leg implements Exchange, Dispatcher.DispatchHandler {
   ): void {
     // Informational answers (102, 103) are not the answer.
     if (status < 200) return
+    this.#started = true
     clearTimeout(this.#timer)
     this.#sink?.start(status, headers)
   }
@@ -379,7 +381,12 @@ function freshClient(upstream: Upstream, options: UpstreamOptions): Client {
   return new Client(upstream.origin, rest)
 }
 
+/** After a stall the timer is due before the answer that already waits in the socket: read that first (K8). */
 function onTimer(leg: Leg): void {
+  setImmediate(afterInput, leg)
+}
+
+function afterInput(leg: Leg): void {
   leg.onTimer()
 }
 
