@@ -23,7 +23,7 @@ import { clientAddress } from './middleware/client-address.ts'
 import type { Guard } from './middleware/guard.ts'
 import { createEgress, type Egress } from './net/egress.ts'
 import { canonicalResource } from './oauth/urls.ts'
-import type { Platform, Store } from './ports.ts'
+import type { Platform } from './ports.ts'
 import { createProviderContexts } from './providers/contexts.ts'
 import type { Mark } from './records.ts'
 import { createRefresher } from './vault/refresh.ts'
@@ -36,6 +36,9 @@ export interface House {
   readonly guard: Guard
   readonly egress: Egress
   fetch(request: Request): Promise<Response>
+  /** Pages and endpoints of this house itself, not of a connector. */
+  isOurs(path: string): boolean
+  /** What a mounted house answers: all but `/`, `/healthz`, `/readyz`, which stay the application's. */
   handles(path: string): boolean
   onMark(listener: (mark: Mark) => void): () => void
   runDue(): Promise<void>
@@ -120,17 +123,18 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
   const connectors = createConnectors(config)
   const credentials = createCredentials({ config, keys, runtime })
   const sessionIds = createSessionIds({ runtime, key: () => keys.mcpSessionKey() })
+  const table = createTokenTable<Session>({
+    max: config.limits.rememberedTokensMax,
+    runtime,
+    shared: ['tenant', 'clientId', 'resource', 'scopes', 'keyId', 'provider', 'identityIssuer', 'groups'],
+  })
   const authenticator = createAuthenticator({
     runtime,
     emit,
     store,
     issuer: config.issuer,
     keys,
-    table: createTokenTable<Session>({
-      max: config.limits.rememberedTokensMax,
-      runtime,
-      shared: ['tenant', 'clientId', 'resource', 'scopes', 'keyId', 'provider', 'identityIssuer'],
-    }),
+    table,
   })
   const view = createView({
     config,
@@ -176,13 +180,19 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
     keys.start()
     await revocation.start()
   }
-  const stopSweep = sharesPromises ? sweepEvery(store, platform) : () => undefined
+  const sweep = async (): Promise<boolean> => {
+    table.sweep()
+    return (await store.sweep(runtime.nowMs(), SWEEP_ROWS)).more
+  }
+  const stopSweep = sharesPromises ? sweepEvery(platform, sweep) : () => undefined
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
   runtime.waitUntil(contexts.warm(config.providers.filter((entry) => entry.type === 'oidc').map((entry) => entry.issuer)))
 
   // At the issuer itself, whatever moves below `prefix`: other processes know nothing but the issuer.
+  const base = new URL(config.issuer).pathname.replace(/\/$/, '')
   const hasFeed = config.resources.some(({ credential }) => credential !== undefined)
-  const feedPath = new URL(config.issuer).pathname.replace(/\/$/, '') + REVOCATION_FEED_PATH
+  const feedPath = base + REVOCATION_FEED_PATH
+  const isOurs = (path: string) => (hasFeed && path === feedPath) || issuer.handles(path)
   return {
     config,
     view,
@@ -198,11 +208,12 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
       if (issuer.handles(pathname)) return issuer.app.fetch(request)
       return view.route(pathname) === undefined ? issuer.app.fetch(request) : proxy(request)
     },
-    handles: (pathname) => (hasFeed && pathname === feedPath) || view.claims(pathname) || issuer.handles(pathname),
+    isOurs: (path) => path === '/healthz' || path === '/readyz' || isOurs(path),
+    handles: (path) => path !== `${base}/` && (isOurs(path) || typeof view.route(path) === 'object'),
     onMark: (listener) => revocation.onMark(listener),
     async runDue() {
       await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
-      await store.sweep(runtime.nowMs(), SWEEP_ROWS)
+      await sweep()
     },
     async close() {
       stopSweep()
@@ -234,15 +245,18 @@ function approvedOrigins(config: Config): ReadonlySet<string> {
   ])
 }
 
-function sweepEvery(store: Store, { runtime, emit }: Platform): () => void {
+/** Runs `sweep` every minute, and again at once while it says that there is more. */
+function sweepEvery({ runtime, emit }: Platform, sweep: () => Promise<boolean>): () => void {
   let cancel = (): void => {}
   const arm = (delayMs: number): void => {
-    cancel = runtime.after(delayMs, () => runtime.waitUntil(sweep()))
+    cancel = runtime.after(delayMs, () => runtime.waitUntil(run()))
   }
-  const sweep = async (): Promise<void> => {
-    const swept = await store.sweep(runtime.nowMs(), SWEEP_ROWS).catch(() => undefined)
-    if (swept === undefined) emit.event({ type: 'server.failed', reason: 'sweep' })
-    arm(swept?.more === true ? 0 : SWEEP_EVERY_MS)
+  const run = async (): Promise<void> => {
+    const more = await sweep().catch(() => {
+      emit.event({ type: 'server.failed', reason: 'sweep' })
+      return false
+    })
+    arm(more ? 0 : SWEEP_EVERY_MS)
   }
   arm(SWEEP_EVERY_MS)
   return () => cancel()

@@ -57,24 +57,22 @@ function mountedHouse(postern: Postern, { config, platform, mounted }: Opening):
   mounted()
   const { issuer } = config
   const issuerUrl = new URL(issuer)
-  const ofTheApp = new Set(['/', '/healthz', '/readyz'].map((path) => issuer.slice(issuerUrl.origin.length) + path))
   // Documents of the issuer's own host are its own; these are of other hosts of the same process.
   const elsewhere = config.resources
     .filter(({ url }) => new URL(url).origin !== issuerUrl.origin)
     .map(({ url }) => createResourceDocument(url, issuer, platform.runtime))
+  const named = ({ pathname, search }: URL): readonly ResourceDocument[] =>
+    elsewhere.filter(({ path }) => path === pathname + search || path === pathname)
   const find = (url: URL): ResourceDocument | undefined => {
-    const path = `${url.pathname}${url.search}`
-    const named = elsewhere.filter((entry) => entry.path === path || entry.path === url.pathname)
-    const own = named.find((entry) => entry.host === url.host)
+    const found = named(url)
     // Behind a proxy the host may be another one: then the path alone decides, if it is nobody else's.
-    return own ?? (url.host === issuerUrl.host ? undefined : named[0])
+    return found.find(({ host }) => host === url.host) ?? (url.host === issuerUrl.host ? undefined : found[0])
   }
   return {
     base: issuer,
     handles(input) {
       const url = new URL(input, issuer)
-      if (ofTheApp.has(url.pathname)) return false
-      return elsewhere.some((entry) => entry.path === url.pathname + url.search || entry.path === url.pathname) || postern.handles(url)
+      return named(url).length > 0 || postern.handles(url)
     },
     async fetch(request) {
       const document = find(new URL(request.url))

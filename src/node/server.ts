@@ -9,6 +9,7 @@ import { getRequestListener } from '@hono/node-server'
 import { openingOf, type Postern } from '../app.ts'
 import type { Config } from '../config.ts'
 import { ConfigError } from '../errors.ts'
+import type { House } from '../house.ts'
 import { rememberClientAddress } from '../middleware/client-address.ts'
 import { type Carrier, createCarrier } from './carrier.ts'
 import { createClientAddress } from './client-address.ts'
@@ -61,7 +62,7 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   })
   const carrier = createCarrier(house.view, upstreams, platform.emit)
   const stopListening = house.onMark(() => carrier.recheck())
-  const listener = createListener(postern, carrier, config, options)
+  const listener = createListener(postern, house, carrier, options)
   const servers: Server[] = []
   let port = config.listen.port
   for (const host of hostsOf(config)) {
@@ -123,10 +124,11 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
 /** The gateway's paths first, then ours, then what connectors' routes take, then 404. */
 function createListener(
   postern: Postern,
+  house: House,
   carrier: Carrier,
-  config: Config,
   options: ServeOptions,
 ): (request: IncomingMessage, response: ServerResponse) => void {
+  const { config } = house
   const addressOf = createClientAddress(config.listen.trustedProxies)
   const pages = getRequestListener(
     (request, { incoming }) => {
@@ -139,13 +141,13 @@ function createListener(
     if (options.intercept?.(request, response) === true) return
     const target = request.url ?? '/'
     if (carrier.claims(target)) return carrier.handle(request, response)
-    if (!postern.handles(targetUrl(target, config)) && carrier.takes(target)) return carrier.handle(request, response)
+    if (!house.isOurs(pathOf(target, config)) && carrier.takes(target)) return carrier.handle(request, response)
     void pages(request, response)
   }
 }
 
-function targetUrl(target: string, config: Config): URL {
-  return URL.parse(target, config.issuer) ?? new URL(config.issuer)
+function pathOf(target: string, config: Config): string {
+  return URL.parse(target, config.issuer)?.pathname ?? '/'
 }
 
 /** An issuer on `localhost` answers on both loopback addresses, because browsers pick either. */
