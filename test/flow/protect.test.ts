@@ -119,14 +119,6 @@ describe('mount() and protect() in the process of the issuer', () => {
     expect((await callWith(house.resource, client.accessToken)).status).toBe(200)
   })
 
-  it('serves the document of a server with a host of its own, on that host (flows.md section 2)', async () => {
-    const elsewhere = 'https://notes.example/tools'
-    house = await startProtectHouse(onNode, (issuer) => ({ resources: [`${issuer}/mcp`, elsewhere], defaultResource: `${issuer}/mcp` }))
-    const answer = await fetch(`${house.issuer}/.well-known/oauth-protected-resource/tools`)
-    // By its own name only: at the issuer's host this document is nobody's.
-    expect(answer.status).toBe(404)
-  })
-
   it('the tool handler of the official 1.x server sees extra.authInfo, as with requireBearerAuth', async () => {
     house = await startProtectHouse((postern) => {
       const app = express()
@@ -150,7 +142,7 @@ describe('mount() and protect() in the process of the issuer', () => {
     expect(JSON.parse(body.result.content[0]?.text ?? '{}')).toMatchObject({ login: 'ada', clientId: client.clientId, same: true })
   })
 
-  it('W, PR-11: asks for the scopes that the server needs, by name', async () => {
+  it('PR-11: asks for the scopes that the server needs, by name', async () => {
     house = await startProtectHouse((postern) => {
       const guard = protect(postern, { scopes: ['admin'] })
       return mount(postern, (request, response) => void guard(request, response))
