@@ -3,7 +3,7 @@
  * request and the best round's requests per second. A side that runs twice (A/A) gives the noise.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { type LoadResult, load, type Target } from './load.ts'
+import { awake, type LoadResult, load, type Target } from './load.ts'
 
 export interface Side {
   readonly name: string
@@ -29,6 +29,8 @@ export interface CompareOptions {
   readonly rounds?: number
   readonly roundMs?: number
   readonly warmMs?: number
+  /** More processes than processors work on a request: the client sleeps while it waits. */
+  readonly clientSleeps?: boolean
 }
 
 const ROUNDS = 31
@@ -84,11 +86,12 @@ export async function compare(
 
 async function round(
   side: Side,
-  { concurrency }: CompareOptions,
+  { concurrency, clientSleeps = false }: CompareOptions,
   durationMs: number,
 ): Promise<{ cpuUs: number; result: LoadResult }> {
   const before = cpuNs(side.pids)
-  const result = await load(side.target, concurrency, durationMs)
+  const work = load(side.target, concurrency, durationMs)
+  const result = await (clientSleeps ? work : awake(work))
   const usedNs = cpuNs(side.pids) - before
   requireStatus(side.name, result, side.status ?? 200)
   return { cpuUs: usedNs / 1_000 / Math.max(1, result.requests), result }

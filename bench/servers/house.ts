@@ -6,6 +6,7 @@
  * with the house's own keys.
  */
 import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { createPostern, openingOf } from '../../src/app.ts'
 import type { PosternConfig } from '../../src/config.ts'
 import { mount, protect, serve } from '../../src/node/index.ts'
@@ -33,6 +34,8 @@ const issuer = `http://127.0.0.1:${settings.port}`
 const resource = `${issuer}${settings.kind === 'protect' ? '/calls' : '/mcp/calls'}`
 
 const counts = { records: 0 }
+/** The same handler in the same process, for anyone. */
+let openPort = 0
 const platform = benchPlatform()
 await seedMarks(settings, platform.runtime)
 
@@ -69,12 +72,15 @@ if (settings.kind === 'gateway') {
     }),
   )
   await new Promise<void>((resolve) => server.listen(settings.port, '127.0.0.1', resolve))
+  const open = createServer(answerCall)
+  await new Promise<void>((resolve) => open.listen(0, '127.0.0.1', resolve))
+  openPort = (open.address() as AddressInfo).port
 }
 const house = await opening.open()
 const mint = await createMint({ ...settings, issuer, store: platform.opened(), runtime: platform.runtime })
 
 offer(
-  { port: settings.port, issuer, resource },
+  { port: settings.port, openPort, issuer, resource },
   {
     /** Copies the grant and the person behind a token `count` times and mints a token for each. */
     mint: ({ token, count }: { token: string; count: number }) => {
@@ -87,6 +93,12 @@ offer(
     /** Fills the memory of tokens through the house's own `judge` and `load`. */
     fill: ({ token, count, sample }: { token: string; count: number; sample: number }) =>
       fakeTokens({ platform, house, mint, token, count, sample }),
+    /** Nanoseconds of one warm `authenticate`, without any HTTP around it. */
+    authenticateNs: ({ token, count }: { token: string; count: number }) => {
+      const startedMs = performance.now()
+      for (let at = 0; at < count; at++) house.guard.authenticate(`Bearer ${token}`, { resource })
+      return ((performance.now() - startedMs) * 1e6) / count
+    },
     writes: () => countedWrites(platform),
     records: () => counts.records,
     metrics: () => platform.emit.metrics.text(),
