@@ -23,7 +23,14 @@ export type Allow =
     }
 
 export const CLAIM_NAMES = [
-  'name', 'email', 'email_verified', 'login', 'preferred_username', 'picture', 'avatar_url', 'groups',
+  'name',
+  'email',
+  'email_verified',
+  'login',
+  'preferred_username',
+  'picture',
+  'avatar_url',
+  'groups',
 ] as const
 export type ClaimName = (typeof CLAIM_NAMES)[number]
 
@@ -154,7 +161,11 @@ export interface Config {
     readonly proxyUrl?: string
     readonly extraCaFile?: string
   }
-  readonly brand: { readonly name: string; readonly accentColor?: string; readonly supportUrl?: string }
+  readonly brand: {
+    readonly name: string
+    readonly accentColor?: string
+    readonly supportUrl?: string
+  }
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
     readonly format: 'auto' | 'text' | 'json'

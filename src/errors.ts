@@ -31,7 +31,12 @@ export class OAuthError extends Error {
   constructor(
     error: string,
     description: string,
-    options: { status?: number; reason?: string; headers?: Readonly<Record<string, string>>; cause?: unknown } = {},
+    options: {
+      status?: number
+      reason?: string
+      headers?: Readonly<Record<string, string>>
+      cause?: unknown
+    } = {},
   ) {
     super(`${error}: ${description}`, { cause: options.cause })
     this.error = error
@@ -53,7 +58,14 @@ export class UpstreamError extends Error {
   readonly retryAfterMs: number | undefined
   constructor(
     code: UpstreamErrorCode,
-    detail: { operation: string; origin: string; elapsedMs?: number; status?: number; retryAfterMs?: number; cause?: unknown },
+    detail: {
+      operation: string
+      origin: string
+      elapsedMs?: number
+      status?: number
+      retryAfterMs?: number
+      cause?: unknown
+    },
   ) {
     super(`${code}: ${detail.operation} at ${detail.origin}`, { cause: detail.cause })
     this.code = code
@@ -65,15 +77,30 @@ export class UpstreamError extends Error {
   }
 }
 export type UpstreamErrorCode =
-  | 'ERR_UPSTREAM_TIMEOUT' | 'ERR_UPSTREAM_CONNECT' | 'ERR_UPSTREAM_TLS' | 'ERR_UPSTREAM_DNS'
-  | 'ERR_UPSTREAM_ADDRESS' | 'ERR_UPSTREAM_URL' | 'ERR_UPSTREAM_TOO_LARGE' | 'ERR_UPSTREAM_REDIRECT'
-  | 'ERR_UPSTREAM_STATUS' | 'ERR_UPSTREAM_BODY' | 'ERR_UPSTREAM_RESET' | 'ERR_UPSTREAM_BREAKER'
-  | 'ERR_UPSTREAM_REFUSED' | 'ERR_UPSTREAM_RATE_LIMIT' | 'ERR_UPSTREAM_ISSUER'
+  | 'ERR_UPSTREAM_TIMEOUT'
+  | 'ERR_UPSTREAM_CONNECT'
+  | 'ERR_UPSTREAM_TLS'
+  | 'ERR_UPSTREAM_DNS'
+  | 'ERR_UPSTREAM_ADDRESS'
+  | 'ERR_UPSTREAM_URL'
+  | 'ERR_UPSTREAM_TOO_LARGE'
+  | 'ERR_UPSTREAM_REDIRECT'
+  | 'ERR_UPSTREAM_STATUS'
+  | 'ERR_UPSTREAM_BODY'
+  | 'ERR_UPSTREAM_RESET'
+  | 'ERR_UPSTREAM_BREAKER'
+  | 'ERR_UPSTREAM_REFUSED'
+  | 'ERR_UPSTREAM_RATE_LIMIT'
+  | 'ERR_UPSTREAM_ISSUER'
 
 /** The store failed. `unknown`: it may have been applied; ask again only with the same nonce. */
 export class StoreError extends Error {
   override readonly name = 'StoreError'
-  readonly code: 'ERR_STORE_UNAVAILABLE' | 'ERR_STORE_FULL' | 'ERR_STORE_CORRUPT' | 'ERR_STORE_VALUE'
+  readonly code:
+    | 'ERR_STORE_UNAVAILABLE'
+    | 'ERR_STORE_FULL'
+    | 'ERR_STORE_CORRUPT'
+    | 'ERR_STORE_VALUE'
   readonly certainty: 'not-applied' | 'unknown'
   constructor(code: StoreError['code'], certainty: StoreError['certainty'], cause?: unknown) {
     super(code, { cause })
@@ -85,8 +112,10 @@ export class StoreError extends Error {
 export type PosternError = ConfigError | OAuthError | UpstreamError | StoreError
 export function isPosternError(error: unknown): error is PosternError {
   return (
-    error instanceof ConfigError || error instanceof OAuthError ||
-    error instanceof UpstreamError || error instanceof StoreError
+    error instanceof ConfigError ||
+    error instanceof OAuthError ||
+    error instanceof UpstreamError ||
+    error instanceof StoreError
   )
 }
 

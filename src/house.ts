@@ -13,10 +13,10 @@ import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
 import { createAuthenticator, type Session } from './issuer/authenticate.ts'
 import { createKeys } from './issuer/keys.ts'
-import { createProofs, type Proofs } from './issuer/proof.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
-import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
+import { createProofs, type Proofs } from './issuer/proof.ts'
 import { createRevocationView } from './issuer/revocation.ts'
+import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import { createIssuerRoutes } from './issuer/routes.ts'
 import { createUpstream, proofsIn, refreshUpstream } from './issuer/upstream.ts'
 import { clientAddress } from './middleware/client-address.ts'
@@ -52,7 +52,11 @@ const MARK_SLACK_MS = 300_000
 const REVOCATION_DEADLINE_MS = 5_000
 
 /** @throws {StoreError} when the store cannot be opened. @throws {ConfigError} for a wrong sealing key. */
-export async function openHouse(config: Config, platform: Platform, endpointPrefix: string): Promise<House> {
+export async function openHouse(
+  config: Config,
+  platform: Platform,
+  endpointPrefix: string,
+): Promise<House> {
   const { runtime, emit, lock } = platform
   const { store, bus } = await platform.openStore(config.databaseUrl)
   const outbound = platform.openFetch(config.egress)
@@ -62,7 +66,12 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
       : config.sealingKeys,
     runtime,
   )
-  const keys = createKeys({ store, sealing, runtime, onFailure: () => emit.event({ type: 'server.failed', reason: 'keys' }) })
+  const keys = createKeys({
+    store,
+    sealing,
+    runtime,
+    onFailure: () => emit.event({ type: 'server.failed', reason: 'keys' }),
+  })
   const revocation = createRevocationView({
     store,
     bus,
@@ -83,7 +92,10 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
     breakers: createBreakers({ runtime, emit }),
   })
   const contexts = await createProviderContexts({ config, egress, runtime, emit, store, lock })
-  const providers = config.providers.map((provider) => ({ provider, context: contexts.of(provider) }))
+  const providers = config.providers.map((provider) => ({
+    provider,
+    context: contexts.of(provider),
+  }))
   const vault = createVault({ store, sealing, runtime })
   const refresher = createRefresher({
     vault,
@@ -126,7 +138,16 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
   const table = createTokenTable<Session>({
     max: config.limits.rememberedTokensMax,
     runtime,
-    shared: ['tenant', 'clientId', 'resource', 'scopes', 'keyId', 'provider', 'identityIssuer', 'groups'],
+    shared: [
+      'tenant',
+      'clientId',
+      'resource',
+      'scopes',
+      'keyId',
+      'provider',
+      'identityIssuer',
+      'groups',
+    ],
   })
   const authenticator = createAuthenticator({
     runtime,
@@ -146,7 +167,11 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
     proofs,
     revocation,
   })
-  const guard = createGuard({ view, emit, resources: config.resources.map(({ url }) => canonicalResource(url) ?? url) })
+  const guard = createGuard({
+    view,
+    emit,
+    resources: config.resources.map(({ url }) => canonicalResource(url) ?? url),
+  })
   const issuer = createIssuerRoutes({
     config,
     store,
@@ -186,7 +211,11 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
   }
   const stopSweep = sharesPromises ? sweepEvery(platform, sweep) : () => undefined
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
-  runtime.waitUntil(contexts.warm(config.providers.filter((entry) => entry.type === 'oidc').map((entry) => entry.issuer)))
+  runtime.waitUntil(
+    contexts.warm(
+      config.providers.filter((entry) => entry.type === 'oidc').map((entry) => entry.issuer),
+    ),
+  )
 
   // At the issuer itself, whatever moves below `prefix`: other processes know nothing but the issuer.
   const base = new URL(config.issuer).pathname.replace(/\/$/, '')
@@ -202,14 +231,16 @@ export async function openHouse(config: Config, platform: Platform, endpointPref
       if (!sharesPromises) await pollOnUse()
       const { pathname } = new URL(request.url)
       if (pathname === '/healthz') return health(true)
-      if (pathname === '/readyz') return health(revocation.ageMs() < config.limits.revocationViewMaxAgeSeconds * 1000)
+      if (pathname === '/readyz')
+        return health(revocation.ageMs() < config.limits.revocationViewMaxAgeSeconds * 1000)
       if (hasFeed && pathname === feedPath) return feed(request)
       if (view.claims(pathname)) return proxy(request)
       if (issuer.handles(pathname)) return issuer.app.fetch(request)
       return view.route(pathname) === undefined ? issuer.app.fetch(request) : proxy(request)
     },
     isOurs: (path) => path === '/healthz' || path === '/readyz' || isOurs(path),
-    handles: (path) => path !== `${base}/` && (isOurs(path) || typeof view.route(path) === 'object'),
+    handles: (path) =>
+      path !== `${base}/` && (isOurs(path) || typeof view.route(path) === 'object'),
     onMark: (listener) => revocation.onMark(listener),
     async runDue() {
       await revocation.ensureFresh(REVOCATION_DEADLINE_MS)

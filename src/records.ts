@@ -29,59 +29,125 @@ export interface AuthorizationRequest {
 export interface Values {
   /** Key: digest of (issuer, subject). `userId` is what tokens carry. */
   user: {
-    userId: string; issuer: string; subject: string; provider: string
-    profile: Profile; groups: readonly string[]; state: 'active' | 'disabled'
-    createdAtMs: number; lastSignInAtMs: number
+    userId: string
+    issuer: string
+    subject: string
+    provider: string
+    profile: Profile
+    groups: readonly string[]
+    state: 'active' | 'disabled'
+    createdAtMs: number
+    lastSignInAtMs: number
   }
   /** A registered client. Key: client id. Static clients come from the configuration instead. */
   client: {
-    name?: string; redirectUris: readonly string[]; grantTypes: readonly string[]
-    authMethod: 'none' | 'client_secret_basic' | 'client_secret_post'; secretDigest?: string
-    applicationType: 'native' | 'web'; clientUri?: string; scope?: string
-    createdAtMs: number; usedAtMs?: number; expiresAtMs: number
+    name?: string
+    redirectUris: readonly string[]
+    grantTypes: readonly string[]
+    authMethod: 'none' | 'client_secret_basic' | 'client_secret_post'
+    secretDigest?: string
+    applicationType: 'native' | 'web'
+    clientUri?: string
+    scope?: string
+    createdAtMs: number
+    usedAtMs?: number
+    expiresAtMs: number
   }
   /** An answered consent form. Key: the ticket's id, so that one form is answered once. */
   transaction: {
-    request?: AuthorizationRequest; returnTo?: string
-    cookieDigest?: string; step: 'allowed' | 'denied' | 'done'; shownUserId?: string
-    flowId: string; expiresAtMs: number
+    request?: AuthorizationRequest
+    returnTo?: string
+    cookieDigest?: string
+    step: 'allowed' | 'denied' | 'done'
+    shownUserId?: string
+    flowId: string
+    expiresAtMs: number
   }
   /** One trip to the provider. Key: digest of `state`. */
   attempt: {
-    transactionId: string; provider: string; verifierSealed: string; nonceDigest?: string
-    issuer: string; callbackPath: string; expiresAtMs: number
+    transactionId: string
+    provider: string
+    verifierSealed: string
+    nonceDigest?: string
+    issuer: string
+    callbackPath: string
+    expiresAtMs: number
   }
   /** A signed-in browser. Key: digest of its cookie. */
   session: {
-    userId: string; userKey: string; provider: string; issuer: string; providerSid?: string; vaultId: string
-    authTimeSeconds: number; createdAtMs: number; lastSeenAtMs: number; expiresAtMs: number
+    userId: string
+    userKey: string
+    provider: string
+    issuer: string
+    providerSid?: string
+    vaultId: string
+    authTimeSeconds: number
+    createdAtMs: number
+    lastSeenAtMs: number
+    expiresAtMs: number
   }
   /** Remembered consent. Key: digest of (user, client, redirect URI, resource). */
   approval: {
-    userId: string; clientId: string; redirectUri: string; resource: string
-    scopes: readonly string[]; clientFingerprint: string; approvedAtMs: number; expiresAtMs: number
+    userId: string
+    clientId: string
+    redirectUri: string
+    resource: string
+    scopes: readonly string[]
+    clientFingerprint: string
+    approvedAtMs: number
+    expiresAtMs: number
   }
   /** Upstream tokens of a sign-in (later: of a connection). */
   vault: {
-    userId: string; userKey: string; provider: string; issuer: string; subject: string; tokenOrigin: string
-    sealed: string; keyId: string; scopes: readonly string[]
-    state: 'active' | 'reconnect' | 'ended'; cause?: string
-    accessExpiresAtMs?: number; hasRefreshToken: boolean
-    intent?: { tokenDigest: string; fence: number; startedAtMs: number }; spareSealed?: string
-    createdAtMs: number; refreshedAtMs?: number; expiresAtMs?: number
+    userId: string
+    userKey: string
+    provider: string
+    issuer: string
+    subject: string
+    tokenOrigin: string
+    sealed: string
+    keyId: string
+    scopes: readonly string[]
+    state: 'active' | 'reconnect' | 'ended'
+    cause?: string
+    accessExpiresAtMs?: number
+    hasRefreshToken: boolean
+    intent?: { tokenDigest: string; fence: number; startedAtMs: number }
+    spareSealed?: string
+    createdAtMs: number
+    refreshedAtMs?: number
+    expiresAtMs?: number
   }
   /** Last good upstream proof, written behind in batches, so that a restart asks nobody. Key: vault id. */
-  proof: { provedAtMs: number; provider?: string; scopes?: readonly string[]; etag?: string; expiresAtMs: number }
+  proof: {
+    provedAtMs: number
+    provider?: string
+    scopes?: readonly string[]
+    etag?: string
+    expiresAtMs: number
+  }
   /** A signing key or another secret of this house, sealed. */
   secret: {
     purpose: 'signing' | 'tag' | 'refresh-tag' | 'mcp-session' | 'ticket' | 'cookie'
-    sealed: string; keyId: string; publicJwk?: string
-    publishedAtMs: number; activeAtMs: number; retiredAtMs?: number; expiresAtMs?: number
+    sealed: string
+    keyId: string
+    publicJwk?: string
+    publishedAtMs: number
+    activeAtMs: number
+    retiredAtMs?: number
+    expiresAtMs?: number
   }
   /** A persisted remote fact (discovery, JWKS): last good copy across restarts. Key: cache name and key. */
   fact: { name: string; body: string; loadedAtMs: number; expiresAtMs: number }
   /** One change of state, kept `auditTtlDays`. */
-  audit: { event: string; atMs: number; userId?: string; clientId?: string; detail: string; expiresAtMs: number }
+  audit: {
+    event: string
+    atMs: number
+    userId?: string
+    clientId?: string
+    detail: string
+    expiresAtMs: number
+  }
 }
 export type Kind = keyof Values
 /** Kinds that `consume` accepts. */
@@ -95,21 +161,73 @@ export interface KindRow {
   readonly sealed: readonly string[]
 }
 export const KINDS: { readonly [K in Kind]: KindRow } = {
-  user: { holds: 'a person and where they signed in last', key: 'digest of (issuer, subject)', life: 'until deleted', sealed: [] },
-  client: { holds: 'a registered client', key: 'client id', life: '`unusedRegistrationTtlSeconds` until first used', sealed: [] },
-  transaction: { holds: 'an answered consent form', key: 'ticket id', life: '10 min, once', sealed: [] },
-  attempt: { holds: 'one trip to the provider', key: 'digest of `state`', life: '10 min, once', sealed: ['verifierSealed'] },
-  session: { holds: 'a signed-in browser', key: 'digest of its cookie', life: '`sessionIdleSeconds`, at most 7 d', sealed: [] },
-  approval: { holds: 'a remembered consent', key: 'digest of (user, client, redirect URI, resource)', life: '`approvalTtlSeconds`', sealed: [] },
-  vault: { holds: 'upstream tokens of a sign-in', key: 'random id', life: 'until ended, then 7 d for upstream revocation', sealed: ['sealed', 'spareSealed'] },
-  proof: { holds: 'the last good answer of a provider', key: 'vault id', life: '`upstreamProofStaleIfErrorSeconds`', sealed: [] },
-  secret: { holds: 'a key of this house', key: 'purpose, or `signing-<n>`', life: 'signing keys 25 h after their last token, others until deleted', sealed: ['sealed'] },
-  fact: { holds: 'a remote document, last good copy', key: 'cache name and key', life: '`discoveryStaleIfErrorSeconds`', sealed: [] },
+  user: {
+    holds: 'a person and where they signed in last',
+    key: 'digest of (issuer, subject)',
+    life: 'until deleted',
+    sealed: [],
+  },
+  client: {
+    holds: 'a registered client',
+    key: 'client id',
+    life: '`unusedRegistrationTtlSeconds` until first used',
+    sealed: [],
+  },
+  transaction: {
+    holds: 'an answered consent form',
+    key: 'ticket id',
+    life: '10 min, once',
+    sealed: [],
+  },
+  attempt: {
+    holds: 'one trip to the provider',
+    key: 'digest of `state`',
+    life: '10 min, once',
+    sealed: ['verifierSealed'],
+  },
+  session: {
+    holds: 'a signed-in browser',
+    key: 'digest of its cookie',
+    life: '`sessionIdleSeconds`, at most 7 d',
+    sealed: [],
+  },
+  approval: {
+    holds: 'a remembered consent',
+    key: 'digest of (user, client, redirect URI, resource)',
+    life: '`approvalTtlSeconds`',
+    sealed: [],
+  },
+  vault: {
+    holds: 'upstream tokens of a sign-in',
+    key: 'random id',
+    life: 'until ended, then 7 d for upstream revocation',
+    sealed: ['sealed', 'spareSealed'],
+  },
+  proof: {
+    holds: 'the last good answer of a provider',
+    key: 'vault id',
+    life: '`upstreamProofStaleIfErrorSeconds`',
+    sealed: [],
+  },
+  secret: {
+    holds: 'a key of this house',
+    key: 'purpose, or `signing-<n>`',
+    life: 'signing keys 25 h after their last token, others until deleted',
+    sealed: ['sealed'],
+  },
+  fact: {
+    holds: 'a remote document, last good copy',
+    key: 'cache name and key',
+    life: '`discoveryStaleIfErrorSeconds`',
+    sealed: [],
+  },
   audit: { holds: 'one change of state', key: 'random id', life: '`auditTtlDays`', sealed: [] },
 }
 
 /** Searchable columns per kind; each becomes a real column with an index. */
-export const INDEXES: { readonly [K in Kind]?: Readonly<Record<string, (value: Values[K]) => string | undefined>> } = {
+export const INDEXES: {
+  readonly [K in Kind]?: Readonly<Record<string, (value: Values[K]) => string | undefined>>
+} = {
   user: { userId: (value) => value.userId },
   session: { userId: (value) => value.userId },
   approval: { userId: (value) => value.userId, clientId: (value) => value.clientId },
@@ -149,7 +267,15 @@ export interface Grant {
   readonly version: number
 }
 
-export const MARK_KINDS = ['token', 'grant', 'user', 'client', 'connector', 'tenant', 'key'] as const
+export const MARK_KINDS = [
+  'token',
+  'grant',
+  'user',
+  'client',
+  'connector',
+  'tenant',
+  'key',
+] as const
 export type MarkKind = (typeof MARK_KINDS)[number]
 
 /** "Tokens of this thing issued before `issuedBeforeMs` are dead." */

@@ -2,14 +2,17 @@
  * What `serve` tells at start: sign-in, connectors and whether they answer, store and revocation
  * bound, the command for a client, and every warning worth reading.
  */
-import type { ConnectorConfig } from '../config.ts'
+
 import { ignoredEnvironment } from '../config/environment.ts'
+import type { ConnectorConfig } from '../config.ts'
 import type { RunningServer } from '../node/server.ts'
 
 export type ProbeResult = 'reachable' | 'open' | 'unreachable'
 
 /** Asks each connector once whether it answers, and whether it answers without a token. */
-export async function probeConnectors(server: RunningServer): Promise<ReadonlyMap<string, ProbeResult>> {
+export async function probeConnectors(
+  server: RunningServer,
+): Promise<ReadonlyMap<string, ProbeResult>> {
   const enabled = server.config.connectors.filter((connector) => connector.enabled)
   const results = await Promise.all(
     enabled.map(async (connector) => [connector.name, await probe(server, connector)] as const),
@@ -37,12 +40,16 @@ async function probe(server: RunningServer, connector: ConnectorConfig): Promise
   }
 }
 
-export function banner(server: RunningServer, probes: ReadonlyMap<string, ProbeResult>): readonly string[] {
+export function banner(
+  server: RunningServer,
+  probes: ReadonlyMap<string, ProbeResult>,
+): readonly string[] {
   const { config } = server
   const lines = [
     `Postern ${server.version}${config.development ? '  development (issuer is loopback: only this machine can sign in)' : ''}`,
     ...config.providers.map(
-      (provider) => `  sign-in   ${provider.title}    callback ${config.issuer}${provider.callbackPath}`,
+      (provider) =>
+        `  sign-in   ${provider.title}    callback ${config.issuer}${provider.callbackPath}`,
     ),
     ...config.connectors.map((connector) => connectorLine(connector, probes.get(connector.name))),
     `  store     ${config.databaseUrl.replace(':', ' ')}      revocation bound 0 s here, ${config.limits.upstreamProofStaleSeconds} s at ${config.providers[0]?.title ?? 'the provider'}`,
@@ -58,11 +65,18 @@ export function banner(server: RunningServer, probes: ReadonlyMap<string, ProbeR
 }
 
 function connectorLine(connector: ConnectorConfig, result: ProbeResult | undefined): string {
-  const state = !connector.enabled ? 'disabled' : result === 'unreachable' ? 'unreachable' : 'reachable'
+  const state = !connector.enabled
+    ? 'disabled'
+    : result === 'unreachable'
+      ? 'unreachable'
+      : 'reachable'
   return `  ${connector.name.padEnd(9)} ${connector.resource}  ->  ${connector.url}   ${connector.auth}   ${state}`
 }
 
-function warnings(server: RunningServer, probes: ReadonlyMap<string, ProbeResult>): readonly string[] {
+function warnings(
+  server: RunningServer,
+  probes: ReadonlyMap<string, ProbeResult>,
+): readonly string[] {
   const { config } = server
   const found: string[] = []
   for (const connector of config.connectors) {
@@ -79,7 +93,9 @@ function warnings(server: RunningServer, probes: ReadonlyMap<string, ProbeResult
     }
   }
   const ignored = ignoredEnvironment(server.environment)
-  if (ignored.length > 0) found.push(`ignored, as Kubernetes sets them for a Service: ${ignored.join(', ')}`)
-  if (config.databaseUrl === 'memory:') found.push('the store is memory: everything is forgotten at exit')
+  if (ignored.length > 0)
+    found.push(`ignored, as Kubernetes sets them for a Service: ${ignored.join(', ')}`)
+  if (config.databaseUrl === 'memory:')
+    found.push('the store is memory: everything is forgotten at exit')
   return found
 }

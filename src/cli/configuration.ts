@@ -24,7 +24,11 @@ export async function loadConfiguration(given: string | undefined): Promise<Load
   const file = given === undefined ? FILE_NAMES.find((name) => existsSync(name)) : given
   if (file === undefined) return { input: {}, file: undefined, environment }
   if (!existsSync(file)) {
-    throw new ConfigError('ERR_CONFIG_FILE', `there is no file ${file}.`, 'Correct --config, or leave it out.')
+    throw new ConfigError(
+      'ERR_CONFIG_FILE',
+      `there is no file ${file}.`,
+      'Correct --config, or leave it out.',
+    )
   }
   return { input: await readConfiguration(file), file, environment }
 }
@@ -39,7 +43,11 @@ async function readConfiguration(file: string): Promise<unknown> {
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown'
     throw new ConfigError('ERR_CONFIG_FILE', `${file} cannot be read: ${why}`, 'Correct the file.')
   }
-  throw new ConfigError('ERR_CONFIG_FILE', `${file} has no default export.`, 'Write `export default { ... }`.')
+  throw new ConfigError(
+    'ERR_CONFIG_FILE',
+    `${file} has no default export.`,
+    'Write `export default { ... }`.',
+  )
 }
 
 function loadEnvironment(): Readonly<Record<string, string | undefined>> {

@@ -10,7 +10,9 @@ import { ConfigError, StoreError } from '../errors.ts'
 import { keysCommand } from './keys.ts'
 import { serveCommand } from './serve.ts'
 
-const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+const manifest = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as {
   version: string
 }
 
@@ -18,7 +20,8 @@ const main = defineCommand({
   meta: {
     name: 'postern',
     version: manifest.version,
-    description: 'The auth plane for MCP. Example: postern serve http://127.0.0.1:8000/mcp --provider github',
+    description:
+      'The auth plane for MCP. Example: postern serve http://127.0.0.1:8000/mcp --provider github',
   },
   subCommands: { serve: serveCommand, keys: keysCommand },
 })
@@ -44,7 +47,9 @@ function report(error: unknown): number {
     return 2
   }
   if (error instanceof StoreError) {
-    console.error(`${error.code}: the store cannot be opened.\nCorrect databaseUrl, or its permissions and free space.`)
+    console.error(
+      `${error.code}: the store cannot be opened.\nCorrect databaseUrl, or its permissions and free space.`,
+    )
     return 3
   }
   if (error instanceof Error && error.name === 'CLIError') {

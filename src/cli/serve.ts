@@ -4,8 +4,8 @@
  */
 import { defineCommand } from 'citty'
 import { createPostern } from '../app.ts'
-import type { PosternConfig } from '../config.ts'
 import { allowFromList } from '../config/environment.ts'
+import type { PosternConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { node } from '../node/index.ts'
 import { serve } from '../node/server.ts'
@@ -15,10 +15,15 @@ import { loadConfiguration } from './configuration.ts'
 export const serveCommand = defineCommand({
   meta: {
     name: 'serve',
-    description: 'Starts Postern. Example: postern serve http://127.0.0.1:8000/mcp --provider github',
+    description:
+      'Starts Postern. Example: postern serve http://127.0.0.1:8000/mcp --provider github',
   },
   args: {
-    mcpUrl: { type: 'positional', required: false, description: 'MCP endpoint of one server, served at /mcp' },
+    mcpUrl: {
+      type: 'positional',
+      required: false,
+      description: 'MCP endpoint of one server, served at /mcp',
+    },
     config: { type: 'string', description: 'Configuration file', valueHint: 'file' },
     provider: { type: 'string', description: 'Identity provider: github', valueHint: 'name' },
     port: { type: 'string', description: 'Port to listen on', valueHint: 'n' },
@@ -34,18 +39,34 @@ export const serveCommand = defineCommand({
     const platform = node({ environment: loaded.environment })
     const postern = createPostern(input, platform, overridesOf(args))
     const server = await serve(postern)
-    for (const line of args.quiet ? [] : banner(server, await probeConnectors(server))) console.log(line)
+    for (const line of args.quiet ? [] : banner(server, await probeConnectors(server)))
+      console.log(line)
     console.log(`ready ${server.config.issuer}`)
     await server.closed
   },
 })
 
-const FLAGS = ['config', 'provider', 'port', 'host', 'issuer', 'allow', 'quiet', 'mcpUrl', 'mcp-url', '_']
+const FLAGS = [
+  'config',
+  'provider',
+  'port',
+  'host',
+  'issuer',
+  'allow',
+  'quiet',
+  'mcpUrl',
+  'mcp-url',
+  '_',
+]
 
 function refuseUnknownFlags(args: Readonly<Record<string, unknown>>): void {
   const unknown = Object.keys(args).find((name) => !FLAGS.includes(name))
   if (unknown === undefined) return
-  throw new ConfigError('ERR_CONFIG_UNKNOWN_FLAG', `--${unknown} is not a flag of serve.`, 'Run: postern serve --help')
+  throw new ConfigError(
+    'ERR_CONFIG_UNKNOWN_FLAG',
+    `--${unknown} is not a flag of serve.`,
+    'Run: postern serve --help',
+  )
 }
 
 interface ServeArguments {
@@ -69,11 +90,16 @@ function overridesOf(args: ServeArguments): Readonly<Record<string, string>> {
 function withArguments(input: unknown, args: ServeArguments): PosternConfig {
   // Shape and names are judged by the parser, whatever a file exports.
   const base = input as PosternConfig
-  if (args.mcpUrl === undefined && args.provider === undefined && args.allow === undefined) return base
+  if (args.mcpUrl === undefined && args.provider === undefined && args.allow === undefined)
+    return base
   return {
     ...base,
-    ...(args.mcpUrl === undefined ? {} : { connectors: { main: { url: args.mcpUrl, path: '/mcp' } } }),
+    ...(args.mcpUrl === undefined
+      ? {}
+      : { connectors: { main: { url: args.mcpUrl, path: '/mcp' } } }),
     ...(args.provider === undefined ? {} : { providers: [{ type: args.provider }] }),
-    ...(args.allow === undefined ? {} : { allow: args.allow === 'anyone' ? 'anyone' : allowFromList(args.allow) }),
+    ...(args.allow === undefined
+      ? {}
+      : { allow: args.allow === 'anyone' ? 'anyone' : allowFromList(args.allow) }),
   }
 }

@@ -4,8 +4,8 @@
  */
 import type { Allow } from '../config.ts'
 import { ConfigError } from '../errors.ts'
-import * as read from './values.ts'
 import type { Sources } from './values.ts'
+import * as read from './values.ts'
 
 const KINDS = ['emails', 'emailDomains', 'users', 'groups'] as const
 const LATER_KINDS = ['roles', 'githubOrganizations', 'githubTeams', 'entraTenants']
@@ -38,7 +38,8 @@ export function readAllow(path: string, value: unknown, sources: Sources): Allow
 }
 
 function refuseMalformed(kind: (typeof KINDS)[number], path: string, entry: string): void {
-  if (kind === 'emails' && !/^[^@\s]+@[^@\s]+$/.test(entry)) throw read.invalid(path, 'one e-mail address')
+  if (kind === 'emails' && !/^[^@\s]+@[^@\s]+$/.test(entry))
+    throw read.invalid(path, 'one e-mail address')
   if (kind === 'emailDomains' && !/^[a-z0-9-]+(\.[a-z0-9-]+)+$/i.test(entry)) {
     throw read.invalid(path, 'a domain like corp.example')
   }

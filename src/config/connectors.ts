@@ -4,25 +4,63 @@
  */
 import type { ClaimName, ConnectorConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
-import { Secret } from '../secret.ts'
+import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'
-import * as read from './values.ts'
 import type { Sources } from './values.ts'
+import * as read from './values.ts'
 
 const CONNECTOR_FIELDS = [
-  'url', 'auth', 'header', 'path', 'routes', 'allow', 'subject', 'claims', 'title', 'description', 'enabled',
+  'url',
+  'auth',
+  'header',
+  'path',
+  'routes',
+  'allow',
+  'subject',
+  'claims',
+  'title',
+  'description',
+  'enabled',
 ]
 const CLAIMS: readonly ClaimName[] = [
-  'name', 'email', 'email_verified', 'login', 'preferred_username', 'picture', 'avatar_url', 'groups',
+  'name',
+  'email',
+  'email_verified',
+  'login',
+  'preferred_username',
+  'picture',
+  'avatar_url',
+  'groups',
 ]
 const LATER_AUTH = ['oauth', 'client_credentials']
 /** First path segments that belong to the OAuth endpoints or to operations, at any prefix. */
 const OUR_SEGMENTS = [
-  'authorize', 'token', 'register', 'revoke', 'introspect', 'par', 'consent', 'callback', 'logout',
-  '.well-known', 'healthz', 'readyz', 'revocations', 'assets',
+  'authorize',
+  'token',
+  'register',
+  'revoke',
+  'introspect',
+  'par',
+  'consent',
+  'callback',
+  'logout',
+  '.well-known',
+  'healthz',
+  'readyz',
+  'revocations',
+  'assets',
 ]
 /** Paths for people and the API: below `prefix`. */
-const PEOPLE_SEGMENTS = ['account', 'admin', 'api', 'connect', 'errors', 'widget', 'widget.js', 'mcp.json']
+const PEOPLE_SEGMENTS = [
+  'account',
+  'admin',
+  'api',
+  'connect',
+  'errors',
+  'widget',
+  'widget.js',
+  'mcp.json',
+]
 
 export function readConnectors(
   value: unknown,
@@ -36,19 +74,26 @@ export function readConnectors(
   return connectors
 }
 
-function readConnector(name: string, entry: unknown, issuer: string, sources: Sources): ConnectorConfig {
+function readConnector(
+  name: string,
+  entry: unknown,
+  issuer: string,
+  sources: Sources,
+): ConnectorConfig {
   const at = `connectors.${name}`
   if (!/^[a-z0-9-]{1,40}$/.test(name)) {
     throw read.invalid(at, 'a name of 1 to 40 lower-case letters, digits and hyphens')
   }
   const input = read.record(at, entry)
   read.refuseUnknown(at, input, CONNECTOR_FIELDS)
-  if (input.url === undefined) throw read.invalid(`${at}.url`, 'given', `Set ${at}.url to the MCP endpoint.`)
+  if (input.url === undefined)
+    throw read.invalid(`${at}.url`, 'given', `Set ${at}.url to the MCP endpoint.`)
   const url = read.url(`${at}.url`, input.url, sources)
   if (url.origin === new URL(issuer).origin) {
     throw read.invalid(`${at}.url`, 'another server, not this house itself')
   }
-  const path = input.path === undefined ? `/mcp/${name}` : readPath(`${at}.path`, input.path, sources)
+  const path =
+    input.path === undefined ? `/mcp/${name}` : readPath(`${at}.path`, input.path, sources)
   const auth = readAuth(at, input.auth, sources)
   return {
     name,
@@ -62,7 +107,8 @@ function readConnector(name: string, entry: unknown, issuer: string, sources: So
         ? 'postern'
         : read.choice(`${at}.subject`, input.subject, ['postern', 'provider'] as const, sources),
     claims: readClaims(at, input.claims, sources),
-    enabled: input.enabled === undefined ? true : read.boolean(`${at}.enabled`, input.enabled, sources),
+    enabled:
+      input.enabled === undefined ? true : read.boolean(`${at}.enabled`, input.enabled, sources),
     ...(auth === 'header' ? { header: readHeader(name, at, input.header, sources) } : {}),
     ...(input.allow === undefined ? {} : { allow: readAllow(`${at}.allow`, input.allow, sources) }),
     ...(input.title === undefined ? {} : { title: read.text(`${at}.title`, input.title, sources) }),
@@ -95,11 +141,20 @@ function readClaims(at: string, value: unknown, sources: Sources): readonly Clai
 const REFUSED_HEADERS =
   /^(host|connection|content-length|content-type|transfer-encoding|upgrade|te|trailer|expect|cookie|accept|mcp-.*|proxy-.*|x-postern-.*)$/
 
-function readHeader(name: string, at: string, value: unknown, sources: Sources): { name: string; value: Secret } {
+function readHeader(
+  name: string,
+  at: string,
+  value: unknown,
+  sources: Sources,
+): { name: string; value: Secret } {
   const input = value === undefined ? {} : read.record(`${at}.header`, value)
   read.refuseUnknown(`${at}.header`, input, ['name', 'value'])
-  const header = input.name === undefined ? 'Authorization' : read.text(`${at}.header.name`, input.name, sources)
-  if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(header) || REFUSED_HEADERS.test(header.toLowerCase())) {
+  const header =
+    input.name === undefined ? 'Authorization' : read.text(`${at}.header.name`, input.name, sources)
+  if (
+    !/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(header) ||
+    REFUSED_HEADERS.test(header.toLowerCase())
+  ) {
     throw read.invalid(`${at}.header.name`, 'a header name that a credential may have')
   }
   const variable = `POSTERN_CONNECTOR_${name.toUpperCase().replaceAll('-', '_')}_HEADER_VALUE`
@@ -140,13 +195,17 @@ function readPattern(at: string, pattern: string): string {
 
 function readPath(at: string, value: unknown, sources: Sources): string {
   const path = read.text(at, value, sources)
-  if (!isPlainPath(path)) throw read.invalid(at, 'a path like /mcp, without a trailing slash, dots or escapes')
+  if (!isPlainPath(path))
+    throw read.invalid(at, 'a path like /mcp, without a trailing slash, dots or escapes')
   return path
 }
 
 /** One spelling only: no dot segments, escapes, doubled slashes or trailing slash. */
 function isPlainPath(path: string): boolean {
-  return /^(\/[A-Za-z0-9_~!$&'()+,=:@-][A-Za-z0-9._~!$&'()+,=:@-]*)+$/.test(path) && !/\/\.{1,2}(\/|$)/.test(path)
+  return (
+    /^(\/[A-Za-z0-9_~!$&'()+,=:@-][A-Za-z0-9._~!$&'()+,=:@-]*)+$/.test(path) &&
+    !/\/\.{1,2}(\/|$)/.test(path)
+  )
 }
 
 interface Claimed {
@@ -158,7 +217,11 @@ function refuseOverlaps(connectors: readonly ConnectorConfig[], prefix: string):
   const claimed: Claimed[] = []
   for (const connector of connectors) {
     const owner = `connectors.${connector.name}`
-    for (const pattern of [connector.path, ...connector.routes.protected, ...connector.routes.public]) {
+    for (const pattern of [
+      connector.path,
+      ...connector.routes.protected,
+      ...connector.routes.public,
+    ]) {
       const twin = claimed.find((other) => other.pattern === pattern)
       if (twin !== undefined) throw overlap(pattern, owner, twin.owner)
       const ours = oursAt(pattern, prefix)

@@ -24,21 +24,27 @@ export function environmentValues(sources: Sources): ReadonlyMap<string, unknown
       values.set(entry.path, direct)
       continue
     }
-    const file = entry.type === 'secret' ? sources.environment[`${entry.environment}_FILE`] : undefined
-    if (file !== undefined) values.set(entry.path, readReference(`${entry.environment}_FILE`, file, sources))
+    const file =
+      entry.type === 'secret' ? sources.environment[`${entry.environment}_FILE`] : undefined
+    if (file !== undefined)
+      values.set(entry.path, readReference(`${entry.environment}_FILE`, file, sources))
   }
   for (const [name, path] of Object.entries(SHORT_NAMES)) {
     const value = sources.environment[name]
     if (value !== undefined && value !== '' && !isKubernetes(name, value)) values.set(path, value)
   }
   const allow = sources.environment.POSTERN_ALLOW
-  if (allow !== undefined && allow !== '') values.set('allow', allow === 'anyone' ? allow : allowFromList(allow))
+  if (allow !== undefined && allow !== '')
+    values.set('allow', allow === 'anyone' ? allow : allowFromList(allow))
   return values
 }
 
 /** `POSTERN_ALLOW` and `--allow`: `anyone`, or e-mail addresses and domains with commas. */
 export function allowFromList(list: string): { emails: string[]; emailDomains: string[] } {
-  const entries = list.split(',').map((entry) => entry.trim()).filter((entry) => entry !== '')
+  const entries = list
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '')
   return {
     emails: entries.filter((entry) => entry.includes('@')),
     emailDomains: entries.filter((entry) => !entry.includes('@')),
@@ -50,9 +56,14 @@ function isKubernetes(name: string, value: string): boolean {
 }
 
 /** Names of the environment that Kubernetes injected: told once at start, never read. */
-export function ignoredEnvironment(environment: Readonly<Record<string, string | undefined>>): readonly string[] {
+export function ignoredEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
   return Object.entries(environment)
-    .filter(([name, value]) => name.startsWith('POSTERN_') && value !== undefined && isKubernetes(name, value))
+    .filter(
+      ([name, value]) =>
+        name.startsWith('POSTERN_') && value !== undefined && isKubernetes(name, value),
+    )
     .map(([name]) => name)
 }
 
@@ -64,13 +75,20 @@ export function refuseUnknownEnvironment(
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('POSTERN_') || value === undefined || isKubernetes(name, value)) continue
     // The test runner and the demo speak to their own children by these.
-    if (known.includes(name) || name.startsWith('POSTERN_TEST_') || name.startsWith('POSTERN_DEMO_')) continue
+    if (
+      known.includes(name) ||
+      name.startsWith('POSTERN_TEST_') ||
+      name.startsWith('POSTERN_DEMO_')
+    )
+      continue
     if (/^POSTERN_(GITHUB|OIDC|CONNECTOR)_/.test(name)) continue
     const near = nearest(name, known)
     throw new ConfigError(
       'ERR_CONFIG_UNKNOWN_FIELD',
       `${name} is not a setting.`,
-      near === undefined ? 'Unset it, or see docs/configuration.md for the names.' : `Did you mean ${near}?`,
+      near === undefined
+        ? 'Unset it, or see docs/configuration.md for the names.'
+        : `Did you mean ${near}?`,
     )
   }
 }
@@ -87,7 +105,14 @@ function knownNames(house: {
   }
   for (const { id } of house.providers) {
     const base = `POSTERN_${id.toUpperCase().replaceAll('-', '_')}`
-    names.push(`${base}_CLIENT_ID`, `${base}_CLIENT_SECRET`, `${base}_CLIENT_SECRET_FILE`, `${base}_URL`, `${base}_API_URL`, `${base}_ISSUER`)
+    names.push(
+      `${base}_CLIENT_ID`,
+      `${base}_CLIENT_SECRET`,
+      `${base}_CLIENT_SECRET_FILE`,
+      `${base}_URL`,
+      `${base}_API_URL`,
+      `${base}_ISSUER`,
+    )
   }
   for (const { name } of house.connectors) {
     const base = `POSTERN_CONNECTOR_${name.toUpperCase().replaceAll('-', '_')}`

@@ -9,7 +9,11 @@ const GITHUB = {
   POSTERN_GITHUB_CLIENT_SECRET: 'a-secret-of-the-github-app',
 }
 
-function parse(input: unknown, environment: Record<string, string> = {}, flags: Record<string, string> = {}) {
+function parse(
+  input: unknown,
+  environment: Record<string, string> = {},
+  flags: Record<string, string> = {},
+) {
   return parseConfig(input, { environment }, flags)
 }
 
@@ -74,9 +78,13 @@ describe('values come from flag, environment, file, default, in this order', () 
     const file = { listen: { port: 1000 }, limits: { upstreamProofTtlSeconds: 5 } }
     expect(parse(file).listen.port).toBe(1000)
     expect(parse(file, { POSTERN_LISTEN_PORT: '2000' }).listen.port).toBe(2000)
-    expect(parse(file, { POSTERN_PORT: '3000', POSTERN_LISTEN_PORT: '2000' }).listen.port).toBe(3000)
+    expect(parse(file, { POSTERN_PORT: '3000', POSTERN_LISTEN_PORT: '2000' }).listen.port).toBe(
+      3000,
+    )
     expect(parse(file, { POSTERN_PORT: '3000' }, { 'listen.port': '4000' }).listen.port).toBe(4000)
-    expect(parse(file, { POSTERN_UPSTREAM_PROOF_TTL_SECONDS: '7' }).limits.upstreamProofTtlSeconds).toBe(7)
+    expect(
+      parse(file, { POSTERN_UPSTREAM_PROOF_TTL_SECONDS: '7' }).limits.upstreamProofTtlSeconds,
+    ).toBe(7)
   })
 
   it('reads env: and file: references, and _FILE for a secret', () => {
@@ -84,13 +92,18 @@ describe('values come from flag, environment, file, default, in this order', () 
       environment: { NAME: 'Acme', POSTERN_SEALING_KEY_FILE: '/run/secrets/key' },
       readFile: (path: string) => (path === '/run/secrets/key' ? `${KEY}\n` : ''),
     }
-    const config = parseConfig({ issuer: 'https://a.example', brand: { name: 'env:NAME' } }, sources)
+    const config = parseConfig(
+      { issuer: 'https://a.example', brand: { name: 'env:NAME' } },
+      sources,
+    )
     expect(config.brand.name).toBe('Acme')
     expect(config.sealingKeys[0]?.length).toBe(32)
   })
 
   it('refuses a reference to something that is not set, without guessing', () => {
-    expect(refusal({ brand: { name: 'env:NOWHERE' } })).toContain('points at NOWHERE, which is not set')
+    expect(refusal({ brand: { name: 'env:NOWHERE' } })).toContain(
+      'points at NOWHERE, which is not set',
+    )
   })
 
   it('ignores what Kubernetes injects for a Service called postern', () => {
@@ -103,7 +116,9 @@ describe('values come from flag, environment, file, default, in this order', () 
   })
 
   it('refuses an unknown POSTERN_ name with the nearest known one', () => {
-    expect(refusal({}, { POSTERN_ISUER: 'https://a.example' })).toContain('Did you mean POSTERN_ISSUER?')
+    expect(refusal({}, { POSTERN_ISUER: 'https://a.example' })).toContain(
+      'Did you mean POSTERN_ISSUER?',
+    )
   })
 
   it('names each field of the table once, with its environment name', () => {
@@ -115,7 +130,9 @@ describe('values come from flag, environment, file, default, in this order', () 
 })
 
 describe('connectors', () => {
-  const one = (connector: object) => ({ connectors: { notes: { url: 'http://127.0.0.1:8000/mcp', ...connector } } })
+  const one = (connector: object) => ({
+    connectors: { notes: { url: 'http://127.0.0.1:8000/mcp', ...connector } },
+  })
 
   it('gives each its path and resource', () => {
     const [connector] = parse(one({})).connectors
@@ -126,7 +143,9 @@ describe('connectors', () => {
   })
 
   it('takes a header secret from the environment by the name of the connector', () => {
-    const config = parse(one({ auth: 'header' }), { POSTERN_CONNECTOR_NOTES_HEADER_VALUE: 'Bearer abc' })
+    const config = parse(one({ auth: 'header' }), {
+      POSTERN_CONNECTOR_NOTES_HEADER_VALUE: 'Bearer abc',
+    })
     expect(config.connectors[0]?.header?.name).toBe('authorization')
     expect(JSON.stringify(config.connectors[0])).not.toContain('Bearer abc')
   })
@@ -141,7 +160,10 @@ describe('connectors', () => {
     [{ routes: { protected: ['/mcp/notes'] } }, 'both want the path /mcp/notes'],
     [{ auth: 'oauth' }, 'oauth is not available in this version'],
     [{ auth: 'header' }, 'connector notes has no header value'],
-    [{ auth: 'header', header: { name: 'Host', value: 'x' } }, 'a header name that a credential may have'],
+    [
+      { auth: 'header', header: { name: 'Host', value: 'x' } },
+      'a header name that a credential may have',
+    ],
     [{ claims: ['ssn'] }, 'must be one of name, email'],
     [{ allow: { githubTeams: ['a'] } }, 'connectors.notes.allow.githubTeams is not available'],
     [{ url: 'ftp://127.0.0.1/' }, 'an absolute http or https URL'],
@@ -152,7 +174,10 @@ describe('connectors', () => {
   })
 
   it('lets a server keep / and /account below a prefix', () => {
-    const config = parse({ prefix: '/postern', ...one({ routes: { public: ['/', '/account/*'] } }) })
+    const config = parse({
+      prefix: '/postern',
+      ...one({ routes: { public: ['/', '/account/*'] } }),
+    })
     expect(config.connectors[0]?.routes.public).toEqual(['/', '/account/*'])
   })
 })

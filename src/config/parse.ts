@@ -7,16 +7,32 @@ import { ConfigError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'
 import { readConnectors } from './connectors.ts'
-import { type Field, FIELDS, LIMIT_FIELDS, LIMITS, type Limits } from './fields.ts'
 import { environmentValues, refuseUnknownEnvironment } from './environment.ts'
+import { FIELDS, type Field, LIMIT_FIELDS, LIMITS, type Limits } from './fields.ts'
 import { readProviders } from './providers.ts'
-import * as read from './values.ts'
 import type { Sources } from './values.ts'
+import * as read from './values.ts'
 
 const TOP_LEVEL = [
-  '$schema', 'issuer', 'listen', 'prefix', 'databaseUrl', 'sealingKey', 'providers', 'allow', 'connectors',
-  'resources', 'defaultResource', 'scopeAliases', 'clients', 'registration', 'egress', 'brand', 'log',
-  'onEvent', 'limits',
+  '$schema',
+  'issuer',
+  'listen',
+  'prefix',
+  'databaseUrl',
+  'sealingKey',
+  'providers',
+  'allow',
+  'connectors',
+  'resources',
+  'defaultResource',
+  'scopeAliases',
+  'clients',
+  'registration',
+  'egress',
+  'brand',
+  'log',
+  'onEvent',
+  'limits',
 ]
 const SEALING_KEY_BYTES = 32
 
@@ -41,7 +57,9 @@ export function parseConfig(
   }
   refuseUnknownGroups(raw)
   const port = fields.get('listen.port') as number
-  const issuer = readIssuer((fields.get('issuer') as string | undefined) ?? `http://127.0.0.1:${port}`)
+  const issuer = readIssuer(
+    (fields.get('issuer') as string | undefined) ?? `http://127.0.0.1:${port}`,
+  )
   const development = issuer.startsWith('http:')
   const prefix = readPrefix(fields.get('prefix') as string)
   const connectors = readConnectors(raw.connectors ?? {}, { issuer, prefix }, sources)
@@ -49,7 +67,8 @@ export function parseConfig(
   const allowGiven = environment.get('allow') ?? raw.allow
   const allow = allowGiven === undefined ? undefined : readAllow('allow', allowGiven, sources)
   refuseUnknownEnvironment(sources.environment, { providers, connectors })
-  if (allow === undefined && providers.length > 0 && !development) throw nobodyAllowed(providers[0]?.title ?? '')
+  if (allow === undefined && providers.length > 0 && !development)
+    throw nobodyAllowed(providers[0]?.title ?? '')
   const text = (path: string) => fields.get(path) as string | undefined
   return Object.freeze({
     issuer,
@@ -62,7 +81,11 @@ export function parseConfig(
     },
     prefix,
     databaseUrl: readDatabaseUrl(text('databaseUrl') ?? ''),
-    sealingKeys: readSealingKeys(fields.get('sealingKey') as Secret | undefined, issuer, development),
+    sealingKeys: readSealingKeys(
+      fields.get('sealingKey') as Secret | undefined,
+      issuer,
+      development,
+    ),
     providers,
     ...(allow === undefined ? {} : { allow }),
     connectors,
@@ -78,14 +101,18 @@ export function parseConfig(
       allowHosts: fields.get('egress.allowHosts') as readonly string[],
       denyHosts: fields.get('egress.denyHosts') as readonly string[],
       ...(text('egress.proxyUrl') === undefined ? {} : { proxyUrl: text('egress.proxyUrl') }),
-      ...(text('egress.extraCaFile') === undefined ? {} : { extraCaFile: text('egress.extraCaFile') }),
+      ...(text('egress.extraCaFile') === undefined
+        ? {}
+        : { extraCaFile: text('egress.extraCaFile') }),
     },
     brand: readBrand(text),
     log: {
       level: fields.get('log.level') as Config['log']['level'],
       format: fields.get('log.format') as Config['log']['format'],
     },
-    ...(typeof raw.onEvent === 'function' ? { onEvent: raw.onEvent as NonNullable<Config['onEvent']> } : {}),
+    ...(typeof raw.onEvent === 'function'
+      ? { onEvent: raw.onEvent as NonNullable<Config['onEvent']> }
+      : {}),
     limits: readLimits(fields),
   })
 }
@@ -102,7 +129,8 @@ function refuseUnknownGroups(raw: Readonly<Record<string, unknown>>): void {
   const groups = new Map<string, string[]>()
   for (const entry of [...FIELDS, ...LIMIT_FIELDS] as readonly Field[]) {
     const [group, name] = entry.path.split('.')
-    if (group !== undefined && name !== undefined) groups.set(group, [...(groups.get(group) ?? []), name])
+    if (group !== undefined && name !== undefined)
+      groups.set(group, [...(groups.get(group) ?? []), name])
   }
   for (const [group, names] of groups) {
     if (raw[group] !== undefined) read.refuseUnknown(group, read.record(group, raw[group]), names)
@@ -121,7 +149,10 @@ function readIssuer(value: string): string {
     )
   }
   if (url.pathname !== '/' || url.search !== '' || value.endsWith('/') || value !== url.origin) {
-    throw read.invalid('issuer', `an origin in lower case without a path or trailing slash, like ${url.origin}`)
+    throw read.invalid(
+      'issuer',
+      `an origin in lower case without a path or trailing slash, like ${url.origin}`,
+    )
   }
   return value
 }
@@ -138,7 +169,11 @@ function readDatabaseUrl(value: string): string {
   throw read.invalid('databaseUrl', 'sqlite:<file> or memory:')
 }
 
-function readSealingKeys(given: Secret | undefined, issuer: string, development: boolean): readonly Uint8Array[] {
+function readSealingKeys(
+  given: Secret | undefined,
+  issuer: string,
+  development: boolean,
+): readonly Uint8Array[] {
   if (given === undefined) {
     if (development) return []
     throw new ConfigError(
@@ -155,7 +190,9 @@ function readSealingKeys(given: Secret | undefined, issuer: string, development:
 
 function readSealingKey(encoded: string, index: number): Uint8Array {
   const bytes = /^[A-Za-z0-9_-]{43}$/.test(encoded)
-    ? Uint8Array.from(atob(encoded.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
+    ? Uint8Array.from(atob(encoded.replaceAll('-', '+').replaceAll('_', '/')), (char) =>
+        char.charCodeAt(0),
+      )
     : new Uint8Array()
   // A random key has about 30 distinct bytes of 32; samples and repeated text have few (J9).
   if (bytes.length !== SEALING_KEY_BYTES || new Set(bytes).size < 16) {
@@ -178,7 +215,8 @@ function readResources(value: unknown, sources: Sources): readonly ResourceConfi
     const url = readResourceUrl(`${at}.url`, input.url, sources)
     if (input.credential === undefined) return { url }
     const credential = read.secret(`${at}.credential`, input.credential, sources)
-    if (credential.reveal().length < 32) throw read.invalid(`${at}.credential`, 'at least 32 characters')
+    if (credential.reveal().length < 32)
+      throw read.invalid(`${at}.credential`, 'at least 32 characters')
     return { url, credential }
   })
 }
@@ -202,12 +240,15 @@ function readClients(value: unknown, sources: Sources): readonly StaticClient[] 
     const input = read.record(at, entry)
     read.refuseUnknown(at, input, ['name', 'redirectUris', 'secret'])
     const redirectUris = read.list(`${at}.redirectUris`, input.redirectUris, sources)
-    if (redirectUris.length === 0) throw read.invalid(`${at}.redirectUris`, 'a list with at least one URI')
+    if (redirectUris.length === 0)
+      throw read.invalid(`${at}.redirectUris`, 'a list with at least one URI')
     return {
       clientId,
       redirectUris,
       ...(input.name === undefined ? {} : { name: read.text(`${at}.name`, input.name, sources) }),
-      ...(input.secret === undefined ? {} : { secret: read.secret(`${at}.secret`, input.secret, sources) }),
+      ...(input.secret === undefined
+        ? {}
+        : { secret: read.secret(`${at}.secret`, input.secret, sources) }),
     }
   })
 }
@@ -229,8 +270,14 @@ function readLimits(fields: ReadonlyMap<string, unknown>): Limits {
   const limits: Record<string, number> = {}
   for (const name of Object.keys(LIMITS)) limits[name] = fields.get(`limits.${name}`) as number
   const parsed = limits as unknown as Limits
-  if (parsed.upstreamProofTtlSeconds > 0 && parsed.upstreamProofStaleSeconds < parsed.upstreamProofTtlSeconds) {
-    throw read.invalid('limits.upstreamProofStaleSeconds', 'at least limits.upstreamProofTtlSeconds')
+  if (
+    parsed.upstreamProofTtlSeconds > 0 &&
+    parsed.upstreamProofStaleSeconds < parsed.upstreamProofTtlSeconds
+  ) {
+    throw read.invalid(
+      'limits.upstreamProofStaleSeconds',
+      'at least limits.upstreamProofTtlSeconds',
+    )
   }
   return Object.freeze(parsed)
 }

@@ -25,7 +25,9 @@ export function readProviders(
   if (!Array.isArray(value)) throw read.invalid('providers', 'a list')
   const providers = value.map((entry: unknown, index) => {
     const given = read.record(`providers[${index}]`, entry) as ProviderEntry
-    return isProvider(given) ? given : readProvider(`providers[${index}]`, given, house.issuer, sources)
+    return isProvider(given)
+      ? given
+      : readProvider(`providers[${index}]`, given, house.issuer, sources)
   })
   refuseTwins(providers)
   return providers
@@ -48,9 +50,14 @@ function readProvider(
     throw read.invalid(`${at}.id`, 'a name of 1 to 40 lower-case letters, digits and hyphens')
   }
   const callbackPath =
-    input.callbackPath === undefined ? `/callback/${id}` : readCallbackPath(at, input.callbackPath, sources)
+    input.callbackPath === undefined
+      ? `/callback/${id}`
+      : readCallbackPath(at, input.callbackPath, sources)
   const options = Object.fromEntries(
-    type.options.map((option) => [option.name, readOption(at, id, option, input[option.name], sources)]),
+    type.options.map((option) => [
+      option.name,
+      readOption(at, id, option, input[option.name], sources),
+    ]),
   )
   const credential = (name: 'clientId' | 'clientSecret', suffix: string) =>
     readCredential(at, `${environmentBase(id)}_${suffix}`, input[name], name, sources)
@@ -58,7 +65,12 @@ function readProvider(
   const clientSecret = credential('clientSecret', 'CLIENT_SECRET')
   const missing = clientId === undefined ? 'clientId' : 'clientSecret'
   if (clientId === undefined || (clientSecret === undefined && type.secretRequired)) {
-    throw noCredentials(type, id, missing, type.credentialsHint(`${issuer}${callbackPath}`, options))
+    throw noCredentials(
+      type,
+      id,
+      missing,
+      type.credentialsHint(`${issuer}${callbackPath}`, options),
+    )
   }
   return type.create({
     id,
@@ -67,7 +79,9 @@ function readProvider(
     options,
     ...(clientSecret === undefined ? {} : { clientSecret: new Secret(clientSecret) }),
     ...(input.title === undefined ? {} : { title: read.text(`${at}.title`, input.title, sources) }),
-    ...(input.scopes === undefined ? {} : { scopes: read.list(`${at}.scopes`, input.scopes, sources) }),
+    ...(input.scopes === undefined
+      ? {}
+      : { scopes: read.list(`${at}.scopes`, input.scopes, sources) }),
   })
 }
 
@@ -97,8 +111,11 @@ function readOption(
   sources: Sources,
 ): string | undefined {
   const variable =
-    option.environmentSuffix === undefined ? undefined : `${environmentBase(id)}_${option.environmentSuffix}`
-  const value = (variable === undefined ? undefined : sources.environment[variable]) ?? given ?? option.default
+    option.environmentSuffix === undefined
+      ? undefined
+      : `${environmentBase(id)}_${option.environmentSuffix}`
+  const value =
+    (variable === undefined ? undefined : sources.environment[variable]) ?? given ?? option.default
   const name = `${at}.${option.name}`
   if (value === undefined) {
     if (option.required !== true) return undefined
@@ -134,7 +151,11 @@ function noCredentials(type: ProviderType, id: string, missing: string, hint: st
 function refuseTwins(providers: readonly Provider[]): void {
   for (const [index, provider] of providers.entries()) {
     const earlier = providers.slice(0, index)
-    if (earlier.some((other) => other.id === provider.id || other.callbackPath === provider.callbackPath)) {
+    if (
+      earlier.some(
+        (other) => other.id === provider.id || other.callbackPath === provider.callbackPath,
+      )
+    ) {
       throw read.invalid(
         `providers[${index}]`,
         `unlike the others: the id ${provider.id} or its callback path stands twice`,

@@ -62,7 +62,6 @@ export function text(path: string, value: unknown, sources: Sources): string {
 }
 
 function wellFormed(path: string, value: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused.
   if (!value.isWellFormed() || /[\u0000-\u001f\u007f]/.test(value)) {
     throw invalid(path, 'text without control characters')
   }
@@ -92,28 +91,45 @@ export function url(path: string, value: unknown, sources: Sources): URL {
   if (parsed === undefined || (parsed.protocol !== 'https:' && parsed.protocol !== 'http:')) {
     throw invalid(path, 'an absolute http or https URL')
   }
-  if (parsed.username !== '' || parsed.password !== '') throw invalid(path, 'a URL without user name or password')
+  if (parsed.username !== '' || parsed.password !== '')
+    throw invalid(path, 'a URL without user name or password')
   if (parsed.hash !== '') throw invalid(path, 'a URL without a fragment')
   return parsed
 }
 
-export function integer(path: string, value: unknown, range: { min: number; max: number }, sources: Sources): number {
+export function integer(
+  path: string,
+  value: unknown,
+  range: { min: number; max: number },
+  sources: Sources,
+): number {
   const given = typeof value === 'string' ? resolveText(path, value, sources).trim() : value
   const parsed = typeof given === 'string' && /^-?\d{1,16}$/.test(given) ? Number(given) : given
-  if (typeof parsed !== 'number' || !Number.isSafeInteger(parsed) || parsed < range.min || parsed > range.max) {
+  if (
+    typeof parsed !== 'number' ||
+    !Number.isSafeInteger(parsed) ||
+    parsed < range.min ||
+    parsed > range.max
+  ) {
     throw invalid(path, `a whole number from ${range.min} to ${range.max}`)
   }
   return parsed
 }
 
 export function boolean(path: string, value: unknown, sources: Sources): boolean {
-  const given = typeof value === 'string' ? resolveText(path, value, sources).trim().toLowerCase() : value
+  const given =
+    typeof value === 'string' ? resolveText(path, value, sources).trim().toLowerCase() : value
   if (given === true || given === 'true' || given === '1') return true
   if (given === false || given === 'false' || given === '0') return false
   throw invalid(path, 'true or false')
 }
 
-export function choice<T extends string>(path: string, value: unknown, choices: readonly T[], sources: Sources): T {
+export function choice<T extends string>(
+  path: string,
+  value: unknown,
+  choices: readonly T[],
+  sources: Sources,
+): T {
   const given = text(path, value, sources)
   const found = choices.find((candidate) => candidate === given)
   if (found === undefined) throw invalid(path, `one of ${choices.join(', ')}`)
@@ -124,7 +140,12 @@ export function choice<T extends string>(path: string, value: unknown, choices: 
 export function readField(entry: Field, value: unknown, sources: Sources): unknown {
   switch (entry.type) {
     case 'integer':
-      return integer(entry.path, value, { min: entry.min ?? 0, max: entry.max ?? Number.MAX_SAFE_INTEGER }, sources)
+      return integer(
+        entry.path,
+        value,
+        { min: entry.min ?? 0, max: entry.max ?? Number.MAX_SAFE_INTEGER },
+        sources,
+      )
     case 'boolean':
       return boolean(entry.path, value, sources)
     case 'list':
@@ -141,7 +162,11 @@ export function readField(entry: Field, value: unknown, sources: Sources): unkno
 }
 
 /** Refuses names that are not known, naming the nearest one that is. */
-export function refuseUnknown(path: string, value: Readonly<Record<string, unknown>>, known: readonly string[]): void {
+export function refuseUnknown(
+  path: string,
+  value: Readonly<Record<string, unknown>>,
+  known: readonly string[],
+): void {
   for (const name of Object.keys(value)) {
     if (known.includes(name)) continue
     const at = (field: string) => (path === '' ? field : `${path}.${field}`)
@@ -174,8 +199,11 @@ function editDistance(left: string, right: string, limit: number): number {
   for (let row = 1; row <= left.length; row++) {
     const current = [row]
     for (let column = 1; column <= right.length; column++) {
-      const substitution = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1)
-      current.push(Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1))
+      const substitution =
+        (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1)
+      current.push(
+        Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1),
+      )
     }
     previous = current
   }

@@ -46,7 +46,8 @@ export function createRevocationFeed(
   )
   let waiters = 0
   return async (request) => {
-    if (!isKnown(request, digests, runtime)) return refuse(401, 'invalid_token', { 'www-authenticate': 'Bearer' })
+    if (!isKnown(request, digests, runtime))
+      return refuse(401, 'invalid_token', { 'www-authenticate': 'Bearer' })
     if (request.method !== 'GET') return refuse(405, 'invalid_request', { allow: 'GET' })
     const asked = readQuery(new URL(request.url))
     if (asked === undefined) return refuse(400, 'invalid_request')
@@ -76,7 +77,9 @@ function isKnown(request: Request, digests: readonly string[], runtime: Runtime)
 
 function readQuery({ searchParams }: URL): { after: number; waitMs: number } | undefined {
   const after = wholeNumber(searchParams.get('after') ?? '0')
-  const waitSeconds = wholeNumber(searchParams.get('wait') ?? String(REVOCATION_FEED_WAIT_MAX_SECONDS))
+  const waitSeconds = wholeNumber(
+    searchParams.get('wait') ?? String(REVOCATION_FEED_WAIT_MAX_SECONDS),
+  )
   if (after === undefined || waitSeconds === undefined) return undefined
   return { after, waitMs: Math.min(waitSeconds, REVOCATION_FEED_WAIT_MAX_SECONDS) * 1000 }
 }
@@ -114,7 +117,10 @@ async function nextPage(
 }
 
 async function readPage({ store }: RevocationFeedDeps, after: number): Promise<RevocationPage> {
-  const { sequence, epoch, rows } = await store.grants.revocationsSince(after, REVOCATION_FEED_ROWS_MAX)
+  const { sequence, epoch, rows } = await store.grants.revocationsSince(
+    after,
+    REVOCATION_FEED_ROWS_MAX,
+  )
   return { sequence, epoch, marks: rows.map(({ cause: _cause, ...mark }) => mark) }
 }
 
@@ -153,6 +159,10 @@ function createAlarm(runtime: Runtime, signal: AbortSignal): Alarm {
   }
 }
 
-function refuse(status: number, error: string, headers: Readonly<Record<string, string>> = {}): Response {
+function refuse(
+  status: number,
+  error: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
   return Response.json({ error }, { status, headers: { ...JSON_HEADERS, ...headers } })
 }

@@ -2,14 +2,15 @@
  * Asks a sign-in's provider whether it is still good, with the tokens in the vault, and ends what
  * depends on a sign-in that is not. The proof engine decides when to ask and whom to believe.
  */
-import type { Emit, Runtime, Store } from '../ports.ts'
-import type { Proof, Provider, ProviderContext } from '../providers/provider.ts'
+
 import type { Persist } from '../cache/write-behind.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import type { Checked, ProofFact } from './proof.ts'
+import type { Emit, Runtime, Store } from '../ports.ts'
+import type { Proof, Provider, ProviderContext } from '../providers/provider.ts'
 import { type Grant, type Mark, TENANT } from '../records.ts'
 import type { RefreshAnswer, Refresher } from '../vault/refresh.ts'
 import type { Vault, VaultEntry, VaultRecord } from '../vault/vault.ts'
+import type { Checked, ProofFact } from './proof.ts'
 
 export interface UpstreamProvider {
   readonly provider: Provider
@@ -52,14 +53,19 @@ export function createUpstream(deps: Deps): Upstream {
     const provider = entry.record.provider
     if (entry.record.state !== 'active') return { provider, outcome: 'no', reason: 'ended_here' }
     const asked = providerOf(deps.providers, entry)
-    if (asked === undefined) return { provider, outcome: 'unknown', reason: 'provider_not_configured' }
+    if (asked === undefined)
+      return { provider, outcome: 'unknown', reason: 'provider_not_configured' }
     return { provider: asked.provider.id, ...(await question(asked, entry)) }
   }
   return {
     check: (vaultId, etag) =>
       ask(vaultId, async ({ provider, context }, { record, tokens }) => {
         const { accessExpiresAtMs, hasRefreshToken, subject } = record
-        if (hasRefreshToken && accessExpiresAtMs !== undefined && accessExpiresAtMs <= runtime.nowMs()) {
+        if (
+          hasRefreshToken &&
+          accessExpiresAtMs !== undefined &&
+          accessExpiresAtMs <= runtime.nowMs()
+        ) {
           return refreshed(await refresher.refresh(vaultId, deps.refreshDeadlineMs))
         }
         return provider.check(context, tokens, { subject, ...(etag === undefined ? {} : { etag }) })
@@ -67,7 +73,9 @@ export function createUpstream(deps: Deps): Upstream {
     secondOpinion: (vaultId) =>
       ask(vaultId, async ({ provider, context }, { record, tokens }) => {
         if (record.hasRefreshToken && provider.refresh !== undefined) {
-          return refreshed(await refresher.refresh(vaultId, deps.refreshDeadlineMs, { force: true }))
+          return refreshed(
+            await refresher.refresh(vaultId, deps.refreshDeadlineMs, { force: true }),
+          )
         }
         const basis = { subject: record.subject }
         return provider.secondOpinion === undefined
@@ -88,7 +96,10 @@ function storeFailed(): Checked {
 }
 
 /** The record's issuer string decides, so that a renamed provider still finds its sign-ins. */
-function providerOf(providers: readonly UpstreamProvider[], entry: VaultEntry): UpstreamProvider | undefined {
+function providerOf(
+  providers: readonly UpstreamProvider[],
+  entry: VaultEntry,
+): UpstreamProvider | undefined {
   return providers.find(({ provider }) => provider.issuer === entry.record.issuer)
 }
 
@@ -133,7 +144,8 @@ export async function refreshUpstream(
   tokens: TokenSet,
 ): Promise<RefreshAnswer> {
   const asked = providers.find(({ provider }) => provider.issuer === record.issuer)
-  if (asked?.provider.refresh === undefined || tokens.refreshToken === undefined) return { outcome: 'unknown' }
+  if (asked?.provider.refresh === undefined || tokens.refreshToken === undefined)
+    return { outcome: 'unknown' }
   const answer = await asked.provider.refresh(asked.context, tokens.refreshToken, tokens)
   if (answer.outcome === 'yes') return { outcome: 'yes', value: answer.tokens }
   return answer.outcome === 'client-refused' ? { outcome: 'unknown' } : answer

@@ -80,7 +80,10 @@ describe('access token', () => {
 
     it('TOK-14: accepts what the key signed, whatever its tag', () => {
       const claims = claimsOf()
-      const otherTag = { ...claims, jti: `${claims.jti.slice(0, -1)}${claims.jti.endsWith('A') ? 'E' : 'A'}` }
+      const otherTag = {
+        ...claims,
+        jti: `${claims.jti.slice(0, -1)}${claims.jti.endsWith('A') ? 'E' : 'A'}`,
+      }
       expect(reasonFor(forge(HEADER, otherTag))).toBe('tag')
       expect(judgeOutside(signed())).toMatchObject({ ok: true, keyId: 'k1' })
       expect(judgeOutside(forge(HEADER, otherTag))).toMatchObject({ ok: true })

@@ -4,7 +4,12 @@
  * a dead provider is felt by anybody who signs in.
  */
 import { acrossNodes } from '../cache/across-nodes.ts'
-import { createLoadingCache, type Loaded, type LoadingCache, type Read } from '../cache/loading-cache.ts'
+import {
+  createLoadingCache,
+  type Loaded,
+  type LoadingCache,
+  type Read,
+} from '../cache/loading-cache.ts'
 import type { Persist, Persisted } from '../cache/write-behind.ts'
 import type { Config } from '../config.ts'
 import { UpstreamError } from '../errors.ts'
@@ -44,12 +49,21 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
   const { config, egress, runtime } = needs
   const { limits } = config
   const asked = { egress, timeoutMs: limits.metadataTimeoutMs }
-  const discovery = documentCache(needs, 'discovery', limits.discoveryStaleIfErrorSeconds, (issuer) =>
-    loadOpenIdMetadata(issuer, asked),
+  const discovery = documentCache(
+    needs,
+    'discovery',
+    limits.discoveryStaleIfErrorSeconds,
+    (issuer) => loadOpenIdMetadata(issuer, asked),
   )
-  const jwks = documentCache(needs, 'jwks', JWKS_STALE_IF_ERROR_SECONDS, (uri) => loadJwks(uri, asked))
-  const readDocument = async <V>(cache: LoadingCache<V>, key: string, operation: string): Promise<V> =>
-    valueOf(await cache.read(key, { deadlineMs: limits.metadataTimeoutMs }), operation, key)
+  const jwks = documentCache(needs, 'jwks', JWKS_STALE_IF_ERROR_SECONDS, (uri) =>
+    loadJwks(uri, asked),
+  )
+  const readDocument = async <V>(
+    cache: LoadingCache<V>,
+    key: string,
+    operation: string,
+  ): Promise<V> =>
+    documentOf(await cache.read(key, { deadlineMs: limits.metadataTimeoutMs }), operation, key)
   await Promise.all([discovery.start(), jwks.start()])
   const askedAgain = new Map<string, number>()
   return {
@@ -62,10 +76,16 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
       jwks: (uri) => readDocument(jwks, uri, 'jwks'),
       async refreshJwks(uri) {
         const lastMs = askedAgain.get(uri)
-        if (lastMs === undefined || runtime.monotonicMs() - lastMs >= JWKS_COOL_DOWN_SECONDS * 1000) {
+        if (
+          lastMs === undefined ||
+          runtime.monotonicMs() - lastMs >= JWKS_COOL_DOWN_SECONDS * 1000
+        ) {
           askedAgain.set(uri, runtime.monotonicMs())
           // A failure keeps the set we have: the caller finds no key in it and refuses.
-          await loadJwks(uri, asked).then(({ value }) => jwks.put(uri, value), () => undefined)
+          await loadJwks(uri, asked).then(
+            ({ value }) => jwks.put(uri, value),
+            () => undefined,
+          )
         }
         return readDocument(jwks, uri, 'jwks')
       },
@@ -155,7 +175,12 @@ function factsIn<V>(
       return { value: JSON.parse(known.value.body) as V, loadedAtMs: known.value.loadedAtMs }
     },
     async load() {
-      const rows = await store.list('fact', TENANT, { name: 'name', value: name }, { max: ENTRIES_MAX })
+      const rows = await store.list(
+        'fact',
+        TENANT,
+        { name: 'name', value: name },
+        { max: ENTRIES_MAX },
+      )
       return rows.map(({ key, value }) => ({
         key: key.id.slice(name.length + 1),
         value: JSON.parse(value.body) as V,
@@ -168,7 +193,7 @@ function factsIn<V>(
   }
 }
 
-function valueOf<V>(read: Read<V>, operation: string, key: string): V {
+function documentOf<V>(read: Read<V>, operation: string, key: string): V {
   if (read.state === 'hit' || read.state === 'stale') return read.value
   if (read.state === 'error' && read.error instanceof UpstreamError) throw read.error
   throw new UpstreamError('ERR_UPSTREAM_TIMEOUT', { operation, origin: new URL(key).origin })

@@ -40,8 +40,8 @@ import {
   type ProviderType,
   type Refreshed,
   type SetUpMistake,
-  setUpError,
   type SignIn,
+  setUpError,
 } from './provider.ts'
 
 /** `user` includes `user:email` (scopes for OAuth apps, normalized scopes). */

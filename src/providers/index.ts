@@ -3,9 +3,8 @@ import { GITHUB } from './github.ts'
 import { OIDC } from './oidc.ts'
 import type { ProviderType } from './provider.ts'
 
-export { github, type GitHubOptions } from './github.ts'
-export { oidc, type OidcOptions } from './oidc.ts'
-export { defineProvider } from './provider.ts'
+export { type GitHubOptions, github } from './github.ts'
+export { type OidcOptions, oidc } from './oidc.ts'
 export type {
   Identity,
   Proof,
@@ -16,6 +15,7 @@ export type {
   Refreshed,
   SignIn,
 } from './provider.ts'
+export { defineProvider } from './provider.ts'
 
 /** By the `type` of a configured provider. */
 export const PROVIDER_TYPES: readonly ProviderType[] = [GITHUB, OIDC]

@@ -43,8 +43,8 @@ import {
   type ProviderType,
   type Refreshed,
   type SetUpMistake,
-  setUpError,
   type SignIn,
+  setUpError,
 } from './provider.ts'
 
 const GROUPS_MAX = 1_000
