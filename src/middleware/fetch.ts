@@ -2,8 +2,9 @@
  * `protect` for plain `Request` and `Response`: Workers, Deno, Bun, any framework built on them.
  * Mount by hand: `postern.handles(request.url) ? postern.fetch(request) : ...`.
  */
-import { guardOf, type Protectable } from './protectable.ts'
+
 import { type AuthInfo, type Principal, type ProtectOptions, refusalResponse } from './guard.ts'
+import { guardOf, type Protectable } from './protectable.ts'
 
 /** Runs only for a principal; every refusal is answered before. */
 export type ProtectedHandler = (
@@ -22,7 +23,10 @@ export function protect(
 ): (request: Request) => Promise<Response> {
   const guard = guardOf(house)
   return async (request) => {
-    const answer = await guard.authenticate(request.headers.get('authorization') ?? undefined, options)
+    const answer = await guard.authenticate(
+      request.headers.get('authorization') ?? undefined,
+      options,
+    )
     if (!answer.ok) return refusalResponse(answer.refusal)
     return handler(request, { principal: answer.principal, authInfo: answer.authInfo })
   }

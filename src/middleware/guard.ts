@@ -14,7 +14,11 @@ export interface Principal {
   readonly scopes: readonly string[]
   readonly expiresAtSeconds: number
   /** Absent in another process than the issuer's. */
-  readonly identity?: { readonly provider: string; readonly issuer: string; readonly subject: string }
+  readonly identity?: {
+    readonly provider: string
+    readonly issuer: string
+    readonly subject: string
+  }
   readonly profile?: Profile
   readonly groups?: readonly string[]
 }

@@ -2,9 +2,14 @@
  * What `mount` and `protect` take in every runtime: a `Postern` of this process, or the address of
  * one elsewhere. One guard per house, however often `protect` is called.
  */
-import { openingOf, type Opening, type Postern } from '../app.ts'
+import { type Opening, openingOf, type Postern } from '../app.ts'
 import type { Guard } from './guard.ts'
-import { createRemoteGuard, readRemoteHouse, type RemoteHouse, type RemotePlatform } from './remote.ts'
+import {
+  createRemoteGuard,
+  type RemoteHouse,
+  type RemotePlatform,
+  readRemoteHouse,
+} from './remote.ts'
 import {
   createResourceDocument,
   type ResourceDocument,
@@ -66,7 +71,10 @@ function mountedHouse(postern: Postern, { config, platform, mounted }: Opening):
   const find = (url: URL): ResourceDocument | undefined => {
     const found = named(url)
     // Behind a proxy the host may be another one: then the path alone decides, if it is nobody else's.
-    return found.find(({ host }) => host === url.host) ?? (url.host === issuerUrl.host ? undefined : found[0])
+    return (
+      found.find(({ host }) => host === url.host) ??
+      (url.host === issuerUrl.host ? undefined : found[0])
+    )
   }
   return {
     base: issuer,
@@ -87,7 +95,11 @@ function mountedDocument(house: RemoteHouse, platform: DefaultPlatform | undefin
   const base = new URL(resource).origin
   const handles = (input: string | URL): boolean => {
     const { pathname, search } = new URL(input, base)
-    return pathname + search === document.path || pathname === document.path || pathname === ROOT_DOCUMENT_PATH
+    return (
+      pathname + search === document.path ||
+      pathname === document.path ||
+      pathname === ROOT_DOCUMENT_PATH
+    )
   }
   return {
     base,

@@ -67,10 +67,11 @@ export function createRemoteKeys(deps: {
     runtime,
     emit,
   })
-  const again: { sinceMs: number; outcome: 'asking' | 'yes' | 'unknown'; flight?: Promise<void> } = {
-    sinceMs: Number.NEGATIVE_INFINITY,
-    outcome: 'yes',
-  }
+  const again: { sinceMs: number; outcome: 'asking' | 'yes' | 'unknown'; flight?: Promise<void> } =
+    {
+      sinceMs: Number.NEGATIVE_INFINITY,
+      outcome: 'yes',
+    }
   const ask = async (): Promise<void> => {
     const loaded = await loadKeys(uri, egress, runtime)
     if (loaded.outcome === 'yes') cache.put(issuer, loaded.value)
@@ -87,7 +88,8 @@ export function createRemoteKeys(deps: {
       await cache.read(issuer, { deadlineMs: WAIT_MS })
     },
     unknownKey() {
-      if (again.flight !== undefined || runtime.monotonicMs() - again.sinceMs >= COOL_DOWN_MS) return 'ask'
+      if (again.flight !== undefined || runtime.monotonicMs() - again.sinceMs >= COOL_DOWN_MS)
+        return 'ask'
       // A set that could not be fetched says nothing about a key that it may hold by now (I7).
       return again.outcome === 'yes' ? 'refuse' : 'unavailable'
     },

@@ -6,12 +6,12 @@
  * the view's own poll every 2 s. What cannot be read is an error, never an empty page (I7).
  */
 import { UpstreamError } from '../errors.ts'
+import type { RevocationDeps } from '../issuer/revocation.ts'
 import {
   REVOCATION_FEED_PATH,
   REVOCATION_FEED_ROWS_MAX,
   type RevocationPage,
 } from '../issuer/revocation-feed.ts'
-import type { RevocationDeps } from '../issuer/revocation.ts'
 import type { Egress, EgressResponse } from '../net/egress.ts'
 import { parseJson } from '../net/json.ts'
 import type { Emit, Runtime } from '../ports.ts'
@@ -79,7 +79,12 @@ function createRefusalWarning(emit: Emit): (status: number) => void {
   return (status) => {
     const refused = status === 401 || status === 403
     if (refused && !told) {
-      emit.event({ type: 'server.warning', level: 'error', reason: 'revocation_credential_refused', status })
+      emit.event({
+        type: 'server.warning',
+        level: 'error',
+        reason: 'revocation_credential_refused',
+        status,
+      })
     }
     told = refused
   }
@@ -87,7 +92,12 @@ function createRefusalWarning(emit: Emit): (status: number) => void {
 
 function readPage(response: EgressResponse): RevocationPage {
   const { status, elapsedMs } = response
-  const detail = { operation: 'revocations', origin: new URL(response.url).origin, elapsedMs, status }
+  const detail = {
+    operation: 'revocations',
+    origin: new URL(response.url).origin,
+    elapsedMs,
+    status,
+  }
   if (status !== 200) throw new UpstreamError('ERR_UPSTREAM_STATUS', detail)
   const page = toPage(parsed(response.text))
   if (page === undefined) throw new UpstreamError('ERR_UPSTREAM_BODY', detail)

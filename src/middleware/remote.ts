@@ -8,13 +8,7 @@
  * @see flows.md section 2, requirements REV-04, VAL-14
  */
 import { ConfigError } from '../errors.ts'
-import {
-  insufficient,
-  malformed,
-  resourceOf,
-  unauthorized,
-  unavailable,
-} from '../gateway/guard.ts'
+import { insufficient, malformed, resourceOf, unauthorized, unavailable } from '../gateway/guard.ts'
 import { createPollOnUse } from '../issuer/poll-on-use.ts'
 import { createRevocationView, type Markable } from '../issuer/revocation.ts'
 import { createEgress } from '../net/egress.ts'
@@ -24,7 +18,13 @@ import { parseScope } from '../oauth/scope.ts'
 import { canonicalResource, isLoopbackHost, parseUrl } from '../oauth/urls.ts'
 import type { Fetch, FetchSettings, Platform, Runtime } from '../ports.ts'
 import { TENANT } from '../records.ts'
-import { authInfoOf, type Guard, type GuardAnswer, type Principal, type ProtectOptions } from './guard.ts'
+import {
+  authInfoOf,
+  type Guard,
+  type GuardAnswer,
+  type Principal,
+  type ProtectOptions,
+} from './guard.ts'
 import { createRemoteKeys, type RemoteKeys } from './remote-keys.ts'
 import { createRemoteMarks } from './remote-marks.ts'
 
@@ -98,26 +98,44 @@ export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform):
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
   })
   const keys = createRemoteKeys({ issuer, egress, runtime, emit })
-  const view = house.credential === undefined
-    ? undefined
-    : createRevocationView({
-        ...createRemoteMarks({ issuer, credential: house.credential, egress, runtime, emit, signal: house.signal }),
-        runtime,
-        emit,
-        maxAgeSeconds: VIEW_MAX_AGE_SECONDS,
-      })
+  const view =
+    house.credential === undefined
+      ? undefined
+      : createRevocationView({
+          ...createRemoteMarks({
+            issuer,
+            credential: house.credential,
+            egress,
+            runtime,
+            emit,
+            signal: house.signal,
+          }),
+          runtime,
+          emit,
+          maxAgeSeconds: VIEW_MAX_AGE_SECONDS,
+        })
   if (view === undefined) {
-    emit.event({ type: 'server.warning', level: 'warn', reason: 'revocation_only_by_token_end', resource, fix: 'credential' })
+    emit.event({
+      type: 'server.warning',
+      level: 'warn',
+      reason: 'revocation_only_by_token_end',
+      resource,
+      fix: 'credential',
+    })
   }
   // Where promises are not shared nothing may go on between two requests: calls ask by themselves.
   if (runtime.sharesPromises) {
     keys.start()
     if (view !== undefined) runtime.waitUntil(view.start())
   }
-  house.signal?.addEventListener('abort', () => {
-    view?.stop()
-    runtime.waitUntil(Promise.all([keys.close(), outbound.close()]))
-  }, { once: true })
+  house.signal?.addEventListener(
+    'abort',
+    () => {
+      view?.stop()
+      runtime.waitUntil(Promise.all([keys.close(), outbound.close()]))
+    },
+    { once: true },
+  )
   const room: Room = {
     issuer,
     resource,
@@ -136,7 +154,11 @@ export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform):
     if (!answer.ok) emit.count('postern_auth_refusals_total', { reason: answer.refusal.reason })
     return answer
   }
-  const settle = async (authorization: string | undefined, options: ProtectOptions, first: Wait) => {
+  const settle = async (
+    authorization: string | undefined,
+    options: ProtectOptions,
+    first: Wait,
+  ) => {
     const waited = new Set<Need>()
     let verdict: Verdict = first
     while ('wait' in verdict && !waited.has(verdict.wait)) {
@@ -176,7 +198,8 @@ function judge(
 ): Verdict {
   const { resource } = room
   const bearer = readBearer(authorization)
-  if (bearer.kind === 'absent' || bearer.kind === 'other') return unauthorized(resource, 'token_missing')
+  if (bearer.kind === 'absent' || bearer.kind === 'other')
+    return unauthorized(resource, 'token_missing')
   if (bearer.kind === 'malformed') return malformed(resource)
   const session = find(room, bearer.token)
   if ('ok' in session || 'wait' in session) return session
@@ -209,7 +232,13 @@ function find(room: Room, token: string): Remembered | Verdict {
   const set = keys.known()
   if (set === undefined) return { wait: 'keys', work: () => keys.load() }
   const nowSeconds = Math.floor(runtime.nowMs() / 1000)
-  const verdict = judgeAccessToken(token, { keys: set, tagKey: undefined, issuer: room.issuer, nowSeconds, runtime })
+  const verdict = judgeAccessToken(token, {
+    keys: set,
+    tagKey: undefined,
+    issuer: room.issuer,
+    nowSeconds,
+    runtime,
+  })
   if (!verdict.ok) {
     if (verdict.reason === 'unknown_key') return unknownKey(room)
     return unauthorized(resource, verdict.reason === 'expired' ? 'token_expired' : 'token_invalid')
@@ -243,7 +272,9 @@ function find(room: Room, token: string): Remembered | Verdict {
 function unknownKey({ keys, resource }: Room): Verdict {
   const meaning = keys.unknownKey()
   if (meaning === 'ask') return { wait: 'key', work: () => keys.askAgain() }
-  return meaning === 'refuse' ? unauthorized(resource, 'token_invalid') : unavailable('keys_unavailable')
+  return meaning === 'refuse'
+    ? unauthorized(resource, 'token_invalid')
+    : unavailable('keys_unavailable')
 }
 
 function remember(remembered: Map<string, Remembered>, session: Remembered): void {

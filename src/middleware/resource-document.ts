@@ -24,7 +24,9 @@ export function createResourceDocument(
   issuer: string,
   runtime: Pick<Runtime, 'sha256'>,
 ): ResourceDocument {
-  const body = JSON.stringify(protectedResourceMetadata({ resource, issuer, scopes: RESOURCE_SCOPES }))
+  const body = JSON.stringify(
+    protectedResourceMetadata({ resource, issuer, scopes: RESOURCE_SCOPES }),
+  )
   const document: PublicDocument = {
     body,
     etag: `"${runtime.sha256(body).slice(0, 22)}"`,
@@ -41,7 +43,10 @@ export function createResourceDocument(
 function answer(request: Request, document: PublicDocument): Response {
   if (request.method === 'OPTIONS') return preflight()
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return new Response(null, { status: 405, headers: { allow: 'GET, HEAD, OPTIONS', ...OPEN_CORS } })
+    return new Response(null, {
+      status: 405,
+      headers: { allow: 'GET, HEAD, OPTIONS', ...OPEN_CORS },
+    })
   }
   const response = documentAnswer(request, document)
   response.headers.set('x-content-type-options', 'nosniff')

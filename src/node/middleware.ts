@@ -4,7 +4,13 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
-import type { AuthInfo, GuardAnswer, Principal, ProtectOptions, Refusal } from '../middleware/guard.ts'
+import type {
+  AuthInfo,
+  GuardAnswer,
+  Principal,
+  ProtectOptions,
+  Refusal,
+} from '../middleware/guard.ts'
 import { guardOf, type Mountable, mountable, type Protectable } from '../middleware/protectable.ts'
 import { remotePlatform } from './remote-platform.ts'
 
@@ -45,7 +51,10 @@ export function mountedListener(
 export function protect(
   house: Protectable,
   options: ProtectOptions = {},
-): (request: IncomingMessage & Authenticated, response: ServerResponse) => Promise<Principal | undefined> {
+): (
+  request: IncomingMessage & Authenticated,
+  response: ServerResponse,
+) => Promise<Principal | undefined> {
   const guard = guardOf(house, remotePlatform)
   return async (request, response) => {
     const pending = guard.authenticate(request.headers.authorization, options)
@@ -70,6 +79,9 @@ export function settle(
 }
 
 function writeRefusal(refusal: Refusal, response: ServerResponse): void {
-  response.writeHead(refusal.status, { ...refusal.headers, 'content-length': Buffer.byteLength(refusal.body) })
+  response.writeHead(refusal.status, {
+    ...refusal.headers,
+    'content-length': Buffer.byteLength(refusal.body),
+  })
   response.end(refusal.body)
 }

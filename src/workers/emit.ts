@@ -37,7 +37,8 @@ export function createConsoleEmit(output: Pick<Console, Level> = console): Conso
     event(event) {
       const level = event.level ?? LEVELS[event.type] ?? 'info'
       const { type, level: _level, ...rest } = event
-      if (RANK.indexOf(level) >= least) output[level](JSON.stringify({ level, event: type, ...rest }))
+      if (RANK.indexOf(level) >= least)
+        output[level](JSON.stringify({ level, event: type, ...rest }))
       tell(onEvent, event)
     },
     count: () => undefined,

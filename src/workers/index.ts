@@ -9,11 +9,9 @@ import { waitUntil } from 'cloudflare:workers'
 import { createMemoryBus, createMemoryLock, createMemoryStore } from '../adapters/memory.ts'
 import { ConfigError } from '../errors.ts'
 import type { Platform, Store } from '../ports.ts'
-import { createConsoleEmit, type ConsoleEmit } from './emit.ts'
+import { type ConsoleEmit, createConsoleEmit } from './emit.ts'
 import { createWorkersFetch, createWorkersSend } from './fetch.ts'
 import { createWorkersRuntime } from './runtime.ts'
-
-export { mount, protect } from '../middleware/hono.ts'
 
 export interface WorkersOptions {
   /** The zone this Worker runs in, such as `example.com`: outbound requests to it are refused. */

@@ -35,12 +35,20 @@ export async function startProtectHouse(
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const resource = `${issuer}/mcp`
   const provider = await startOpenIdDouble({
-    clients: [{ clientId: 'postern', clientSecret: CLIENT_SECRET, redirectUris: [`${issuer}/callback/oidc`] }],
+    clients: [
+      {
+        clientId: 'postern',
+        clientSecret: CLIENT_SECRET,
+        redirectUris: [`${issuer}/callback/oidc`],
+      },
+    ],
   })
   const config = {
     issuer,
     databaseUrl: 'memory:',
-    providers: [oidc({ issuer: provider.issuer, clientId: 'postern', clientSecret: CLIENT_SECRET })],
+    providers: [
+      oidc({ issuer: provider.issuer, clientId: 'postern', clientSecret: CLIENT_SECRET }),
+    ],
     resources: [resource],
     ...settings(issuer),
   }
@@ -70,7 +78,10 @@ export async function startProtectHouse(
         visitor: createVisitor({ press: [/^allow and continue with/i, /^continue as ada/i] }),
       }),
     revoke: async (client: SignedInClient): Promise<number> => {
-      const body = new URLSearchParams({ token: client.refreshToken ?? '', client_id: client.clientId })
+      const body = new URLSearchParams({
+        token: client.refreshToken ?? '',
+        client_id: client.clientId,
+      })
       return (await fetch(`${issuer}/revoke`, { method: 'POST', body })).status
     },
     async close() {
@@ -91,6 +102,11 @@ export function callWith(url: string, accessToken?: string): Promise<Response> {
       accept: 'application/json, text/event-stream',
       ...(accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }),
     },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'whoami', arguments: {} } }),
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'whoami', arguments: {} },
+    }),
   })
 }

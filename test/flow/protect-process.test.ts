@@ -19,7 +19,9 @@ afterEach(async () => {
   child = undefined
 })
 
-async function start(credential: string | undefined): Promise<{ house: ProtectHouse; resource: string }> {
+async function start(
+  credential: string | undefined,
+): Promise<{ house: ProtectHouse; resource: string }> {
   const resource = `http://127.0.0.1:${await freePort()}/tools`
   const known = { url: resource, ...(credential === undefined ? {} : { credential }) }
   house = await startProtectHouse(
@@ -35,7 +37,11 @@ async function start(credential: string | undefined): Promise<{ house: ProtectHo
     name: 'a protected server',
     command: process.execPath,
     args: [CHILD],
-    env: { ISSUER: house.issuer, RESOURCE: resource, ...(credential === undefined ? {} : { CREDENTIAL: credential }) },
+    env: {
+      ISSUER: house.issuer,
+      RESOURCE: resource,
+      ...(credential === undefined ? {} : { CREDENTIAL: credential }),
+    },
   })
   await child.line(/^ready/, READY_DEADLINE_MS)
   return { house, resource }
@@ -87,7 +93,10 @@ describe('protect() in another process', () => {
     const again = await fetch(`${origin}/.well-known/oauth-protected-resource`, { headers })
     expect(again.status).toBe(304)
     const preflight = await fetch(document.url, { method: 'OPTIONS' })
-    expect([preflight.status, preflight.headers.get('access-control-allow-methods')]).toEqual([204, 'GET, HEAD'])
+    expect([preflight.status, preflight.headers.get('access-control-allow-methods')]).toEqual([
+      204,
+      'GET, HEAD',
+    ])
   })
 
   it('without a credential it works by keys alone, and says at start what that costs', async () => {
@@ -108,7 +117,9 @@ describe('protect() in another process', () => {
         httpRequest(house.issuer + path, { headers: { host } }, (response) => {
           response.resume()
           resolve(response.statusCode)
-        }).on('error', reject).end()
+        })
+          .on('error', reject)
+          .end()
       })
     expect(await ask(new URL(resource).host)).toBe(200)
     expect(await ask(new URL(house.issuer).host)).toBe(404)

@@ -27,10 +27,20 @@ describe('protect() in another process than the issuer', () => {
     const answer = await ask(token)
     if (!answer.ok) throw new Error(answer.refusal.reason)
     expect(answer.principal).toEqual({
-      userId: 'usr_1', tenant: 'default', clientId: 'cli_1', grantId: 'grt_1', resource: RESOURCE,
-      scopes: ['mcp'], expiresAtSeconds: answer.principal.expiresAtSeconds,
+      userId: 'usr_1',
+      tenant: 'default',
+      clientId: 'cli_1',
+      grantId: 'grt_1',
+      resource: RESOURCE,
+      scopes: ['mcp'],
+      expiresAtSeconds: answer.principal.expiresAtSeconds,
     })
-    expect(answer.authInfo).toMatchObject({ token, clientId: 'cli_1', scopes: ['mcp'], resource: new URL(RESOURCE) })
+    expect(answer.authInfo).toMatchObject({
+      token,
+      clientId: 'cli_1',
+      scopes: ['mcp'],
+      resource: new URL(RESOURCE),
+    })
     expect(answer.authInfo.extra?.['principal']).toBe(answer.principal)
   })
 
@@ -74,7 +84,9 @@ describe('protect() in another process than the issuer', () => {
     await issuer.runtime.elapseMs(30 * SECOND)
     expect(await call(known)).toBe('503 view_too_old')
     const refused = await ask(known)
-    expect(refused).toMatchObject({ refusal: { headers: { 'retry-after': expect.stringMatching(/^\d+$/) } } })
+    expect(refused).toMatchObject({
+      refusal: { headers: { 'retry-after': expect.stringMatching(/^\d+$/) } },
+    })
     // What was revoked meanwhile is known before anybody is let in again.
     await issuer.mark('grant', 'grt_2')
     issuer.network.state = 'up'
@@ -93,7 +105,12 @@ describe('protect() in another process than the issuer', () => {
   })
 
   it('I7: an answer that cannot be read is not an empty one', async () => {
-    for (const body of ['{}', 'null', '{"sequence":1,"epoch":1,"marks":[{"kind":"grant"}]}', '<html>']) {
+    for (const body of [
+      '{}',
+      'null',
+      '{"sequence":1,"epoch":1,"marks":[{"kind":"grant"}]}',
+      '<html>',
+    ]) {
       const issuer = await createRemoteIssuer()
       issuer.network.feedBody = body
       const { call } = await startRemote(issuer)
@@ -115,7 +132,9 @@ describe('protect() in another process than the issuer', () => {
   it('without a credential the revocation bound is the life of the token, said once at start', async () => {
     const issuer = await createRemoteIssuer()
     const { call } = await startRemote(issuer, { credential: undefined })
-    expect(issuer.emit.eventsOf('server.warning')).toMatchObject([{ reason: 'revocation_only_by_token_end' }])
+    expect(issuer.emit.eventsOf('server.warning')).toMatchObject([
+      { reason: 'revocation_only_by_token_end' },
+    ])
     const token = issuer.token()
     await issuer.mark('grant', 'grt_1')
     expect(await call(token)).toBe('200')
@@ -158,10 +177,15 @@ describe('protect() in another process than the issuer', () => {
     const fetches = () => issuer.exchanges.filter((path) => path.startsWith('/.well-known/')).length
     const before = fetches()
     const attack = async () => {
-      const tokens = Array.from({ length: 500 }, (_, index) => issuer.token({ kid: `random-${index}` }))
+      const tokens = Array.from({ length: 500 }, (_, index) =>
+        issuer.token({ kid: `random-${index}` }),
+      )
       return new Set(await Promise.all(tokens.map((token) => call(token))))
     }
-    expect([...(await attack()), ...(await attack())]).toEqual(['401 token_invalid', '401 token_invalid'])
+    expect([...(await attack()), ...(await attack())]).toEqual([
+      '401 token_invalid',
+      '401 token_invalid',
+    ])
     expect(fetches() - before).toBe(1)
     await issuer.runtime.elapseMs(30 * SECOND)
     await attack()
@@ -196,7 +220,10 @@ describe('protect() in another process than the issuer', () => {
     expect(challenged).toMatchObject({
       refusal: {
         status: 401,
-        headers: { 'www-authenticate': 'Bearer resource_metadata="https://notes.example/.well-known/oauth-protected-resource/mcp"' },
+        headers: {
+          'www-authenticate':
+            'Bearer resource_metadata="https://notes.example/.well-known/oauth-protected-resource/mcp"',
+        },
       },
     })
     expect(await guard.authenticate('Bearer', {})).toMatchObject({ refusal: { status: 400 } })
@@ -206,10 +233,14 @@ describe('protect() in another process than the issuer', () => {
     expect(await call(issuer.token({ iss: 'https://evil.example' }))).toBe('401 token_invalid')
     expect(await call(issuer.token({ aud: `${RESOURCE}/other` }))).toBe('401 audience')
     const nowSeconds = Math.floor(issuer.runtime.nowMs() / 1000)
-    expect(await call(issuer.token({ iat: nowSeconds - 60, exp: nowSeconds }))).toBe('401 token_expired')
+    expect(await call(issuer.token({ iat: nowSeconds - 60, exp: nowSeconds }))).toBe(
+      '401 token_expired',
+    )
     expect(await call(issuer.token(), ['admin'])).toBe('403 scope')
     const forbidden = await ask(issuer.token(), ['admin'])
-    expect(forbidden).toMatchObject({ refusal: { headers: { 'www-authenticate': expect.stringContaining('scope="mcp admin"') } } })
+    expect(forbidden).toMatchObject({
+      refusal: { headers: { 'www-authenticate': expect.stringContaining('scope="mcp admin"') } },
+    })
   })
 
   it('where promises are not shared: no timer, polls on use, and waits when the view is too old', async () => {
@@ -225,7 +256,11 @@ describe('protect() in another process than the issuer', () => {
     expect(await call(token)).toBe('401 revoked')
     await issuer.mark('grant', 'grt_2')
     await issuer.runtime.elapseMs(31 * SECOND)
-    expect(await call(issuer.token({ gid: 'grt_2', iat: 1 + Math.floor(issuer.runtime.nowMs() / 1000) - 60 }))).toBe('401 revoked')
+    expect(
+      await call(
+        issuer.token({ gid: 'grt_2', iat: 1 + Math.floor(issuer.runtime.nowMs() / 1000) - 60 }),
+      ),
+    ).toBe('401 revoked')
     issuer.network.state = 'down'
     await issuer.runtime.elapseMs(31 * SECOND)
     expect(await call(issuer.token({ gid: 'grt_3' }))).toBe('503 view_too_old')
@@ -233,7 +268,8 @@ describe('protect() in another process than the issuer', () => {
 
   it('wrong settings are refused at once, by name', async () => {
     const { platform } = await createRemoteIssuer()
-    const make = (settings: object) => () => guardOf({ issuer: ISSUER, resource: RESOURCE, platform, ...settings })
+    const make = (settings: object) => () =>
+      guardOf({ issuer: ISSUER, resource: RESOURCE, platform, ...settings })
     expect(make({ issuer: 'http://auth.example' })).toThrow(ConfigError)
     expect(make({ resource: 'notes' })).toThrow(ConfigError)
     expect(make({ credential: 'short' })).toThrow(ConfigError)
@@ -244,7 +280,11 @@ describe('protect() in another process than the issuer', () => {
 })
 
 describe('the revocation feed', () => {
-  const request = (query: string, credential: string | undefined = CREDENTIAL, init: RequestInit = {}) =>
+  const request = (
+    query: string,
+    credential: string | undefined = CREDENTIAL,
+    init: RequestInit = {},
+  ) =>
     new Request(`${ISSUER}/revocations${query}`, {
       ...init,
       headers: credential === '' ? {} : { authorization: `Bearer ${credential}` },
@@ -259,7 +299,13 @@ describe('the revocation feed', () => {
     const answer = await feed(request('?after=0&wait=0'))
     expect([answer.status, answer.headers.get('cache-control')]).toEqual([200, 'no-store'])
     expect((await feed(request('', CREDENTIAL, { method: 'POST' }))).status).toBe(405)
-    for (const query of ['?after=-1', '?after=x', '?after=1.5', '?wait=x', `?after=${'9'.repeat(17)}`]) {
+    for (const query of [
+      '?after=-1',
+      '?after=x',
+      '?after=1.5',
+      '?wait=x',
+      `?after=${'9'.repeat(17)}`,
+    ]) {
       expect((await feed(request(query))).status, query).toBe(400)
     }
   })
@@ -278,10 +324,18 @@ describe('the revocation feed', () => {
     await runtime.settle()
     await mark('grant', 'grt_7')
     const page = (await (await next).json()) as { sequence: number; marks: object[] }
-    expect(page).toMatchObject({ sequence: 1, marks: [{ sequence: 1, tenant: 'default', kind: 'grant', id: 'grt_7' }] })
-    expect(Object.keys(page.marks[0] ?? {}).sort()).toEqual(
-      ['expiresAtMs', 'id', 'issuedBeforeMs', 'kind', 'sequence', 'tenant'],
-    )
+    expect(page).toMatchObject({
+      sequence: 1,
+      marks: [{ sequence: 1, tenant: 'default', kind: 'grant', id: 'grt_7' }],
+    })
+    expect(Object.keys(page.marks[0] ?? {}).sort()).toEqual([
+      'expiresAtMs',
+      'id',
+      'issuedBeforeMs',
+      'kind',
+      'sequence',
+      'tenant',
+    ])
   })
 
   it('answers at once when the caller is ahead of the clock: the store was restored', async () => {
@@ -291,9 +345,15 @@ describe('the revocation feed', () => {
 
   it('says 503 when the store cannot be read', async () => {
     const { runtime, view } = await createRemoteIssuer()
-    const revocationsSince = () => Promise.reject(new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied'))
+    const revocationsSince = () =>
+      Promise.reject(new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied'))
     const config = { resources: [{ url: RESOURCE, credential: new Secret(CREDENTIAL) }] }
-    const feed = createRevocationFeed({ config, store: { grants: { revocationsSince } }, runtime, revocation: view })
+    const feed = createRevocationFeed({
+      config,
+      store: { grants: { revocationsSince } },
+      runtime,
+      revocation: view,
+    })
     const answer = await feed(request('?after=0&wait=0'))
     expect([answer.status, answer.headers.get('cache-control')]).toEqual([503, 'no-store'])
   })

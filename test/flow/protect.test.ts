@@ -27,11 +27,16 @@ const seen = (principal: Principal | undefined, auth: AuthInfo | undefined) => (
 
 const onNode = (postern: Postern): RequestListener => {
   const guard = protect(postern)
-  return mount(postern, async (request: Parameters<RequestListener>[0] & Authenticated, response) => {
-    const principal = await guard(request, response)
-    if (principal === undefined) return
-    response.setHeader('content-type', 'application/json').end(JSON.stringify(seen(principal, request.auth)))
-  })
+  return mount(
+    postern,
+    async (request: Parameters<RequestListener>[0] & Authenticated, response) => {
+      const principal = await guard(request, response)
+      if (principal === undefined) return
+      response
+        .setHeader('content-type', 'application/json')
+        .end(JSON.stringify(seen(principal, request.auth)))
+    },
+  )
 }
 
 const onExpress = (postern: Postern): RequestListener => {
@@ -55,8 +60,12 @@ const onHono = (postern: Postern): RequestListener => {
 }
 
 const onFetch = (postern: Postern): RequestListener => {
-  const handler = protectFetch(postern, (_request, { principal, authInfo }) => Response.json(seen(principal, authInfo)))
-  return getRequestListener((request) => (postern.handles(request.url) ? postern.fetch(request) : handler(request)))
+  const handler = protectFetch(postern, (_request, { principal, authInfo }) =>
+    Response.json(seen(principal, authInfo)),
+  )
+  return getRequestListener((request) =>
+    postern.handles(request.url) ? postern.fetch(request) : handler(request),
+  )
 }
 
 let house: ProtectHouse | undefined
@@ -71,45 +80,63 @@ describe('mount() and protect() in the process of the issuer', () => {
     ['Express 5', onExpress],
     ['Hono', onHono],
     ['plain fetch', onFetch],
-  ])('%s: 401 with resource_metadata, sign-in, then the handler knows who calls', async (_name, application) => {
-    house = await startProtectHouse(application)
-    const { issuer, resource, provider } = house
-    const refused = await callWith(resource)
-    expect(refused.status).toBe(401)
-    const metadataUrl = `${issuer}/.well-known/oauth-protected-resource/mcp`
-    expect(refused.headers.get('www-authenticate')).toContain(`resource_metadata="${metadataUrl}"`)
-    const metadata = await (await fetch(metadataUrl)).json()
-    expect(metadata).toMatchObject({ resource, authorization_servers: [issuer], scopes_supported: ['mcp'] })
+  ])(
+    '%s: 401 with resource_metadata, sign-in, then the handler knows who calls',
+    async (_name, application) => {
+      house = await startProtectHouse(application)
+      const { issuer, resource, provider } = house
+      const refused = await callWith(resource)
+      expect(refused.status).toBe(401)
+      const metadataUrl = `${issuer}/.well-known/oauth-protected-resource/mcp`
+      expect(refused.headers.get('www-authenticate')).toContain(
+        `resource_metadata="${metadataUrl}"`,
+      )
+      const metadata = await (await fetch(metadataUrl)).json()
+      expect(metadata).toMatchObject({
+        resource,
+        authorization_servers: [issuer],
+        scopes_supported: ['mcp'],
+      })
 
-    const client = await house.signIn()
-    provider.forget()
-    const answer = await callWith(resource, client.accessToken)
-    expect(answer.status).toBe(200)
-    expect(await answer.json()).toMatchObject({
-      login: 'ada', subject: 'ada', scopes: ['mcp'], clientId: client.clientId, resource, same: true,
-    })
-    for (let count = 0; count < 20; count++) {
-      expect((await callWith(resource, client.accessToken)).status).toBe(200)
-    }
-    expect(provider.total()).toBe(0)
+      const client = await house.signIn()
+      provider.forget()
+      const answer = await callWith(resource, client.accessToken)
+      expect(answer.status).toBe(200)
+      expect(await answer.json()).toMatchObject({
+        login: 'ada',
+        subject: 'ada',
+        scopes: ['mcp'],
+        clientId: client.clientId,
+        resource,
+        same: true,
+      })
+      for (let count = 0; count < 20; count++) {
+        expect((await callWith(resource, client.accessToken)).status).toBe(200)
+      }
+      expect(provider.total()).toBe(0)
 
-    expect(await house.revoke(client)).toBe(200)
-    const after = await callWith(resource, client.accessToken)
-    expect(after.status).toBe(401)
-    expect(after.headers.get('www-authenticate')).toContain('error="invalid_token"')
-  })
+      expect(await house.revoke(client)).toBe(200)
+      const after = await callWith(resource, client.accessToken)
+      expect(after.status).toBe(401)
+      expect(after.headers.get('www-authenticate')).toContain('error="invalid_token"')
+    },
+  )
 
   it('Express: a mounted house leaves / to the application, and its body parser the calls', async () => {
     house = await startProtectHouse(onExpress)
     await house.postern.ready()
     expect(await (await fetch(`${house.issuer}/`)).text()).toBe('the home of the application')
     const client = await house.signIn()
-    expect(await (await callWith(house.resource, client.accessToken)).json()).toMatchObject({ body: 'tools/call' })
+    expect(await (await callWith(house.resource, client.accessToken)).json()).toMatchObject({
+      body: 'tools/call',
+    })
   })
 
   it('a mounted house has its OAuth endpoints below its prefix', async () => {
     house = await startProtectHouse(onNode, () => ({ prefix: '/postern' }))
-    const server = await (await fetch(`${house.issuer}/.well-known/oauth-authorization-server`)).json()
+    const server = await (
+      await fetch(`${house.issuer}/.well-known/oauth-authorization-server`)
+    ).json()
     expect(server).toMatchObject({
       authorization_endpoint: `${house.issuer}/postern/authorize`,
       token_endpoint: `${house.issuer}/postern/token`,
@@ -125,10 +152,18 @@ describe('mount() and protect() in the process of the issuer', () => {
       app.use(mountExpress(postern))
       app.post('/mcp', protectExpress(postern), express.json(), async (request, response) => {
         const server = new McpServerOne({ name: 'notes', version: '1.0.0' })
-        server.registerTool('whoami', { description: 'Who calls' }, (extra: { authInfo?: AuthInfo }) => {
-          const principal = extra.authInfo?.extra?.['principal'] as Principal | undefined
-          return { content: [{ type: 'text' as const, text: JSON.stringify(seen(principal, extra.authInfo)) }] }
-        })
+        server.registerTool(
+          'whoami',
+          { description: 'Who calls' },
+          (extra: { authInfo?: AuthInfo }) => {
+            const principal = extra.authInfo?.extra?.['principal'] as Principal | undefined
+            return {
+              content: [
+                { type: 'text' as const, text: JSON.stringify(seen(principal, extra.authInfo)) },
+              ],
+            }
+          },
+        )
         const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true })
         await server.connect(transport)
         await transport.handleRequest(request, response, request.body)
@@ -139,7 +174,11 @@ describe('mount() and protect() in the process of the issuer', () => {
     const answer = await callWith(house.resource, client.accessToken)
     expect(answer.status).toBe(200)
     const body = (await answer.json()) as { result: { content: { text: string }[] } }
-    expect(JSON.parse(body.result.content[0]?.text ?? '{}')).toMatchObject({ login: 'ada', clientId: client.clientId, same: true })
+    expect(JSON.parse(body.result.content[0]?.text ?? '{}')).toMatchObject({
+      login: 'ada',
+      clientId: client.clientId,
+      same: true,
+    })
   })
 
   it('PR-11: asks for the scopes that the server needs, by name', async () => {

@@ -27,7 +27,11 @@ export async function createRemoteIssuer(options: { sharesPromises?: boolean } =
   const emit = createRecordingEmit()
   const store = createMemoryStore()
   const view = createRevocationView({
-    store, bus: createMemoryBus(), runtime, emit: createRecordingEmit(), maxAgeSeconds: 30,
+    store,
+    bus: createMemoryBus(),
+    runtime,
+    emit: createRecordingEmit(),
+    maxAgeSeconds: 30,
   })
   await view.load()
   const resources = [{ url: RESOURCE, credential: new Secret(CREDENTIAL) }]
@@ -41,14 +45,20 @@ export async function createRemoteIssuer(options: { sharesPromises?: boolean } =
   const serve = async (request: Request): Promise<Response> => {
     const { pathname } = new URL(request.url)
     if (pathname === '/.well-known/jwks.json') {
-      const set = [...keys].map(([kid, { publicJwk }]) => ({ ...publicJwk, kid, use: 'sig', alg: 'ES256' }))
+      const set = [...keys].map(([kid, { publicJwk }]) => ({
+        ...publicJwk,
+        kid,
+        use: 'sig',
+        alg: 'ES256',
+      }))
       return Response.json({ keys: set }, { headers: { 'cache-control': 'public, max-age=300' } })
     }
     return network.feedBody === undefined ? feed(request) : new Response(network.feedBody)
   }
   const fetch: Fetch = async ({ url, headers, signal, addresses }) => {
     exchanges.push(url.pathname + url.search)
-    if (addresses !== 'approved' || network.state === 'down') throw new FetchFailure('ERR_UPSTREAM_CONNECT', 'refused')
+    if (addresses !== 'approved' || network.state === 'down')
+      throw new FetchFailure('ERR_UPSTREAM_CONNECT', 'refused')
     const response = await serve(new Request(url, { headers, signal }))
     return { status: response.status, headers: response.headers, body: response.body }
   }
@@ -66,24 +76,56 @@ export async function createRemoteIssuer(options: { sharesPromises?: boolean } =
     const key = (keys.get(kid) ?? keys.get('key-1'))?.key
     if (key === undefined) throw new Error('no key')
     const all = {
-      iss: ISSUER, aud: RESOURCE, sub: 'usr_1', client_id: 'cli_1', iat, scope: 'mcp',
-      jti: createJti(runtime, tagKey, facts), ...facts,
+      iss: ISSUER,
+      aud: RESOURCE,
+      sub: 'usr_1',
+      client_id: 'cli_1',
+      iat,
+      scope: 'mcp',
+      jti: createJti(runtime, tagKey, facts),
+      ...facts,
     }
     return signAccessToken(all, { kid, key }, runtime)
   }
   const mark = async (kind: Mark['kind'], id: string): Promise<void> => {
     const nowMs = runtime.nowMs()
-    const made: Mark = { tenant: TENANT, kind, id, issuedBeforeMs: nowMs, expiresAtMs: nowMs + 3_900_000, cause: 'test' }
+    const made: Mark = {
+      tenant: TENANT,
+      kind,
+      id,
+      issuedBeforeMs: nowMs,
+      expiresAtMs: nowMs + 3_900_000,
+      cause: 'test',
+    }
     await store.grants.revoke(made)
     view.markLocal(made)
   }
   const platform = { runtime, emit, openFetch: () => ({ fetch, close: async () => undefined }) }
-  return { runtime, emit, store, feed, view, exchanges, network, keys, addKey, token, mark, platform }
+  return {
+    runtime,
+    emit,
+    store,
+    feed,
+    view,
+    exchanges,
+    network,
+    keys,
+    addKey,
+    token,
+    mark,
+    platform,
+  }
 }
 
 /** `protect()` of the server at RESOURCE, ready for its first call. */
 export async function startRemote(issuer: RemoteIssuer, options: Partial<RemoteHouse> = {}) {
-  const guard = guardOf({ issuer: ISSUER, resource: RESOURCE, credential: CREDENTIAL, platform: issuer.platform, ...options })
+  const guard = guardOf({
+    issuer: ISSUER,
+    resource: RESOURCE,
+    credential: CREDENTIAL,
+    platform: issuer.platform,
+    ...options,
+  })
   await issuer.runtime.settle()
   const ask = (token: string, scopes: readonly string[] = []): GuardAnswer | Promise<GuardAnswer> =>
     guard.authenticate(`Bearer ${token}`, { scopes })

@@ -22,8 +22,10 @@ export interface WorkerRequest {
   readonly entry: string | URL
   /** Plain values, as in `vars`. */
   readonly bindings?: Readonly<Record<string, string | number | boolean>>
-  /** Origin the Worker sees in `request.url` for a relative path. Default: where it really listens. */
+  /** Origin the Worker sees in `request.url` and `Host`. Default: where it really listens. */
   readonly origin?: string
+  /** Where it listens on loopback. Default: any free port. */
+  readonly port?: number
   /** Further options of miniflare: `d1Databases`, `kvNamespaces`, `durableObjects`. */
   readonly options?: Partial<WorkerOptions>
 }
@@ -41,19 +43,24 @@ export interface RunningWorker {
   readonly fetch: (pathOrUrl: string, init?: RequestInit) => Promise<globalThis.Response>
   /** Exchanges the Worker started, oldest first; failed ones carry the status 0. */
   readonly outboundExchanges: readonly OutboundExchange[]
+  /** Modules of the platform that its bundle imports, in alphabetical order. */
+  readonly platformImports: readonly string[]
   readonly dispose: () => Promise<void>
 }
 
 /** Bundles and starts a Worker. @throws When the bundle or workerd refuses it. */
 export async function startWorker(worker: WorkerRequest): Promise<RunningWorker> {
   const outboundExchanges: OutboundExchange[] = []
-  const contents = await bundle(worker.entry)
+  const { code: contents, imports } = await bundle(worker.entry)
   const miniflare = new Miniflare({
     ...worker.options,
     modules: [{ type: 'ESModule', path: 'worker.js', contents }],
     compatibilityDate: COMPATIBILITY_DATE,
     compatibilityFlags: ['nodejs_compat'],
     bindings: { ...worker.bindings },
+    // As on the platform: the name in the URL and the Host line are one.
+    upstream: worker.origin,
+    port: worker.port,
     outboundService: async (outbound: OutboundRequest) => {
       const { method, url } = outbound
       try {
@@ -75,11 +82,12 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
       return (await miniflare.dispatchFetch(url, settings)) as unknown as globalThis.Response
     },
     outboundExchanges,
+    platformImports: imports,
     dispose: () => miniflare.dispose(),
   }
 }
 
-async function bundle(entry: string | URL): Promise<string> {
+async function bundle(entry: string | URL): Promise<{ code: string; imports: readonly string[] }> {
   const build = await rolldown({
     input: entry instanceof URL ? entry.pathname : entry,
     external: EXTERNAL,
@@ -88,7 +96,10 @@ async function bundle(entry: string | URL): Promise<string> {
   })
   try {
     const { output } = await build.generate({ format: 'esm', codeSplitting: false })
-    return output[0].code
+    return {
+      code: output[0].code,
+      imports: [...output[0].imports, ...output[0].dynamicImports].sort(),
+    }
   } finally {
     await build.close()
   }
