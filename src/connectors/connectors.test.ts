@@ -73,6 +73,8 @@ describe('routes', () => {
     '/api/ ',
     '/api/<x>',
     '/api/x|y',
+    '/api/x#y',
+    '/api/%c0%ae%c0%ae/x',
   ])('G4, B7: %s has two readings and is refused', (path) => {
     expect(house.route(path)).toBe('ambiguous')
   })
@@ -103,6 +105,59 @@ describe('routes', () => {
         expect(decodeURIComponent(path).split('/').length).toBe(path.split('/').length)
       }),
     )
+  })
+
+  const open = createConnectors({
+    issuer: 'https://auth.example.com',
+    connectors: [
+      connector({
+        name: 'a',
+        routes: { protected: ['/data/*', '/staff'], public: ['/*', '/data/health', '/docs/*'] },
+      }),
+      connector({ name: 'b', url: new URL('http://127.0.0.1:8000/b/mcp') }),
+      connector({
+        name: 'off',
+        url: new URL('http://127.0.0.1:8000/off/mcp'),
+        enabled: false,
+        routes: { protected: ['/docs/private/*'], public: [] },
+      }),
+    ],
+  })
+
+  it.each([
+    '/mcp',
+    '/mcp/',
+    '/MCP',
+    '/%6dcp',
+    '/mcp%3fx',
+    '/b/mcp',
+    '/off/mcp',
+    '/%64ata/x',
+    '/DATA/x',
+    '/data',
+    '/staff/',
+    '/Staff',
+    '/%73taff',
+    '/staff.',
+    '/staff%20',
+    '/docs/%70rivate/x',
+    '/docs/Private/x',
+    '/docs/private',
+  ])('G4: %s is not public where the server behind may read a guarded path', (path) => {
+    expect(['ambiguous', undefined]).toContain(open.route(path))
+  })
+
+  it.each([
+    '/',
+    '/x',
+    '/data/health',
+    '/docs/x',
+    '/docs/%41%20b',
+    '/staffing',
+    '/mcps',
+    '/Index.html',
+  ])('%s stays public beside guarded paths', (path) => {
+    expect(open.route(path)).toMatchObject({ kind: 'public' })
   })
 
   it('a mounted issuer: paths below it, stripped for the server behind', () => {

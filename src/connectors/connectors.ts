@@ -4,7 +4,8 @@
  * The endpoint of a connector is one exact path with no suffix, so nothing below it can leave its
  * resource (T1). `routes` patterns may end in `*`; the longest match wins. A path with two readings
  * (dots, escapes of separators, backslashes, doubled slashes, parameters) matches no pattern: it is
- * `ambiguous` and refused before anybody normalises it (G4).
+ * `ambiguous` and refused before anybody normalises it (G4). So is a public path that a careless
+ * server could take for a protected one, or for the MCP endpoint itself.
  */
 import type { Config, ConnectorConfig } from '../config.ts'
 import { challenge } from '../oauth/challenge.ts'
@@ -53,6 +54,7 @@ export function createConnectors(config: Pick<Config, 'issuer' | 'connectors'>):
   const exact = new Map<string, Route>()
   const prefixes: { readonly prefix: string; readonly route: Route }[] = []
   const list = config.connectors.filter((connector) => connector.enabled)
+  const isGuarded = createGuardedPaths(config.connectors)
   for (const connector of list) {
     const shared = sharedFacts(config.issuer, connector)
     const { pathname, search } = connector.url
@@ -67,13 +69,18 @@ export function createConnectors(config: Pick<Config, 'issuer' | 'connectors'>):
   }
   prefixes.sort((left, right) => right.prefix.length - left.prefix.length)
   const mcp = `${base}/mcp`
+  const find = (path: string): Route | 'ambiguous' | undefined => {
+    const found = exact.get(path)
+    if (found !== undefined) return found
+    if (isAmbiguousPath(path)) return 'ambiguous'
+    return prefixes.find(({ prefix }) => path.startsWith(prefix))?.route
+  }
   return {
     list,
     route(path) {
-      const found = exact.get(path)
-      if (found !== undefined) return found
-      if (isAmbiguousPath(path)) return 'ambiguous'
-      return prefixes.find(({ prefix }) => path.startsWith(prefix))?.route
+      const route = find(path)
+      if (typeof route !== 'object' || route.kind !== 'public') return route
+      return isGuarded(route.upstream.origin, path.slice(base.length)) ? 'ambiguous' : route
     },
     claims: (path) => exact.has(path) || path === mcp || path.startsWith(`${mcp}/`),
     strip: (path) => path.slice(base.length),
@@ -100,11 +107,73 @@ function sharedFacts(
   }
 }
 
+interface LoosePattern {
+  readonly text: string
+  readonly isExact: boolean
+  readonly isGuarded: boolean
+}
+
+/**
+ * Whether the server behind may take a public path for one that needs a token: servers decode, fold
+ * case and drop a trailing slash, each in its own way. What is disabled here stays guarded there.
+ */
+function createGuardedPaths(
+  connectors: readonly ConnectorConfig[],
+): (origin: string, path: string) => boolean {
+  const origins = new Map<string, LoosePattern[]>()
+  for (const { url, routes } of connectors) {
+    const patterns = origins.get(url.origin) ?? []
+    origins.set(url.origin, patterns)
+    patterns.push({ text: looseReading(url.pathname), isExact: true, isGuarded: true })
+    for (const kind of ['protected', 'public'] as const) {
+      for (const pattern of routes[kind]) {
+        const isExact = !pattern.endsWith('*')
+        const text = isExact ? looseReading(pattern) : pattern.slice(0, -1).toLowerCase()
+        patterns.push({ text, isExact, isGuarded: kind === 'protected' })
+      }
+    }
+  }
+  for (const patterns of origins.values()) patterns.sort(byStrength)
+  return (origin, path) => {
+    const read = looseReading(path)
+    const found = origins
+      .get(origin)
+      ?.find(({ text, isExact }) => (isExact ? read === text : `${read}/`.startsWith(text)))
+    return found?.isGuarded === true
+  }
+}
+
+/** Exact before patterns, the longest first, and the guarded one of two equals. */
+function byStrength(left: LoosePattern, right: LoosePattern): number {
+  return (
+    Number(right.isExact) - Number(left.isExact) ||
+    right.text.length - left.text.length ||
+    Number(right.isGuarded) - Number(left.isGuarded)
+  )
+}
+
+/** Decoded, in lower case, without a query in disguise and without what some servers cut at the end. */
+function looseReading(path: string): string {
+  const read = (decoded(path) ?? path).toLowerCase()
+  let end = read.search(/[?#]/)
+  if (end < 0) end = read.length
+  while (end > 0 && '/. '.includes(read.charAt(end - 1))) end -= 1
+  return read.slice(0, end)
+}
+
+function decoded(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return undefined
+  }
+}
+
 /** Printable ASCII that every server reads the same way: no `.` or `..` segment, in any spelling. */
 export function isAmbiguousPath(path: string): boolean {
   return (
     !/^\/[\x21-\x7e]*$/.test(path) ||
-    /[\\;<>"^`{|}]|\/\/|\/\.{1,2}(?:\/|$)|%(?:2e|2f|5c|3b|25|0|1|7f)/i.test(path) ||
-    /%(?![0-9a-f]{2})/i.test(path)
+    /[\\;<>"^`{|}#]|\/\/|\/\.{1,2}(?:\/|$)|%(?:2e|2f|5c|3b|25|0|1|7f)/i.test(path) ||
+    (path.includes('%') && decoded(path) === undefined)
   )
 }

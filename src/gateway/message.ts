@@ -9,9 +9,9 @@
 export interface Message {
   /** The id's own text, quotes included; absent when there is none or when it is unclear. */
   id?: string
-  method?: string
+  method?: string | undefined
   /** `params.name`, else `params.uri`. */
-  name?: string
+  name?: string | undefined
   /** A top-level key came twice: nothing here may be trusted. */
   repeated: boolean
   /** All bytes were read, and they are one object. */

@@ -19,7 +19,7 @@ import {
 import type { Forward } from '../gateway/decide.ts'
 import { forwardHeaders } from '../gateway/forward.ts'
 import { type Head, responseHeaders } from '../gateway/headers.ts'
-import { isReadOnly, scanMessage } from '../gateway/message.ts'
+import { isReadOnly, type Message, scanMessage } from '../gateway/message.ts'
 import { type Records, recordable } from '../gateway/records.ts'
 import type { GatewayView } from '../gateway/view.ts'
 import type { Session } from '../issuer/authenticate.ts'
@@ -61,6 +61,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
   #exchange: Exchange | undefined
   #reader: RequestBody | undefined
   #buffered: Buffer | undefined
+  #named: Pick<Message, 'method' | 'name'> | undefined
   #retried = false
   #done = false
   #status = 0
@@ -150,7 +151,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
     const sessionId = this.#shownSessionId(facts.sessionId)
     if (sessionId !== undefined) headers.push('mcp-session-id', sessionId)
     if (cors && head.origin !== undefined) headers.push(...corsHeaders(head.origin))
-    if (isUploading(request) || this.#deps.streams.draining) response.shouldKeepAlive = false
+    if (isUploading(request, head) || this.#deps.streams.draining) response.shouldKeepAlive = false
     this.#status = status
     this.#contentLength = this.#method === 'HEAD' ? undefined : facts.contentLength
     response.writeHead(status, headers)
@@ -216,6 +217,10 @@ export class Call implements Sink, BodyOwner, OpenStream {
       this.#reserved = this.#deps.streams.reserve(session.userId)
       if (!this.#reserved) return false
     }
+    // It may live for hours: what only the request needed is let go. Nothing is sent again now.
+    this.#named = this.#message(this.#in.head)
+    this.#in.headers.length = 0
+    this.#buffered = undefined
     this.#coded = coded
     this.#boundary = new EventBoundary()
     this.#lastByteAtMs = performance.now()
@@ -234,12 +239,12 @@ export class Call implements Sink, BodyOwner, OpenStream {
   }
 
   #finish(last: Buffer | undefined): void {
-    const { request, response } = this.#in
+    const { head, request, response } = this.#in
     this.#record(this.#status)
-    if (this.#contentLength === undefined && isUploading(request)) {
+    if (this.#contentLength === undefined && isUploading(request, head)) {
       // A chunked answer needs its end to be whole; the rest of the upload is cut with it.
       response.end(last)
-    } else finish(request, response, last)
+    } else finish(request, response, head, last)
   }
 
   #failWith(reason: FailureReason): void {
@@ -255,7 +260,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
     this.#record(answer.status, answer.reason)
     if (this.#deps.streams.draining) response.shouldKeepAlive = false
     const cors = head.origin !== undefined ? { corsOrigin: head.origin } : {}
-    reply(request, response, answer, { requestId, ...cors })
+    reply(request, response, answer, { head, requestId, ...cors })
   }
 
   #cut(reason: RefusalReason): void {
@@ -272,7 +277,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
     if (this.#reserved && session !== undefined) this.#deps.streams.release(session.userId)
     const durationMs = performance.now() - startedAtMs
     const httpMethod = this.#method
-    const found = this.#message(head)
+    const found = this.#named ?? this.#message(head)
     this.#deps.records.forwarded(
       { requestId, httpMethod, route, session, status, durationMs },
       {
@@ -287,7 +292,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
   }
 
   /** From the headers of the modern revision, else from the body: for the record, never to decide. */
-  #message(head: Head): { method?: string | undefined; name?: string | undefined } | undefined {
+  #message(head: Head): Pick<Message, 'method' | 'name'> | undefined {
     if (head.mcpMethod !== undefined) return { method: head.mcpMethod, name: head.mcpName }
     if (this.#buffered === undefined || this.#to.route.kind !== 'mcp') return undefined
     return scanMessage(this.#buffered)

@@ -99,6 +99,7 @@ export function createCarrier(
     if (draining) response.shouldKeepAlive = false
     const named = head.origin !== undefined && CORS_ALLOWED(answer) && route !== undefined
     reply(request, response, answer, {
+      head,
       requestId,
       ...(named ? { corsOrigin: head.origin } : {}),
     })

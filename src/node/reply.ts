@@ -6,6 +6,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Answer, corsHeaders } from '../gateway/answers.ts'
+import type { Head } from '../gateway/headers.ts'
 
 const LINGER_BYTES = 131_072
 const LINGER_MS = 500
@@ -14,38 +15,31 @@ export function reply(
   request: IncomingMessage,
   response: ServerResponse,
   answer: Answer,
-  options: { requestId: string; corsOrigin?: string },
+  options: { head: Head; requestId: string; corsOrigin?: string },
 ): void {
   if (response.headersSent || response.destroyed) return
   const headers = [...answer.headers, 'x-request-id', options.requestId]
   if (answer.status !== 204) headers.push('content-length', String(Buffer.byteLength(answer.body)))
   if (options.corsOrigin !== undefined) headers.push(...corsHeaders(options.corsOrigin))
-  if (isUploading(request)) response.shouldKeepAlive = false
+  if (isUploading(request, options.head)) response.shouldKeepAlive = false
   response.writeHead(answer.status, headers)
-  finish(
-    request,
-    response,
-    request.method === 'HEAD' || answer.body === '' ? undefined : answer.body,
-  )
+  const body = request.method === 'HEAD' || answer.body === '' ? undefined : answer.body
+  finish(request, response, options.head, body)
 }
 
-/** The request has a body that has not arrived in full. */
-export function isUploading(request: IncomingMessage): boolean {
-  return !request.complete && hasBody(request)
-}
-
-function hasBody({ headers }: IncomingMessage): boolean {
-  const length = headers['content-length']
-  return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')
+/** The request has a body that has not arrived in full. Asks our head: Node would parse its own first. */
+export function isUploading(request: IncomingMessage, head: Head): boolean {
+  return !request.complete && (head.chunked || (head.contentLength ?? 0) > 0)
 }
 
 /** Ends the answer; its head, with a length, has been written. */
 export function finish(
   request: IncomingMessage,
   response: ServerResponse,
+  head: Head,
   last: string | Buffer | undefined,
 ): void {
-  if (!isUploading(request)) {
+  if (!isUploading(request, head)) {
     if (last === undefined) response.end()
     else response.end(last)
     return

@@ -69,7 +69,7 @@ export interface UpstreamOptions {
   readonly callsMax?: number
   /** Open event streams per server. Default 20,000. */
   readonly streamsMax?: number
-  /** A socket is given up after this, so that a changed address is noticed. Default 300,000. */
+  /** A pool is replaced after this, so that a changed address is noticed. Default 300,000. */
   readonly clientTtlMs?: number
   /** Certificate authorities for tests and `egress.extraCaFile`, PEM. */
   readonly ca?: string
@@ -92,6 +92,7 @@ const CIRCUIT_OPEN_MS = 1_000
 /** One pool, and how many exchanges it ever ran at once: that is how many clients it keeps. */
 interface Slot {
   readonly pool: Pool
+  readonly madeAtMs: number
   running: number
   peak: number
 }
@@ -110,6 +111,7 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
   const byKey = new Map<string, Pools>()
   const slotFor = (upstream: Upstream): Slot => ({
     pool: new Pool(upstream.origin, poolOptions(upstream, options)),
+    madeAtMs: performance.now(),
     running: 0,
     peak: 0,
   })
@@ -137,6 +139,13 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
       letGo(pool)
     }
   }
+  // Not undici's `clientTtl`: it costs a stream 16 KB and looks at every client on every call.
+  const refresh = (pools: Pools, kind: 'calls' | 'streams'): void => {
+    const { pool, madeAtMs } = pools[kind]
+    if (performance.now() - madeAtMs < (options.clientTtlMs ?? CLIENT_TTL_MS)) return
+    pools[kind] = slotFor(pools.upstream)
+    letGo(pool)
+  }
   const house: House = { options, shrink }
   return {
     open(upstream, kind, request, sink) {
@@ -147,6 +156,7 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
           : pools.streamsRunning >= (options.streamsMax ?? STREAMS_MAX)
       if (full) return 'full'
       if (pools.openUntilMs > 0 && isOpen(pools)) return 'unreachable'
+      refresh(pools, kind === 'call' ? 'calls' : 'streams')
       const leg = new Leg(pools, kind, sink, house)
       if (upstream.addresses === 'public' && isRefusedLiteral(upstream.origin)) {
         queueMicrotask(() => leg.failWith('ERR_UPSTREAM_ADDRESS'))
@@ -202,7 +212,6 @@ function poolOptions(upstream: Upstream, options: UpstreamOptions): Pool.Options
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveTimeoutThreshold: KEEP_ALIVE_THRESHOLD_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MAX_MS,
-    clientTtl: options.clientTtlMs ?? CLIENT_TTL_MS,
     connect: {
       timeout: options.connectTimeoutMs,
       ...lookupOf(upstream, options),
@@ -377,7 +386,7 @@ class Leg implements Exchange, Dispatcher.DispatchHandler {
 }
 
 function freshClient(upstream: Upstream, options: UpstreamOptions): Client {
-  const { connections: _, clientTtl: __, ...rest } = poolOptions(upstream, options)
+  const { connections: _, ...rest } = poolOptions(upstream, options)
   return new Client(upstream.origin, rest)
 }
 
