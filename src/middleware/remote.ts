@@ -12,7 +12,11 @@ import { insufficient, malformed, resourceOf, unauthorized, unavailable } from '
 import { createPollOnUse } from '../issuer/poll-on-use.ts'
 import { createRevocationView, type Markable } from '../issuer/revocation.ts'
 import { createEgress } from '../net/egress.ts'
-import { judgeAccessToken, looksLikeAccessToken } from '../oauth/access-token.ts'
+import {
+  type AccessTokenClaims,
+  judgeAccessToken,
+  looksLikeAccessToken,
+} from '../oauth/access-token.ts'
 import { readBearer } from '../oauth/challenge.ts'
 import { parseScope } from '../oauth/scope.ts'
 import { canonicalResource, isLoopbackHost, parseUrl } from '../oauth/urls.ts'
@@ -85,71 +89,8 @@ interface Room {
 
 /** @throws {ConfigError} for an issuer, resource or credential that cannot be right. */
 export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform): Guard {
-  const { issuer, resource } = readRemoteHouse(house)
-  const { runtime, emit } = platform
-  const outbound = platform.openFetch({})
-  const egress = createEgress({
-    fetch: outbound.fetch,
-    runtime,
-    emit,
-    approvedOrigins: new Set([new URL(issuer).origin]),
-    allowHosts: [],
-    denyHosts: [],
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
-  })
-  const keys = createRemoteKeys({ issuer, egress, runtime, emit })
-  const view =
-    house.credential === undefined
-      ? undefined
-      : createRevocationView({
-          ...createRemoteMarks({
-            issuer,
-            credential: house.credential,
-            egress,
-            runtime,
-            emit,
-            signal: house.signal,
-          }),
-          runtime,
-          emit,
-          maxAgeSeconds: VIEW_MAX_AGE_SECONDS,
-        })
-  if (view === undefined) {
-    emit.event({
-      type: 'server.warning',
-      level: 'warn',
-      reason: 'revocation_only_by_token_end',
-      resource,
-      fix: 'credential',
-    })
-  }
-  // Where promises are not shared nothing may go on between two requests: calls ask by themselves.
-  if (runtime.sharesPromises) {
-    keys.start()
-    if (view !== undefined) runtime.waitUntil(view.start())
-  }
-  house.signal?.addEventListener(
-    'abort',
-    () => {
-      view?.stop()
-      runtime.waitUntil(Promise.all([keys.close(), outbound.close()]))
-    },
-    { once: true },
-  )
-  const room: Room = {
-    issuer,
-    resource,
-    runtime,
-    keys,
-    marks: view === undefined ? undefined : marksOf(view, runtime),
-    remembered: new Map(),
-    withdrawn: new Set(),
-  }
-  view?.onMark((mark) => {
-    if (mark.kind !== 'key') return
-    room.withdrawn.add(mark.id)
-    keys.revalidate()
-  })
+  const { emit } = platform
+  const room = openRoom(house, platform)
   const counted = (answer: GuardAnswer): GuardAnswer => {
     if (!answer.ok) emit.count('postern_auth_refusals_total', { reason: answer.refusal.reason })
     return answer
@@ -158,7 +99,7 @@ export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform):
     authorization: string | undefined,
     options: ProtectOptions,
     first: Wait,
-  ) => {
+  ): Promise<GuardAnswer> => {
     const waited = new Set<Need>()
     let verdict: Verdict = first
     while ('wait' in verdict && !waited.has(verdict.wait)) {
@@ -171,11 +112,64 @@ export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform):
   }
   return {
     authenticate(authorization, options) {
-      resourceOf([resource], options)
+      resourceOf([room.resource], options)
       const verdict = judge(room, authorization, options, NOTHING_YET)
       return 'wait' in verdict ? settle(authorization, options, verdict) : counted(verdict)
     },
   }
+}
+
+function openRoom(house: RemoteHouse, platform: RemotePlatform): Room {
+  const { issuer, resource } = readRemoteHouse(house)
+  const { runtime, emit } = platform
+  const { credential, signal } = house
+  const outbound = platform.openFetch({})
+  const egress = createEgress({
+    fetch: outbound.fetch,
+    runtime,
+    emit,
+    approvedOrigins: new Set([new URL(issuer).origin]),
+    allowHosts: [],
+    denyHosts: [],
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  })
+  const keys = createRemoteKeys({ issuer, egress, runtime, emit })
+  const withdrawn = new Set<string>()
+  const shared = { issuer, resource, runtime, keys, withdrawn, remembered: new Map() }
+  // Where promises are not shared nothing may go on between two requests: calls ask by themselves.
+  if (runtime.sharesPromises) keys.start()
+  if (credential === undefined) {
+    const reason = 'revocation_only_by_token_end'
+    emit.event({ type: 'server.warning', level: 'warn', reason, resource, fix: 'credential' })
+    endWith(signal, platform, () => Promise.all([keys.close(), outbound.close()]))
+    return { ...shared, marks: undefined }
+  }
+  const source = createRemoteMarks({ issuer, credential, egress, runtime, emit, signal })
+  const view = createRevocationView({
+    ...source,
+    runtime,
+    emit,
+    maxAgeSeconds: VIEW_MAX_AGE_SECONDS,
+  })
+  view.onMark((mark) => {
+    if (mark.kind !== 'key') return
+    withdrawn.add(mark.id)
+    keys.revalidate()
+  })
+  if (runtime.sharesPromises) runtime.waitUntil(view.start())
+  endWith(signal, platform, () => {
+    view.stop()
+    return Promise.all([keys.close(), outbound.close()])
+  })
+  return { ...shared, marks: marksOf(view, runtime) }
+}
+
+function endWith(
+  signal: AbortSignal | undefined,
+  { runtime }: RemotePlatform,
+  end: () => Promise<unknown>,
+): void {
+  signal?.addEventListener('abort', () => runtime.waitUntil(end()), { once: true })
 }
 
 const NOTHING_YET: ReadonlySet<Need> = new Set()
@@ -243,30 +237,35 @@ function find(room: Room, token: string): Remembered | Verdict {
     if (verdict.reason === 'unknown_key') return unknownKey(room)
     return unauthorized(resource, verdict.reason === 'expired' ? 'token_expired' : 'token_invalid')
   }
-  const { claims, keyId } = verdict
-  const session: Remembered = {
-    digest,
-    tenant: TENANT,
+  const session = sessionOf(digest, verdict.claims, verdict.keyId)
+  remember(remembered, session)
+  return session
+}
+
+function sessionOf(digest: string, claims: AccessTokenClaims, keyId: string): Remembered {
+  const principal: Principal = {
     userId: claims.sub,
+    tenant: TENANT,
     clientId: claims.client_id,
     grantId: claims.gid,
     resource: claims.aud,
+    scopes: parseScope(claims.scope),
+    expiresAtSeconds: claims.exp,
+  }
+  const { userId, tenant, clientId, grantId, resource } = principal
+  return {
+    digest,
+    tenant,
+    userId,
+    clientId,
+    grantId,
+    resource,
     keyId,
     jti: claims.jti,
     issuedAtMs: claims.iat * 1000,
     expiresAtMs: claims.exp * 1000,
-    principal: {
-      userId: claims.sub,
-      tenant: TENANT,
-      clientId: claims.client_id,
-      grantId: claims.gid,
-      resource: claims.aud,
-      scopes: parseScope(claims.scope),
-      expiresAtSeconds: claims.exp,
-    },
+    principal,
   }
-  remember(remembered, session)
-  return session
 }
 
 function unknownKey({ keys, resource }: Room): Verdict {

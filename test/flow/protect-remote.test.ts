@@ -266,6 +266,21 @@ describe('protect() in another process than the issuer', () => {
     expect(await call(issuer.token({ gid: 'grt_3' }))).toBe('503 view_too_old')
   })
 
+  it('ends its polling by the signal it was given, and then its view is too old', async () => {
+    const issuer = await createRemoteIssuer()
+    const stop = new AbortController()
+    const { call } = await startRemote(issuer, { signal: stop.signal })
+    const token = issuer.token()
+    expect(await call(token)).toBe('200')
+    stop.abort()
+    await issuer.runtime.elapseMs(5 * SECOND)
+    const before = issuer.exchanges.length
+    await issuer.runtime.elapseMs(120 * SECOND)
+    expect(issuer.exchanges).toHaveLength(before)
+    expect(await call(token)).toBe('503 view_too_old')
+    expect(issuer.runtime.rejections).toEqual([])
+  })
+
   it('wrong settings are refused at once, by name', async () => {
     const { platform } = await createRemoteIssuer()
     const make = (settings: object) => () =>
