@@ -15,7 +15,8 @@ import {
   type Timeline,
   timelineOf,
 } from './comparison.ts'
-import type { ProviderName, Stage } from './stage.ts'
+import type { ProviderName } from './registrations.ts'
+import type { Stage } from './stage.ts'
 
 /** After each call: what the page does with one call must not be time of the next. */
 const FAST_PAUSE_MS = 230
@@ -52,20 +53,6 @@ export interface LiveState {
   readonly problem?: string
 }
 
-export interface Live {
-  state(): LiveState
-  /** Calls of the last minute, oldest first. */
-  calls(): readonly ShownCall[]
-  listen(onCall: (call: ShownCall) => void, onState: () => void): () => void
-  setDelay(delayMs: number): void
-  use(provider: ProviderName): void
-  kill(): Promise<void>
-  revive(): Promise<void>
-  revoke(): void
-  signIn(): Promise<void>
-  close(): Promise<void>
-}
-
 interface Kept extends Measured {
   readonly note?: string
   readonly timeline?: Timeline
@@ -79,48 +66,128 @@ interface Revocation {
   measuredSeconds?: number
 }
 
-export function startLive(stage: Stage): Live {
-  let provider: ProviderName = 'openid'
-  let kept: Kept[] = []
-  let changedMs = performance.now()
-  let killed = false
-  let problem: string | undefined
-  const revocations = new Map<ProviderName, Revocation>()
-  let isClosed = false
-  const callListeners = new Set<(call: ShownCall) => void>()
-  const stateListeners = new Set<() => void>()
+interface Listener {
+  readonly onCall: (call: ShownCall) => void
+  readonly onState: () => void
+}
 
-  const tell = (): void => {
-    for (const listener of stateListeners) listener()
+export class Live {
+  readonly #stage: Stage
+  readonly #revocations = new Map<ProviderName, Revocation>()
+  readonly #listeners = new Set<Listener>()
+  readonly #loops: Promise<unknown>
+  #provider: ProviderName = 'openid'
+  #kept: readonly Kept[] = []
+  #changedMs = performance.now()
+  #killed = false
+  #problem: string | undefined
+  #isClosed = false
+
+  constructor(stage: Stage) {
+    this.#stage = stage
+    this.#loops = Promise.all([
+      this.#loop(['noAuth', 'postern'], FAST_PAUSE_MS),
+      this.#loop(['before'], SLOW_PAUSE_MS),
+    ])
   }
-  const changed = (): void => {
-    changedMs = performance.now()
-    tell()
+
+  state(): LiveState {
+    const stage = this.#stage
+    const provider = this.#provider
+    const revocation = this.#revocations.get(provider)
+    const measuredSeconds = revocation?.measuredSeconds
+    const problem = this.#problem
+    return {
+      provider: { name: provider, delayMs: stage.delayMs(), killed: this.#killed },
+      noAuth: this.#summary('noAuth'),
+      before: this.#summary('before'),
+      postern: { ...this.#summary('postern'), providerCallsBehind: this.#providerCallsBehind() },
+      revoked: revocation?.isOpen === true,
+      revocation: {
+        boundSeconds: stage.revocationBoundSeconds,
+        defaultBoundSeconds: LIMITS.upstreamProofStaleSeconds.default,
+        ...(measuredSeconds === undefined ? {} : { measuredSeconds }),
+      },
+      ...(problem === undefined ? {} : { problem }),
+    }
   }
-  const shown = ({
-    lane,
-    status,
-    durationMs,
-    startedMs,
-    providerCalls,
-    note,
-    timeline,
-  }: Kept): ShownCall => ({
-    lane,
-    status,
-    durationMs,
-    providerCalls,
-    ageMs: performance.now() - startedMs - durationMs,
-    ...(note === undefined ? {} : { note }),
-    ...(timeline === undefined ? {} : { timeline }),
-  })
-  const run = async (lane: Lane): Promise<void> => {
-    const asked = provider
-    const { sockets, tool } = stage
-    const caller = stage.lanes(asked)[lane]
-    const measured = await measure({ lane, caller, tool, provider: asked, sockets })
-    if (isClosed || asked !== provider) return
-    const note = noteOf(stage, asked, measured)
+
+  /** Calls of the last minute, oldest first. */
+  calls(): readonly ShownCall[] {
+    return this.#kept.map(show)
+  }
+
+  /** Returns the end of it. */
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  setDelay(delayMs: number): void {
+    this.#stage.slow(delayMs)
+    this.#changed()
+  }
+
+  use(provider: ProviderName): void {
+    this.#provider = provider
+    this.#kept = []
+    this.#changed()
+  }
+
+  async kill(): Promise<void> {
+    this.#killed = true
+    this.#changed()
+    await this.#stage.kill()
+  }
+
+  async revive(): Promise<void> {
+    await this.#stage.revive()
+    this.#killed = false
+    this.#changed()
+  }
+
+  revoke(): void {
+    this.#stage.revoke(this.#provider)
+    this.#revocations.set(this.#provider, { startedMs: performance.now(), isOpen: true })
+    this.#changed()
+  }
+
+  async signIn(): Promise<void> {
+    const provider = this.#provider
+    try {
+      this.#problem = undefined
+      await this.#stage.signIn(provider)
+      const revocation = this.#revocations.get(provider)
+      if (revocation !== undefined) revocation.isOpen = false
+    } catch (error) {
+      this.#problem = `Ada could not sign in: ${error instanceof Error ? error.message : 'unknown'}`
+    }
+    this.#changed()
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#listeners.clear()
+    await this.#loops
+  }
+
+  async #loop(lanes: readonly Lane[], pauseMs: number): Promise<void> {
+    while (!this.#isClosed) {
+      for (const lane of lanes) {
+        await this.#run(lane)
+        await pause(pauseMs, undefined, { ref: false })
+      }
+    }
+  }
+
+  async #run(lane: Lane): Promise<void> {
+    const provider = this.#provider
+    const { sockets, tool } = this.#stage
+    const caller = this.#stage.lanes(provider)[lane]
+    const measured = await measure({ lane, caller, tool, provider, sockets })
+    if (this.#isClosed || provider !== this.#provider) return
+    if (lane === 'postern') this.#judgeRevocation(provider, measured)
+    const note = noteOf(this.#stage, provider, measured)
     const timeline = lane === 'postern' ? timelineOf(sockets, measured) : undefined
     const call = {
       ...measured,
@@ -128,115 +195,59 @@ export function startLive(stage: Stage): Live {
       ...(timeline === undefined ? {} : { timeline }),
     }
     const oldestMs = performance.now() - WINDOW_MS
-    kept = [...kept.filter(({ startedMs }) => startedMs > oldestMs), call]
-    const revocation = revocations.get(asked)
-    if (
-      lane === 'postern' &&
-      revocation?.isOpen === true &&
-      revocation.measuredSeconds === undefined
-    ) {
-      if (!isGood(call)) {
-        revocation.measuredSeconds =
-          (call.startedMs + call.durationMs - revocation.startedMs) / 1_000
-      }
-    }
-    for (const listener of callListeners) listener(shown(call))
+    this.#kept = [...this.#kept.filter(({ startedMs }) => startedMs > oldestMs), call]
+    for (const { onCall } of this.#listeners) onCall(show(call))
   }
-  const loop = async (lanes: readonly Lane[], pauseMs: number): Promise<void> => {
-    while (!isClosed) {
-      for (const lane of lanes) {
-        await run(lane)
-        await pause(pauseMs, undefined, { ref: false })
-      }
-    }
-  }
-  const loops = Promise.all([
-    loop(['noAuth', 'postern'], FAST_PAUSE_MS),
-    loop(['before'], SLOW_PAUSE_MS),
-  ])
-  const summary = (lane: Lane): Summary =>
-    summarize(
-      kept
-        .filter((call) => call.lane === lane && call.startedMs >= changedMs)
-        .slice(-SUMMARY_CALLS_MAX),
-    )
 
+  #judgeRevocation(provider: ProviderName, call: Measured): void {
+    const revocation = this.#revocations.get(provider)
+    if (revocation?.isOpen !== true || revocation.measuredSeconds !== undefined) return
+    if (isGood(call) || call.startedMs < revocation.startedMs) return
+    const endedMs = call.startedMs + call.durationMs
+    revocation.measuredSeconds = (endedMs - revocation.startedMs) / 1_000
+  }
+
+  #changed(): void {
+    this.#changedMs = performance.now()
+    for (const { onState } of this.#listeners) onState()
+  }
+
+  #summary(lane: Lane): Summary {
+    const calls = this.#kept.filter(
+      (call) => call.lane === lane && call.startedMs >= this.#changedMs,
+    )
+    return summarize(calls.slice(-SUMMARY_CALLS_MAX))
+  }
+
+  /** Exchanges of the last minute that no call of Postern's waited for. */
+  #providerCallsBehind(): number {
+    const sinceMs = performance.now() - WINDOW_MS
+    const all = providerExchanges(this.#stage.sockets, this.#provider, 'postern')
+    const recent = all.filter(({ startedMs }) => startedMs > sinceMs).length
+    const waitedFor = this.#kept
+      .filter(({ lane }) => lane === 'postern')
+      .reduce((sum, { providerCalls }) => sum + providerCalls, 0)
+    return Math.max(0, recent - waitedFor)
+  }
+}
+
+function show({
+  startedMs,
+  durationMs,
+  lane,
+  status,
+  providerCalls,
+  note,
+  timeline,
+}: Kept): ShownCall {
   return {
-    state() {
-      const sinceMs = performance.now() - WINDOW_MS
-      const inCalls = kept
-        .filter(({ lane }) => lane === 'postern')
-        .reduce((sum, call) => sum + call.providerCalls, 0)
-      const all = providerExchanges(stage.sockets, provider, 'postern')
-      const revocation = revocations.get(provider)
-      const recent = all.filter(({ startedMs }) => startedMs > sinceMs).length
-      return {
-        provider: { name: provider, delayMs: stage.delayMs(), killed },
-        noAuth: summary('noAuth'),
-        before: summary('before'),
-        postern: { ...summary('postern'), providerCallsBehind: Math.max(0, recent - inCalls) },
-        revoked: revocation?.isOpen === true,
-        revocation: {
-          boundSeconds: stage.revocationBoundSeconds,
-          defaultBoundSeconds: LIMITS.upstreamProofStaleSeconds.default,
-          ...(revocation?.measuredSeconds === undefined
-            ? {}
-            : { measuredSeconds: revocation.measuredSeconds }),
-        },
-        ...(problem === undefined ? {} : { problem }),
-      }
-    },
-    calls: () => kept.map(shown),
-    listen(onCall, onState) {
-      callListeners.add(onCall)
-      stateListeners.add(onState)
-      return () => {
-        callListeners.delete(onCall)
-        stateListeners.delete(onState)
-      }
-    },
-    setDelay(delayMs) {
-      stage.slow(delayMs)
-      changed()
-    },
-    use(name) {
-      provider = name
-      kept = []
-      changed()
-    },
-    async kill() {
-      killed = true
-      changed()
-      await stage.kill()
-    },
-    async revive() {
-      await stage.revive()
-      killed = false
-      changed()
-    },
-    revoke() {
-      stage.revoke(provider)
-      revocations.set(provider, { startedMs: performance.now(), isOpen: true })
-      changed()
-    },
-    async signIn() {
-      const asked = provider
-      try {
-        problem = undefined
-        await stage.signIn(asked)
-        const revocation = revocations.get(asked)
-        if (revocation !== undefined) revocation.isOpen = false
-      } catch (error) {
-        problem = `Ada could not sign in: ${error instanceof Error ? error.message : 'unknown'}`
-      }
-      changed()
-    },
-    async close() {
-      isClosed = true
-      callListeners.clear()
-      stateListeners.clear()
-      await loops
-    },
+    lane,
+    status,
+    durationMs,
+    providerCalls,
+    ageMs: performance.now() - startedMs - durationMs,
+    ...(note === undefined ? {} : { note }),
+    ...(timeline === undefined ? {} : { timeline }),
   }
 }
 

@@ -3,10 +3,11 @@
  * comparison in the terminal and ends; `--json` adds it as the last line.
  */
 import { parseArgs } from 'node:util'
-import { startLive } from './live.ts'
+import { Live } from './live.ts'
 import { compareOnce, tableOf } from './once.ts'
 import { createPageServer, type PageServer } from './page-server.ts'
-import { openStage, PROVIDERS, type Stage } from './stage.ts'
+import { PROVIDERS } from './registrations.ts'
+import { openStage, type Stage } from './stage.ts'
 
 const PAGE_DELAY_MS = 1_000
 /**
@@ -73,7 +74,7 @@ async function runPage(): Promise<void> {
 async function showPage(stage: Stage, page: PageServer): Promise<void> {
   for (const provider of PROVIDERS) await stage.signIn(provider)
   stage.slow(PAGE_DELAY_MS)
-  const live = startLive(stage)
+  const live = new Live(stage)
   page.open(stage, live)
   if (stage.portNote !== undefined) console.log(stage.portNote)
   console.log(`Ada is signed in. Open ${stage.issuer}/demo`)

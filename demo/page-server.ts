@@ -5,7 +5,8 @@
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Live } from './live.ts'
-import { PROVIDERS, type Stage } from './stage.ts'
+import { PROVIDERS } from './registrations.ts'
+import type { Stage } from './stage.ts'
 
 const BODY_MAX_BYTES = 1_024
 const DELAY_MAX_MS = 5_000
@@ -132,7 +133,7 @@ function stream(response: ServerResponse, opened: Opened, streams: Set<ServerRes
   const writeState = (): void => write('state', stateOf(opened))
   for (const call of live.calls()) write('call', call)
   writeState()
-  const stop = live.listen((call) => write('call', call), writeState)
+  const stop = live.listen({ onCall: (call) => write('call', call), onState: writeState })
   const timer = setInterval(writeState, STATE_EVERY_MS)
   timer.unref()
   streams.add(response)

@@ -17,32 +17,22 @@ import { github, oidc } from '../src/providers/index.ts'
 import { type Lane, providerExchanges, type Server } from './comparison.ts'
 import { type GitHubDouble, startGitHubDouble } from './doubles/github.ts'
 import { OPENID_PATHS, type OpenIdDouble, startOpenIdDouble } from './doubles/openid.ts'
-import { createMcpCaller, type McpCaller, type ToolCall } from './mcp-caller.ts'
-import { gitHubQuestions, type OldWay, openIdQuestions, startOldWay } from './old-way.ts'
+import { callPython, createLanes, startOldWays } from './lanes.ts'
+import type { CallResult, McpCaller, ToolCall } from './mcp-caller.ts'
 import { type PythonServer, startPythonServer } from './python-server.ts'
-import { startNotesServer } from './servers/notes.ts'
-import { refresh, type SignedInClient, signInAsClient } from './sign-in.ts'
+import {
+  GITHUB_APP,
+  GITHUB_OLD_WAY,
+  OPENID_CLIENT,
+  OPENID_OLD_WAY,
+  type ProviderName,
+  REDIRECT_URI,
+  TITLES,
+} from './registrations.ts'
+import { type NotesServer, startNotesServer } from './servers/notes.ts'
 import { type Sockets, watchSockets } from './sockets.ts'
-import { createVisitor } from './visitor.ts'
-
-export const PROVIDERS = ['openid', 'github'] as const
-export type ProviderName = (typeof PROVIDERS)[number]
 
 export const DEFAULT_PORT = 8414
-const TITLES: Readonly<Record<ProviderName, string>> = {
-  openid: 'Demo provider',
-  github: 'GitHub double',
-}
-/** Nobody listens there: the visitor stops before it. */
-const REDIRECT_URI = 'http://127.0.0.1:9/callback'
-const OPENID_CLIENT = { clientId: 'postern', clientSecret: 'postern-demo-secret' }
-const OPENID_OLD_WAY = { clientId: 'old-way', clientSecret: 'old-way-demo-secret' }
-const GITHUB_APP = { clientId: 'Iv1.postern', clientSecret: 'postern-demo-secret', name: 'Postern' }
-const GITHUB_OLD_WAY = {
-  clientId: 'Iv1.oldway',
-  clientSecret: 'old-way-demo-secret',
-  name: 'Old way',
-}
 /** Where a program proves a sign-in, or makes one. */
 const PROOF_PATHS: readonly string[] = [
   OPENID_PATHS.userinfo,
@@ -50,9 +40,6 @@ const PROOF_PATHS: readonly string[] = [
   '/user',
   '/login/oauth/access_token',
 ]
-/** Our access tokens live an hour. */
-const REFRESH_EVERY_MS = 2_700_000
-
 export interface Stage {
   readonly issuer: string
   /** Set when the wanted port was taken. */
@@ -66,7 +53,7 @@ export interface Stage {
   /** Ada, at this provider, through Postern and the old way. */
   signIn(provider: ProviderName): Promise<void>
   /** A call to the Python server through Postern, with a sign-in of its own. */
-  callPython(): Promise<{ status: number; durationMs: number; text?: string; error?: string }>
+  callPython(): Promise<CallResult>
   /** Age of the last answer that Postern's proof of Ada's sign-in rests on. */
   proofAgeSeconds(provider: ProviderName): number | undefined
   delayMs(): number
@@ -102,18 +89,58 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   }
 }
 
+type Closers = (() => Promise<unknown>)[]
+
 async function build(
   options: StageOptions,
-  closers: (() => Promise<unknown>)[],
+  closers: Closers,
   close: () => Promise<void>,
 ): Promise<Stage> {
   const sockets = watchSockets<Server>()
   closers.push(async () => sockets.close())
   const { port, note: portNote } = await choosePort(options.port)
   const issuer = `http://127.0.0.1:${port}`
-  const folder = await mkdtemp(join(tmpdir(), 'postern-demo-'))
-  closers.push(() => rm(folder, { recursive: true, force: true }))
+  const servers = await startServers(issuer, options, closers)
+  const { openid, gitHub, notes, python } = servers
+  const postern = await startPostern({ ...servers, options, issuer, port }, closers)
+  sockets.watch('openid', openid.port)
+  sockets.watch('github', gitHub.port)
+  sockets.watch('notes', Number(new URL(notes.url).port))
+  sockets.watch('postern', port)
+  const oldWays = await startOldWays(new URL(notes.url), openid, gitHub)
+  closers.push(...Object.values(oldWays).map((oldWay) => () => oldWay.close()))
+  const lanes = createLanes({ issuer, notesUrl: notes.url, oldWays })
+  closers.push(async () => lanes.close())
+  return {
+    issuer,
+    ...(portNote === undefined ? {} : { portNote }),
+    tool: { name: 'list_notes', arguments: {} },
+    sockets,
+    python,
+    revocationBoundSeconds: postern.config.limits.upstreamProofStaleSeconds,
+    lanes: lanes.of,
+    signIn: lanes.signIn,
+    callPython: () => callPython(issuer),
+    proofAgeSeconds: (name) => proofAgeSeconds(sockets, name),
+    ...providerSwitches(openid, gitHub),
+    metricsText: () => postern.metricsText(),
+    close,
+  }
+}
 
+interface Servers {
+  readonly openid: OpenIdDouble
+  readonly gitHub: GitHubDouble
+  readonly notes: NotesServer
+  readonly python: PythonServer
+}
+
+/** Everything around Postern. Each that has started is closed, whatever happens to the next. */
+async function startServers(
+  issuer: string,
+  options: StageOptions,
+  closers: Closers,
+): Promise<Servers> {
   const openid = await startOpenIdDouble({
     clients: [
       { ...OPENID_CLIENT, redirectUris: [`${issuer}/callback/openid`], name: 'Postern' },
@@ -123,48 +150,24 @@ async function build(
   closers.push(() => openid.close())
   const gitHub = await startGitHubDouble({ apps: [GITHUB_APP, GITHUB_OLD_WAY] })
   closers.push(() => gitHub.close())
-  const notes = await startNotesServer({
-    identity: { jwksUrl: `${issuer}/.well-known/jwks.json`, issuer },
-  })
+  const identity = { jwksUrl: `${issuer}/.well-known/jwks.json`, issuer }
+  const notes = await startNotesServer({ identity })
   closers.push(() => notes.close())
   const python = await startPythonServer({ issuer, install: options.installsPython })
   closers.push(() => python.close())
+  return { openid, gitHub, notes, python }
+}
 
-  const server = await startPostern({
-    options,
-    issuer,
-    port,
-    folder,
-    openid,
-    gitHub,
-    notes,
-    python,
-  })
-  closers.push(() => server.close())
-  sockets.watch('openid', openid.port)
-  sockets.watch('github', gitHub.port)
-  sockets.watch('notes', Number(new URL(notes.url).port))
-  sockets.watch('postern', port)
-
-  const oldWays = await startOldWays(new URL(notes.url), openid, gitHub)
-  closers.push(...Object.values(oldWays).map((oldWay) => () => oldWay.close()))
-  const lanes = createLanes({ issuer, notesUrl: notes.url, oldWays })
-  closers.push(async () => lanes.close())
+/** Both providers share a fate, so that a switch means the same for whichever is shown. */
+function providerSwitches(
+  openid: OpenIdDouble,
+  gitHub: GitHubDouble,
+): Pick<Stage, 'delayMs' | 'slow' | 'kill' | 'revive' | 'revoke'> {
   const doubles: Readonly<Record<ProviderName, OpenIdDouble | GitHubDouble>> = {
     openid,
     github: gitHub,
   }
   return {
-    issuer,
-    ...(portNote === undefined ? {} : { portNote }),
-    tool: { name: 'list_notes', arguments: {} },
-    sockets,
-    python,
-    revocationBoundSeconds: server.config.limits.upstreamProofStaleSeconds,
-    lanes: lanes.of,
-    signIn: lanes.signIn,
-    callPython: () => callPython(issuer),
-    proofAgeSeconds: (name) => proofAgeSeconds(sockets, name),
     delayMs: () => openid.delayMs(),
     slow(delayMs) {
       for (const double of Object.values(doubles)) double.slow(delayMs, 'back-channel')
@@ -176,8 +179,6 @@ async function build(
       for (const double of Object.values(doubles)) await double.revive()
     },
     revoke: (name) => void doubles[name].revoke('ada'),
-    metricsText: () => server.metricsText(),
-    close,
   }
 }
 
@@ -203,21 +204,21 @@ function listenOnce(port: number): Promise<number | undefined> {
   })
 }
 
-function startPostern(parts: {
-  readonly options: StageOptions
-  readonly issuer: string
-  readonly port: number
-  readonly folder: string
-  readonly openid: OpenIdDouble
-  readonly gitHub: GitHubDouble
-  readonly notes: { readonly url: string }
-  readonly python: PythonServer
-}): Promise<RunningServer> {
+async function startPostern(
+  parts: Servers & {
+    readonly options: StageOptions
+    readonly issuer: string
+    readonly port: number
+  },
+  closers: Closers,
+): Promise<RunningServer> {
   const { options, issuer, port, openid, gitHub, notes, python } = parts
+  const folder = await mkdtemp(join(tmpdir(), 'postern-demo-'))
+  closers.push(() => rm(folder, { recursive: true, force: true }))
   const config: PosternConfig = {
     issuer,
     listen: { port, metricsPort: 0 },
-    databaseUrl: `sqlite:${join(parts.folder, 'postern.db')}`,
+    databaseUrl: `sqlite:${join(folder, 'postern.db')}`,
     providers: [
       oidc({ id: 'openid', title: TITLES.openid, issuer: openid.issuer, ...OPENID_CLIENT }),
       github({
@@ -245,107 +246,12 @@ function startPostern(parts: {
   }
   // The visitor's own POSTERN_* settings are for their own house, not for this one.
   const postern = createPostern(config, node({ environment: {} }))
-  return serve(postern, {
+  const server = await serve(postern, {
     signals: false,
     ...(options.intercept === undefined ? {} : { intercept: options.intercept }),
   })
-}
-
-async function startOldWays(
-  target: URL,
-  openid: OpenIdDouble,
-  gitHub: GitHubDouble,
-): Promise<Readonly<Record<ProviderName, OldWay>>> {
-  const openidEndpoints = {
-    userinfo: `${openid.issuer}${OPENID_PATHS.userinfo}`,
-    introspection: `${openid.issuer}${OPENID_PATHS.introspection}`,
-  }
-  return {
-    openid: await startOldWay({
-      target,
-      provider: {
-        ...OPENID_OLD_WAY,
-        authorizationEndpoint: `${openid.issuer}${OPENID_PATHS.authorization}`,
-        tokenEndpoint: `${openid.issuer}${OPENID_PATHS.token}`,
-        redirectUri: REDIRECT_URI,
-        scope: 'openid profile email',
-        questions: openIdQuestions({ ...openidEndpoints, ...OPENID_OLD_WAY }),
-      },
-    }),
-    github: await startOldWay({
-      target,
-      provider: {
-        clientId: GITHUB_OLD_WAY.clientId,
-        clientSecret: GITHUB_OLD_WAY.clientSecret,
-        authorizationEndpoint: `${gitHub.url}/login/oauth/authorize`,
-        tokenEndpoint: `${gitHub.url}/login/oauth/access_token`,
-        redirectUri: REDIRECT_URI,
-        scope: 'user',
-        questions: gitHubQuestions(gitHub.apiUrl),
-      },
-    }),
-  }
-}
-
-interface Lanes {
-  of(provider: ProviderName): Readonly<Record<Lane, McpCaller>>
-  signIn(provider: ProviderName): Promise<void>
-  close(): void
-}
-
-/** One caller per way and provider, each with its own connection and Ada's own token. */
-function createLanes(parts: {
-  readonly issuer: string
-  readonly notesUrl: string
-  readonly oldWays: Readonly<Record<ProviderName, OldWay>>
-}): Lanes {
-  const clients = new Map<ProviderName, SignedInClient>()
-  const oldTokens = new Map<ProviderName, string>()
-  const resource = `${parts.issuer}/mcp/notes`
-  const noAuth = createMcpCaller(parts.notesUrl)
-  const create = (name: ProviderName): Readonly<Record<Lane, McpCaller>> => ({
-    noAuth,
-    before: createMcpCaller(parts.oldWays[name].url, () => oldTokens.get(name) ?? ''),
-    postern: createMcpCaller(resource, () => clients.get(name)?.accessToken ?? ''),
-  })
-  const lanes = { openid: create('openid'), github: create('github') }
-  const renew = async (): Promise<void> => {
-    for (const [name, client] of clients) clients.set(name, await refresh(client))
-  }
-  // A refresh that fails shows itself: the lane gets its 401.
-  const timer = setInterval(() => void renew().catch(() => undefined), REFRESH_EVERY_MS)
-  timer.unref()
-  return {
-    of: (name) => lanes[name],
-    async signIn(name) {
-      oldTokens.set(name, await parts.oldWays[name].signIn(createVisitor({ press: ADA })))
-      clients.set(name, await signInTo(resource, name))
-    },
-    close() {
-      clearInterval(timer)
-      for (const { before, postern } of Object.values(lanes)) {
-        before.close()
-        postern.close()
-      }
-      noAuth.close()
-    },
-  }
-}
-
-const ADA: readonly RegExp[] = [/^continue as ada/i]
-
-function signInTo(resource: string, provider: ProviderName): Promise<SignedInClient> {
-  const press = [new RegExp(`^allow and continue with ${TITLES[provider]}$`, 'i'), ...ADA]
-  return signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor: createVisitor({ press }) })
-}
-
-async function callPython(issuer: string): ReturnType<Stage['callPython']> {
-  const resource = `${issuer}/mcp/python`
-  const { accessToken } = await signInTo(resource, 'openid')
-  const caller = createMcpCaller(resource, () => accessToken)
-  const result = await caller.call({ name: 'whoami', arguments: {} })
-  caller.close()
-  return result
+  closers.push(() => server.close())
+  return server
 }
 
 function proofAgeSeconds(sockets: Sockets<Server>, provider: ProviderName): number | undefined {

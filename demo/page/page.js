@@ -108,7 +108,7 @@ function showTimeline({ forwardMs, serverMs, backMs }) {
   bar.setAttribute('aria-hidden', 'true')
   for (const [, ms, name] of parts) {
     const part = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
-    part.setAttribute('class', name)
+    part.setAttribute('class', `part ${name}`)
     part.style.width = `${Math.max(1, (ms / total) * 100)}%`
     bar.append(part)
   }
