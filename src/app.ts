@@ -59,6 +59,7 @@ export function createPostern(
 ): Postern {
   const { environment, readFile } = platform
   const config = parseConfig(input, { environment, ...(readFile === undefined ? {} : { readFile }) }, flags)
+  platform.emit.configure?.(config.log, config.onEvent)
   let house: House | undefined
   let opening: Promise<House> | undefined
   let endpointPrefix = ''

@@ -277,6 +277,13 @@ export interface Emit {
   count(metric: string, labels?: Readonly<Record<string, string>>, by?: number): void
   observe(metric: string, value: number, labels?: Readonly<Record<string, string>>): void
   gauge(metric: string, value: number, labels?: Readonly<Record<string, string>>): void
+  /** Takes `log` and `onEvent` of the configuration, once they are parsed. */
+  configure?(log: LogSettings, onEvent: ((event: PosternEvent) => void) | undefined): void
+}
+
+export interface LogSettings {
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  readonly format: 'auto' | 'text' | 'json'
 }
 
 /** What the Request-to-Response carrier sends to a server behind. Redirects are the client's to follow. */
