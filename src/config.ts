@@ -3,36 +3,16 @@
  *
  * One file plus environment: flag > environment > file > default. Parsed once, frozen, unknown
  * names refused with the nearest known one. The table of scalar fields is `config/fields.ts`,
- * from which `docs/configuration.md` and `schema.json` are generated.
+ * from which `docs/configuration.md` is generated.
  */
-import type { Limits } from './config/fields.ts'
+import type { ClaimName, Limits, LogFormat, LogLevel } from './config/fields.ts'
+import type { AllowRule as Allow } from './oauth/allow.ts'
 import type { PosternEvent } from './ports.ts'
 import type { Provider, ProviderEntry } from './providers/provider.ts'
 import type { Secret } from './secret.ts'
 
-export type { Limits } from './config/fields.ts'
-
-/** Who may come in: any match admits. `users` are `provider:subject`; e-mail counts only when verified. */
-export type Allow =
-  | 'anyone'
-  | {
-      readonly emails?: readonly string[]
-      readonly emailDomains?: readonly string[]
-      readonly users?: readonly string[]
-      readonly groups?: readonly string[]
-    }
-
-export const CLAIM_NAMES = [
-  'name',
-  'email',
-  'email_verified',
-  'login',
-  'preferred_username',
-  'picture',
-  'avatar_url',
-  'groups',
-] as const
-export type ClaimName = (typeof CLAIM_NAMES)[number]
+export type { ClaimName, Limits } from './config/fields.ts'
+export type { AllowRule as Allow } from './oauth/allow.ts'
 
 /** A remote MCP server as a user writes it. Name: `[a-z0-9-]{1,40}`, part of URLs. */
 export interface ConnectorInput {
@@ -94,8 +74,8 @@ export interface PosternConfig {
     readonly supportUrl?: string
   }
   readonly log?: {
-    readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent'
-    readonly format?: 'auto' | 'text' | 'json'
+    readonly level?: LogLevel
+    readonly format?: LogFormat
   }
   /** Called with every event, never awaited; a throw is dropped. TypeScript only. */
   readonly onEvent?: (event: PosternEvent) => void
@@ -167,8 +147,8 @@ export interface Config {
     readonly supportUrl?: string
   }
   readonly log: {
-    readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
-    readonly format: 'auto' | 'text' | 'json'
+    readonly level: LogLevel
+    readonly format: LogFormat
   }
   readonly onEvent?: (event: PosternEvent) => void
   readonly limits: Limits

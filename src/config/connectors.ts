@@ -6,6 +6,8 @@ import type { ClaimName, ConnectorConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'
+import { headerVariable } from './environment.ts'
+import { CLAIM_NAMES } from './fields.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
 
@@ -21,16 +23,6 @@ const CONNECTOR_FIELDS = [
   'title',
   'description',
   'enabled',
-]
-const CLAIMS: readonly ClaimName[] = [
-  'name',
-  'email',
-  'email_verified',
-  'login',
-  'preferred_username',
-  'picture',
-  'avatar_url',
-  'groups',
 ]
 const LATER_AUTH = ['oauth', 'client_credentials']
 /** First path segments that belong to the OAuth endpoints or to operations, at any prefix. */
@@ -134,7 +126,7 @@ function readClaims(at: string, value: unknown, sources: Sources): readonly Clai
   if (value === undefined) return []
   return read
     .list(`${at}.claims`, value, sources)
-    .map((claim, index) => read.choice(`${at}.claims[${index}]`, claim, CLAIMS, sources))
+    .map((claim, index) => read.choice(`${at}.claims[${index}]`, claim, CLAIM_NAMES, sources))
 }
 
 /** Headers that decide framing, routing or authentication here can never be a connector's secret. */
@@ -157,7 +149,7 @@ function readHeader(
   ) {
     throw read.invalid(`${at}.header.name`, 'a header name that a credential may have')
   }
-  const variable = `POSTERN_CONNECTOR_${name.toUpperCase().replaceAll('-', '_')}_HEADER_VALUE`
+  const variable = headerVariable(name)
   const file = sources.environment[`${variable}_FILE`]
   const given =
     sources.environment[variable] ??

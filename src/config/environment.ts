@@ -3,15 +3,21 @@
  * secrets. Unknown names are refused; what Kubernetes injects for a Service called `postern` is not.
  */
 import { ConfigError } from '../errors.ts'
-import { FIELDS, LIMIT_FIELDS } from './fields.ts'
+import { PROVIDER_TYPES } from '../providers/index.ts'
+import { environmentName, FIELDS, LIMIT_FIELDS } from './fields.ts'
 import { nearest, readReference, type Sources } from './values.ts'
 
 const SHORT_NAMES: Readonly<Record<string, string>> = {
   POSTERN_PORT: 'listen.port',
   POSTERN_HOST: 'listen.host',
 }
-/** Read by commands or by the test runner, not fields. */
-const OTHER_NAMES = ['POSTERN_ALLOW', 'POSTERN_CONFIG']
+/** Read elsewhere: not a scalar field. */
+const OTHER_NAMES = ['POSTERN_ALLOW']
+/** Names below these are not judged when nothing in the configuration has them. */
+const KNOWN_BASES = [
+  'POSTERN_CONNECTOR',
+  ...PROVIDER_TYPES.map(({ type }) => environmentName(type)),
+]
 const KUBERNETES = /_SERVICE_HOST$|_SERVICE_PORT(_.*)?$|_TCP(_.*)?$|_UDP(_.*)?$/
 
 /** Values by field path. A short name wins over the long one. */
@@ -69,7 +75,10 @@ export function ignoredEnvironment(
 
 export function refuseUnknownEnvironment(
   environment: Readonly<Record<string, string | undefined>>,
-  house: { providers: readonly { id: string }[]; connectors: readonly { name: string }[] },
+  house: {
+    providers: readonly { id: string; type: string }[]
+    connectors: readonly { name: string }[]
+  },
 ): void {
   const known = knownNames(house)
   for (const [name, value] of Object.entries(environment)) {
@@ -81,7 +90,7 @@ export function refuseUnknownEnvironment(
       name.startsWith('POSTERN_DEMO_')
     )
       continue
-    if (/^POSTERN_(GITHUB|OIDC|CONNECTOR)_/.test(name)) continue
+    if (KNOWN_BASES.some((base) => name.startsWith(`${base}_`))) continue
     const near = nearest(name, known)
     throw new ConfigError(
       'ERR_CONFIG_UNKNOWN_FIELD',
@@ -93,8 +102,13 @@ export function refuseUnknownEnvironment(
   }
 }
 
+/** Where the secret of a connector with `auth: 'header'` is read from. */
+export function headerVariable(connector: string): string {
+  return `${environmentName(`connector-${connector}`)}_HEADER_VALUE`
+}
+
 function knownNames(house: {
-  providers: readonly { id: string }[]
+  providers: readonly { id: string; type: string }[]
   connectors: readonly { name: string }[]
 }): readonly string[] {
   const names = [...Object.keys(SHORT_NAMES), ...OTHER_NAMES]
@@ -103,20 +117,18 @@ function knownNames(house: {
     names.push(entry.environment)
     if (entry.type === 'secret') names.push(`${entry.environment}_FILE`)
   }
-  for (const { id } of house.providers) {
-    const base = `POSTERN_${id.toUpperCase().replaceAll('-', '_')}`
-    names.push(
-      `${base}_CLIENT_ID`,
-      `${base}_CLIENT_SECRET`,
-      `${base}_CLIENT_SECRET_FILE`,
-      `${base}_URL`,
-      `${base}_API_URL`,
-      `${base}_ISSUER`,
-    )
+  for (const { id, type } of house.providers) {
+    const base = environmentName(id)
+    const options = PROVIDER_TYPES.find((entry) => entry.type === type)?.options ?? []
+    for (const credential of ['CLIENT_ID', 'CLIENT_SECRET']) {
+      names.push(`${base}_${credential}`, `${base}_${credential}_FILE`)
+    }
+    for (const { environmentSuffix } of options) {
+      if (environmentSuffix !== undefined) names.push(`${base}_${environmentSuffix}`)
+    }
   }
   for (const { name } of house.connectors) {
-    const base = `POSTERN_CONNECTOR_${name.toUpperCase().replaceAll('-', '_')}`
-    names.push(`${base}_HEADER_VALUE`, `${base}_HEADER_VALUE_FILE`)
+    names.push(headerVariable(name), `${headerVariable(name)}_FILE`)
   }
   return names
 }

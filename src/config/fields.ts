@@ -1,6 +1,6 @@
 /**
  * Every scalar and list field of the configuration: type, default, range, environment name, one
- * sentence. The parser, `docs/configuration.md` and `schema.json` read this table and nothing else.
+ * sentence. The parser and `docs/configuration.md` read this table and nothing else.
  */
 
 export interface Field {
@@ -24,7 +24,25 @@ function field(
   return { path, type, sentence, environment: environmentName(path), ...rest }
 }
 
-/** `listen.port` -> `POSTERN_LISTEN_PORT`; `limits.` is left out. */
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+export const LOG_FORMATS = ['auto', 'text', 'json'] as const
+export type LogFormat = (typeof LOG_FORMATS)[number]
+
+/** What an identity JWT may tell a connector about a person. */
+export const CLAIM_NAMES = [
+  'name',
+  'email',
+  'email_verified',
+  'login',
+  'preferred_username',
+  'picture',
+  'avatar_url',
+  'groups',
+] as const
+export type ClaimName = (typeof CLAIM_NAMES)[number]
+
+/** `listen.port` -> `POSTERN_LISTEN_PORT`, `limits.` left out; an id `my-idp` -> `POSTERN_MY_IDP`. */
 export function environmentName(path: string): string {
   const snake = path
     .replace(/^limits\./, '')
@@ -107,11 +125,11 @@ export const FIELDS: readonly Field[] = [
   field('brand.supportUrl', 'url', 'Link shown on error pages.'),
   field('log.level', 'choice', 'Least level that is written.', {
     default: 'info',
-    choices: ['debug', 'info', 'warn', 'error', 'silent'],
+    choices: LOG_LEVELS,
   }),
   field('log.format', 'choice', '`auto`: text on a terminal, JSON otherwise.', {
     default: 'auto',
-    choices: ['auto', 'text', 'json'],
+    choices: LOG_FORMATS,
   }),
 ]
 

@@ -4,11 +4,13 @@
  */
 import type { Config, ResourceConfig, StaticClient } from '../config.ts'
 import { ConfigError } from '../errors.ts'
+import { isLoopbackHost } from '../oauth/urls.ts'
 import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'
 import { readConnectors } from './connectors.ts'
 import { environmentValues, refuseUnknownEnvironment } from './environment.ts'
-import { FIELDS, type Field, LIMIT_FIELDS, LIMITS, type Limits } from './fields.ts'
+import { FieldValues } from './field-values.ts'
+import { type Limits, LOG_FORMATS, LOG_LEVELS } from './fields.ts'
 import { readProviders } from './providers.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
@@ -35,6 +37,9 @@ const TOP_LEVEL = [
   'limits',
 ]
 const SEALING_KEY_BYTES = 32
+/** A random key has about 30 distinct bytes of 32; samples and repeated text have few (J9). */
+const SEALING_KEY_DISTINCT_BYTES_MIN = 16
+const CREDENTIAL_CHARS_MIN = 32
 
 /**
  * @param input What the file exports, or `{}`.
@@ -49,99 +54,84 @@ export function parseConfig(
   const raw = read.record('', input)
   read.refuseUnknown('', raw, TOP_LEVEL)
   const environment = environmentValues(sources)
-  const fields = new Map<string, unknown>()
-  for (const entry of [...FIELDS, ...LIMIT_FIELDS]) {
-    const given = overrides[entry.path] ?? environment.get(entry.path) ?? member(raw, entry.path)
-    const value = given === undefined ? entry.default : read.readField(entry, given, sources)
-    if (value !== undefined) fields.set(entry.path, value)
-  }
-  refuseUnknownGroups(raw)
-  const port = fields.get('listen.port') as number
+  const fields = FieldValues.read(raw, { overrides, environment }, sources)
   const issuer = readIssuer(
-    (fields.get('issuer') as string | undefined) ?? `http://127.0.0.1:${port}`,
+    fields.findText('issuer') ?? `http://127.0.0.1:${fields.integer('listen.port')}`,
   )
   const development = issuer.startsWith('http:')
-  const prefix = readPrefix(fields.get('prefix') as string)
+  const prefix = readPrefix(fields.text('prefix'))
   const connectors = readConnectors(raw.connectors ?? {}, { issuer, prefix }, sources)
   const providers = readProviders(raw.providers ?? [], { issuer }, sources)
   const allowGiven = environment.get('allow') ?? raw.allow
   const allow = allowGiven === undefined ? undefined : readAllow('allow', allowGiven, sources)
   refuseUnknownEnvironment(sources.environment, { providers, connectors })
-  if (allow === undefined && providers.length > 0 && !development)
-    throw nobodyAllowed(providers[0]?.title ?? '')
-  const text = (path: string) => fields.get(path) as string | undefined
+  const [first] = providers
+  if (allow === undefined && first !== undefined && !development) throw nobodyAllowed(first.title)
   return Object.freeze({
     issuer,
     development,
-    listen: {
-      host: text('listen.host') ?? '127.0.0.1',
-      port,
-      metricsPort: fields.get('listen.metricsPort') as number,
-      trustedProxies: fields.get('listen.trustedProxies') as readonly string[],
-    },
     prefix,
-    databaseUrl: readDatabaseUrl(text('databaseUrl') ?? ''),
-    sealingKeys: readSealingKeys(
-      fields.get('sealingKey') as Secret | undefined,
-      issuer,
-      development,
-    ),
+    ...readScalars(fields),
+    sealingKeys: readSealingKeys(fields.findSecret('sealingKey'), issuer, development),
     providers,
     ...(allow === undefined ? {} : { allow }),
     connectors,
     resources: readResources(raw.resources ?? [], sources),
-    ...(text('defaultResource') === undefined ? {} : { defaultResource: text('defaultResource') }),
     scopeAliases: readAliases(raw.scopeAliases ?? {}, sources),
     clients: readClients(raw.clients ?? {}, sources),
-    registration: {
-      dynamic: fields.get('registration.dynamic') as boolean,
-      redirectHosts: fields.get('registration.redirectHosts') as readonly string[],
-    },
-    egress: {
-      allowHosts: fields.get('egress.allowHosts') as readonly string[],
-      denyHosts: fields.get('egress.denyHosts') as readonly string[],
-      ...(text('egress.proxyUrl') === undefined ? {} : { proxyUrl: text('egress.proxyUrl') }),
-      ...(text('egress.extraCaFile') === undefined
-        ? {}
-        : { extraCaFile: text('egress.extraCaFile') }),
-    },
-    brand: readBrand(text),
-    log: {
-      level: fields.get('log.level') as Config['log']['level'],
-      format: fields.get('log.format') as Config['log']['format'],
-    },
-    ...(typeof raw.onEvent === 'function'
-      ? { onEvent: raw.onEvent as NonNullable<Config['onEvent']> }
-      : {}),
+    ...(isListener(raw.onEvent) ? { onEvent: raw.onEvent } : {}),
     limits: readLimits(fields),
   })
 }
 
-function member(raw: Readonly<Record<string, unknown>>, path: string): unknown {
-  const [group, name] = path.split('.')
-  if (group === undefined) return undefined
-  if (name === undefined) return raw[group]
-  const inner = raw[group]
-  return inner === undefined ? undefined : read.record(group, inner)[name]
+type Scalars =
+  | 'listen'
+  | 'databaseUrl'
+  | 'defaultResource'
+  | 'registration'
+  | 'egress'
+  | 'brand'
+  | 'log'
+
+/** What the table of fields says by itself. */
+function readScalars(fields: FieldValues): Pick<Config, Scalars> {
+  const defaultResource = fields.findText('defaultResource')
+  const proxyUrl = fields.findText('egress.proxyUrl')
+  const extraCaFile = fields.findText('egress.extraCaFile')
+  return {
+    listen: {
+      host: fields.text('listen.host'),
+      port: fields.integer('listen.port'),
+      metricsPort: fields.integer('listen.metricsPort'),
+      trustedProxies: fields.list('listen.trustedProxies'),
+    },
+    databaseUrl: readDatabaseUrl(fields.text('databaseUrl')),
+    ...(defaultResource === undefined ? {} : { defaultResource }),
+    registration: {
+      dynamic: fields.boolean('registration.dynamic'),
+      redirectHosts: fields.list('registration.redirectHosts'),
+    },
+    egress: {
+      allowHosts: fields.list('egress.allowHosts'),
+      denyHosts: fields.list('egress.denyHosts'),
+      ...(proxyUrl === undefined ? {} : { proxyUrl }),
+      ...(extraCaFile === undefined ? {} : { extraCaFile }),
+    },
+    brand: readBrand(fields),
+    log: {
+      level: fields.choice('log.level', LOG_LEVELS),
+      format: fields.choice('log.format', LOG_FORMATS),
+    },
+  }
 }
 
-function refuseUnknownGroups(raw: Readonly<Record<string, unknown>>): void {
-  const groups = new Map<string, string[]>()
-  for (const entry of [...FIELDS, ...LIMIT_FIELDS] as readonly Field[]) {
-    const [group, name] = entry.path.split('.')
-    if (group !== undefined && name !== undefined)
-      groups.set(group, [...(groups.get(group) ?? []), name])
-  }
-  for (const [group, names] of groups) {
-    if (raw[group] !== undefined) read.refuseUnknown(group, read.record(group, raw[group]), names)
-  }
+function isListener(value: unknown): value is NonNullable<Config['onEvent']> {
+  return typeof value === 'function'
 }
-
-const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
 
 function readIssuer(value: string): string {
   const url = new URL(value)
-  if (url.protocol === 'http:' && !LOOPBACK_HOSTS.includes(url.hostname)) {
+  if (url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
     throw new ConfigError(
       'ERR_CONFIG_ISSUER',
       `issuer must be https unless its host is localhost, 127.0.0.1 or [::1]; got ${value}`,
@@ -194,8 +184,7 @@ function readSealingKey(encoded: string, index: number): Uint8Array {
         char.charCodeAt(0),
       )
     : new Uint8Array()
-  // A random key has about 30 distinct bytes of 32; samples and repeated text have few (J9).
-  if (bytes.length !== SEALING_KEY_BYTES || new Set(bytes).size < 16) {
+  if (bytes.length !== SEALING_KEY_BYTES || new Set(bytes).size < SEALING_KEY_DISTINCT_BYTES_MIN) {
     throw new ConfigError(
       'ERR_CONFIG_SEALING_KEY',
       `sealing key ${index + 1} is not 32 random bytes in base64url.`,
@@ -215,8 +204,8 @@ function readResources(value: unknown, sources: Sources): readonly ResourceConfi
     const url = readResourceUrl(`${at}.url`, input.url, sources)
     if (input.credential === undefined) return { url }
     const credential = read.secret(`${at}.credential`, input.credential, sources)
-    if (credential.reveal().length < 32)
-      throw read.invalid(`${at}.credential`, 'at least 32 characters')
+    if (credential.reveal().length < CREDENTIAL_CHARS_MIN)
+      throw read.invalid(`${at}.credential`, `at least ${CREDENTIAL_CHARS_MIN} characters`)
     return { url, credential }
   })
 }
@@ -253,33 +242,29 @@ function readClients(value: unknown, sources: Sources): readonly StaticClient[] 
   })
 }
 
-function readBrand(text: (path: string) => string | undefined): Config['brand'] {
-  const accentColor = text('brand.accentColor')
+function readBrand(fields: FieldValues): Config['brand'] {
+  const accentColor = fields.findText('brand.accentColor')
   if (accentColor !== undefined && !/^#[0-9a-fA-F]{6}$/.test(accentColor)) {
     throw read.invalid('brand.accentColor', 'a colour like #3355ff')
   }
-  const supportUrl = text('brand.supportUrl')
+  const supportUrl = fields.findText('brand.supportUrl')
   return {
-    name: text('brand.name') ?? 'Postern',
+    name: fields.text('brand.name'),
     ...(accentColor === undefined ? {} : { accentColor }),
     ...(supportUrl === undefined ? {} : { supportUrl }),
   }
 }
 
-function readLimits(fields: ReadonlyMap<string, unknown>): Limits {
-  const limits: Record<string, number> = {}
-  for (const name of Object.keys(LIMITS)) limits[name] = fields.get(`limits.${name}`) as number
-  const parsed = limits as unknown as Limits
-  if (
-    parsed.upstreamProofTtlSeconds > 0 &&
-    parsed.upstreamProofStaleSeconds < parsed.upstreamProofTtlSeconds
-  ) {
+function readLimits(fields: FieldValues): Limits {
+  const limits = fields.limits()
+  const { upstreamProofTtlSeconds, upstreamProofStaleSeconds } = limits
+  if (upstreamProofTtlSeconds > 0 && upstreamProofStaleSeconds < upstreamProofTtlSeconds) {
     throw read.invalid(
       'limits.upstreamProofStaleSeconds',
       'at least limits.upstreamProofTtlSeconds',
     )
   }
-  return Object.freeze(parsed)
+  return limits
 }
 
 function nobodyAllowed(provider: string): ConfigError {

@@ -12,6 +12,7 @@ import {
   type ProviderType,
 } from '../providers/provider.ts'
 import { Secret } from '../secret.ts'
+import { environmentName } from './fields.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
 
@@ -60,7 +61,7 @@ function readProvider(
     ]),
   )
   const credential = (name: 'clientId' | 'clientSecret', suffix: string) =>
-    readCredential(at, `${environmentBase(id)}_${suffix}`, input[name], name, sources)
+    readCredential(at, `${environmentName(id)}_${suffix}`, input[name], name, sources)
   const clientId = credential('clientId', 'CLIENT_ID')
   const clientSecret = credential('clientSecret', 'CLIENT_SECRET')
   const missing = clientId === undefined ? 'clientId' : 'clientSecret'
@@ -83,10 +84,6 @@ function readProvider(
       ? {}
       : { scopes: read.list(`${at}.scopes`, input.scopes, sources) }),
   })
-}
-
-export function environmentBase(id: string): string {
-  return `POSTERN_${id.toUpperCase().replaceAll('-', '_')}`
 }
 
 function readCredential(
@@ -113,7 +110,7 @@ function readOption(
   const variable =
     option.environmentSuffix === undefined
       ? undefined
-      : `${environmentBase(id)}_${option.environmentSuffix}`
+      : `${environmentName(id)}_${option.environmentSuffix}`
   const value =
     (variable === undefined ? undefined : sources.environment[variable]) ?? given ?? option.default
   const name = `${at}.${option.name}`
@@ -139,7 +136,7 @@ function readCallbackPath(at: string, value: unknown, sources: Sources): string 
 }
 
 function noCredentials(type: ProviderType, id: string, missing: string, hint: string): ConfigError {
-  const base = environmentBase(id)
+  const base = environmentName(id)
   return new ConfigError(
     'ERR_CONFIG_PROVIDER_CREDENTIALS',
     `provider ${id} has no ${missing}.`,

@@ -6,7 +6,7 @@
  */
 import type { Profile } from '../records.ts'
 
-/** The configuration's `Allow`, by shape: this room knows no configuration. */
+/** Who may come in: any match admits; an e-mail address counts only when the provider verified it. */
 export type AllowRule =
   | 'anyone'
   | {

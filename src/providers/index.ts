@@ -19,7 +19,3 @@ export { defineProvider } from './provider.ts'
 
 /** By the `type` of a configured provider. */
 export const PROVIDER_TYPES: readonly ProviderType[] = [GITHUB, OIDC]
-
-export function findProviderType(type: string): ProviderType | undefined {
-  return PROVIDER_TYPES.find((entry) => entry.type === type)
-}

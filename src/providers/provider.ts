@@ -4,6 +4,7 @@
  * A provider is asked through the context that it is given. It never decides how long an answer is
  * believed: it says yes, no (exactly the refusal its documentation names) or unknown.
  */
+import { environmentName } from '../config/fields.ts'
 import { OAuthError } from '../errors.ts'
 import type { Egress } from '../net/egress.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
@@ -239,7 +240,7 @@ export function callbackMistake(
 
 /** Our own credentials are refused. */
 export function clientMistake(title: string, id: string): SetUpMistake {
-  const base = `POSTERN_${id.toUpperCase().replaceAll('-', '_')}`
+  const base = environmentName(id)
   return {
     code: 'ERR_PROVIDER_CLIENT',
     problem: `${title} does not accept our client id and secret.`,
