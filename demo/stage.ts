@@ -184,7 +184,12 @@ function providerSwitches(
 
 /** The port asked for, or 8414, or a free one with a note. */
 async function choosePort(wanted: number | undefined): Promise<{ port: number; note?: string }> {
-  if (wanted !== undefined && wanted !== 0) return { port: wanted }
+  if (wanted !== undefined && wanted !== 0) {
+    if ((await listenOnce(wanted)) !== undefined) return { port: wanted }
+    throw new Error(
+      `port ${wanted} is taken by another program. Leave --port out to take a free one.`,
+    )
+  }
   const free = wanted === undefined ? await listenOnce(DEFAULT_PORT) : undefined
   if (free !== undefined) return { port: free }
   const port = await listenOnce(0)
