@@ -13,8 +13,8 @@ import { mount, protect, serve } from '../../src/node/index.ts'
 import { oidc } from '../../src/providers/index.ts'
 import { answerCall } from './answer.ts'
 import { offer, readSettings } from './channel.ts'
-import { createMint, fakeTokens } from './mint.ts'
-import { benchPlatform, countedWrites } from './platform.ts'
+import { createMint, fillMemory } from './mint.ts'
+import { benchPlatform } from './platform.ts'
 import { copyGrants, seedMarks } from './seed.ts'
 
 export interface HouseSettings {
@@ -92,14 +92,14 @@ offer(
       copyGrants({ ...settings, grantId: mint.claimsOf(token).gid, count, withoutUsers: true }).length,
     /** Fills the memory of tokens through the house's own `judge` and `load`. */
     fill: ({ token, count, sample }: { token: string; count: number; sample: number }) =>
-      fakeTokens({ platform, house, mint, token, count, sample }),
+      fillMemory({ platform, house, mint, token, count, sample }),
     /** Nanoseconds of one warm `authenticate`, without any HTTP around it. */
     authenticateNs: ({ token, count }: { token: string; count: number }) => {
       const startedMs = performance.now()
       for (let at = 0; at < count; at++) house.guard.authenticate(`Bearer ${token}`, { resource })
       return ((performance.now() - startedMs) * 1e6) / count
     },
-    writes: () => countedWrites(platform),
+    writes: () => platform.writes(),
     records: () => counts.records,
     metrics: () => platform.emit.metrics.text(),
     collect: () => {

@@ -6,6 +6,7 @@ import type { House } from '../../src/house.ts'
 import { createKeys } from '../../src/issuer/keys.ts'
 import { type AccessTokenClaims, createJti, signAccessToken } from '../../src/oauth/access-token.ts'
 import type { Runtime, Store } from '../../src/ports.ts'
+import { TENANT, type Values } from '../../src/records.ts'
 import { createSealing } from '../../src/vault/sealing.ts'
 import type { BenchPlatform } from './platform.ts'
 
@@ -51,8 +52,13 @@ export async function createMint(house: {
 
 const SIGNATURE = `${'A'.repeat(85)}Q`
 
-/** @returns A sample of the remembered tokens, spread over all of them. */
-export async function fakeTokens(options: {
+/**
+ * Judges and loads `count` tokens of as many grants and people, as after as many first calls. Only
+ * the signature check and the three reads behind a first call are replaced.
+ *
+ * @returns A sample of the remembered tokens, spread over all of them.
+ */
+export async function fillMemory(options: {
   readonly platform: BenchPlatform
   readonly house: House
   readonly mint: Mint
@@ -63,52 +69,35 @@ export async function fakeTokens(options: {
   const { platform, house, mint, token, count } = options
   const { view } = house
   const store = platform.opened()
-  const real = await store.grants.find({ tenant: 'default', id: mint.claimsOf(token).gid })
-  if (real === undefined) throw new Error('the real grant is gone')
-  const user = await store.get('user', { tenant: 'default', id: real.userKey })
-  if (user === undefined) throw new Error('the real person is gone')
+  const grant = await store.grants.find({ tenant: TENANT, id: mint.claimsOf(token).gid })
+  const user = await store.get('user', { tenant: TENANT, id: grant?.userKey ?? '' })
+  const vault = await store.get('vault', { tenant: TENANT, id: grant?.vaultId ?? '' })
+  if (grant === undefined || user === undefined) throw new Error('nobody is signed in')
   const every = Math.max(1, Math.floor(count / options.sample))
   const sampled: string[] = []
-  platform.stand.verify = true
-  platform.stand.grants = async ({ id }) => ({ ...real, id, userId: `usr_${id.slice(4)}` })
-  platform.stand.get = (async (kind: string, key: { id: string }) =>
-    kind === 'user' ? { ...user, value: person(user.value, current) } : await vaultOf(store, platform, key)) as Store['get']
-  let current = ''
   for (let at = 0; at < count; at++) {
-    current = `usr_${at.toString(36).padStart(22, '0')}`
-    const made = mint.unsigned(token, { grantId: `gra_${current.slice(4)}`, userId: current })
+    const number = at.toString(36).padStart(26, '0')
+    const userId = `usr_${number}`
+    const grantId = `grt_${number}`
+    const person = { ...user, value: namedPerson(user.value, userId) }
+    platform.stand = {
+      find: async () => ({ ...grant, id: grantId, userId }),
+      get: async (kind) => (kind === 'user' ? person : vault),
+    }
+    const made = mint.unsigned(token, { grantId, userId })
     view.judge(made)
     await view.load({ need: 'session', token: made, session: undefined })
     if (at % every === 0 && sampled.length < options.sample) sampled.push(made)
   }
-  delete platform.stand.verify
-  delete platform.stand.grants
-  delete platform.stand.get
+  platform.stand = undefined
   const lost = sampled.filter((made) => view.remembered(made) === undefined).length
   if (lost > 0) throw new Error(`${lost} of ${sampled.length} tokens were not remembered`)
   return sampled
 }
 
-type User = NonNullable<Awaited<ReturnType<Store['get']>>>['value'] & { profile: object }
-
-/** A person of their own: what is remembered may not be shared with a neighbour. */
-function person<U>(value: U, userId: string): U {
-  const { profile } = value as User
-  const login = `person-${userId.slice(-8)}`
-  return {
-    ...value,
-    userId,
-    subject: `${login}-subject`,
-    profile: { ...profile, name: `Person ${login}`, email: `${login}@people.example`, login },
-  }
-}
-
-let vault: unknown
-async function vaultOf(store: Store, platform: BenchPlatform, key: { id: string }): Promise<unknown> {
-  if (vault !== undefined) return vault
-  const { get } = platform.stand
-  delete platform.stand.get
-  vault = await store.get('vault', { tenant: 'default', id: key.id })
-  if (get !== undefined) platform.stand.get = get
-  return vault
+/** What is remembered of a person may not be shared with a neighbour. */
+function namedPerson(user: Values['user'], userId: string): Values['user'] {
+  const login = `person-${userId.slice(-10)}`
+  const profile = { ...user.profile, name: `Person ${login}`, email: `${login}@people.example`, login }
+  return { ...user, userId, subject: login, profile }
 }

@@ -1,53 +1,61 @@
-/** The platform of Node with eyes: the store that was opened, its writes counted. */
+/**
+ * The platform of Node with eyes: the store that was opened, its writes counted. While `stand` is
+ * set, signatures are taken as good and reads are answered by it (`mint.ts`, to fill the memory).
+ */
 import { node, type NodePlatform } from '../../src/node/index.ts'
 import type { Store } from '../../src/ports.ts'
 
+export interface Stand {
+  find: Store['grants']['find']
+  get(kind: string): Promise<unknown>
+}
 export interface BenchPlatform extends NodePlatform {
   opened(): Store
-  readonly writes: { count: number }
-  /** Answers in the place of the store or the signature check while the memory is filled. */
-  readonly stand: { grants?: Store['grants']['find']; get?: Store['get']; verify?: boolean }
+  /** Calls of the store that may write, since the house was opened. */
+  writes(): number
+  stand: Stand | undefined
 }
 
 export function benchPlatform(): BenchPlatform {
   const platform = node({ environment: {}, log: { write: () => true } })
-  const writes = { count: 0 }
-  const stand: BenchPlatform['stand'] = {}
+  const { verify } = platform.runtime
   let opened: Store | undefined
-  return {
+  let writes = 0
+  const bench: BenchPlatform = {
     ...platform,
     runtime: {
       ...platform.runtime,
-      verify: (key, data, signature) => stand.verify === true || platform.runtime.verify(key, data, signature),
+      verify: (key, data, signature) => bench.stand !== undefined || verify(key, data, signature),
     },
-    writes,
-    stand,
+    stand: undefined,
+    writes: () => writes,
     opened() {
       if (opened === undefined) throw new Error('the store is not open')
       return opened
     },
     async openStore(databaseUrl) {
       const { store, bus } = await platform.openStore(databaseUrl)
-      opened = watched(store, writes, stand)
+      opened = watched(store, bench, () => {
+        writes += 1
+      })
       return { store: opened, bus }
     },
   }
+  return bench
 }
 
-/** Calls of the store that may write, since the house was opened. */
-export function countedWrites(platform: BenchPlatform): number {
-  return platform.writes.count
-}
-
-function watched(store: Store, writes: { count: number }, stand: BenchPlatform['stand']): Store {
+function watched(store: Store, bench: BenchPlatform, onWrite: () => void): Store {
   const { grants } = store
-  const counted = <A extends readonly unknown[], R>(run: (...args: A) => R) => (...args: A): R => {
-    writes.count += 1
-    return run(...args)
-  }
+  const counted =
+    <A extends readonly unknown[], R>(run: (...args: A) => R) =>
+    (...args: A): R => {
+      onWrite()
+      return run(...args)
+    }
+  // The generic methods of the port lose their parameter in `counted` and are given it back.
   return {
     ...store,
-    get: (kind, key) => (stand.get ?? store.get)(kind, key),
+    get: ((kind, key) => bench.stand?.get(kind) ?? store.get(kind, key)) as Store['get'],
     create: counted(store.create) as Store['create'],
     put: counted(store.put) as Store['put'],
     consume: counted(store.consume) as Store['consume'],
@@ -55,7 +63,7 @@ function watched(store: Store, writes: { count: number }, stand: BenchPlatform['
     commit: counted(store.commit),
     grants: {
       ...grants,
-      find: (key) => (stand.grants ?? grants.find)(key),
+      find: (key) => bench.stand?.find(key) ?? grants.find(key),
       redeem: counted(grants.redeem),
       rotate: counted(grants.rotate),
       end: counted(grants.end),

@@ -49,18 +49,18 @@ export function copyGrants(options: {
   const columns = database.prepare('SELECT name FROM pragma_table_info(?)')
   const names = (table: string) => columns.all(table).map((row) => String(row['name']))
   const insertGrants = database.prepare(copyStatement('grants', names('grants'), {
-    id: `'gra_${run}_' || n.i`,
+    id: idOf('grt', run),
     ...(options.withoutUsers === true
       ? {}
       : {
-          user_id: `'usr_${run}_' || n.i`,
-          data: `json_set(o.data, '$.userKey', 'key_${run}_' || n.i)`,
+          user_id: idOf('usr', run),
+          data: `json_set(o.data, '$.userKey', ${idOf('key', run)})`,
         }),
   }, 'o.id = ?3'))
   const insertUsers = database.prepare(copyStatement('records', names('records'), {
-    id: `'key_${run}_' || n.i`,
-    user_id: `'usr_${run}_' || n.i`,
-    data: `json_set(o.data, '$.userId', 'usr_${run}_' || n.i, '$.subject', 'person-' || n.i)`,
+    id: idOf('key', run),
+    user_id: idOf('usr', run),
+    data: `json_set(o.data, '$.userId', ${idOf('usr', run)}, '$.subject', 'person-' || n.i)`,
   }, `o.kind = 'user' AND o.id = (SELECT json_extract(data, '$.userKey') FROM grants WHERE id = ?3)`))
   try {
     for (let from = 0; from < count; from += COPY_BATCH) {
@@ -73,7 +73,18 @@ export function copyGrants(options: {
   } finally {
     database.close()
   }
-  return Array.from({ length: count }, (_, at) => ({ grantId: `gra_${run}_${at}`, userId: `usr_${run}_${at}` }))
+  const number = (at: number): string => String(at).padStart(ID_DIGITS, '0')
+  return Array.from({ length: count }, (_, at) => ({
+    grantId: `grt_${run}${number(at)}`,
+    userId: `usr_${run}${number(at)}`,
+  }))
+}
+
+/** As long as ids of the house are: prefix, run, number. */
+const ID_DIGITS = 18
+
+function idOf(prefix: string, run: string): string {
+  return `'${prefix}_${run}' || printf('%0${ID_DIGITS}d', n.i)`
 }
 
 function copyStatement(
@@ -83,6 +94,6 @@ function copyStatement(
   where: string,
 ): string {
   const values = columns.map((name) => replaced[name] ?? `o.${name}`)
-  return `WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+  return `WITH RECURSIVE n(i) AS (SELECT CAST(?1 AS INTEGER) UNION ALL SELECT i + 1 FROM n WHERE i < CAST(?2 AS INTEGER))
     INSERT INTO ${table} (${columns.join(', ')}) SELECT ${values.join(', ')} FROM n, ${table} o WHERE ${where}`
 }
