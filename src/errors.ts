@@ -3,7 +3,11 @@
  *
  * Messages name things, never values: no token, code, secret, cookie, query string or upstream
  * body. Anything that is not one of these four is a bug and becomes `server_error` with a request id.
+ * The `ERR_*` codes stand in `error-codes.ts`.
  */
+import type { ConfigErrorCode, StoreErrorCode, UpstreamErrorCode } from './error-codes.ts'
+
+export type { UpstreamErrorCode } from './error-codes.ts'
 
 /** Start-up: names the option and the fix. Printed as two lines, `code: problem` and `fix`. */
 export class ConfigError extends Error {
@@ -11,7 +15,7 @@ export class ConfigError extends Error {
   readonly code: string
   readonly problem: string
   readonly fix: string
-  constructor(code: `ERR_CONFIG_${string}` | 'ERR_LISTEN_IN_USE', problem: string, fix: string) {
+  constructor(code: ConfigErrorCode, problem: string, fix: string) {
     super(`${code}: ${problem}\n${fix}`)
     this.code = code
     this.problem = problem
@@ -76,33 +80,13 @@ export class UpstreamError extends Error {
     this.retryAfterMs = detail.retryAfterMs
   }
 }
-export type UpstreamErrorCode =
-  | 'ERR_UPSTREAM_TIMEOUT'
-  | 'ERR_UPSTREAM_CONNECT'
-  | 'ERR_UPSTREAM_TLS'
-  | 'ERR_UPSTREAM_DNS'
-  | 'ERR_UPSTREAM_ADDRESS'
-  | 'ERR_UPSTREAM_URL'
-  | 'ERR_UPSTREAM_TOO_LARGE'
-  | 'ERR_UPSTREAM_REDIRECT'
-  | 'ERR_UPSTREAM_STATUS'
-  | 'ERR_UPSTREAM_BODY'
-  | 'ERR_UPSTREAM_RESET'
-  | 'ERR_UPSTREAM_BREAKER'
-  | 'ERR_UPSTREAM_REFUSED'
-  | 'ERR_UPSTREAM_RATE_LIMIT'
-  | 'ERR_UPSTREAM_ISSUER'
 
 /** The store failed. `unknown`: it may have been applied; ask again only with the same nonce. */
 export class StoreError extends Error {
   override readonly name = 'StoreError'
-  readonly code:
-    | 'ERR_STORE_UNAVAILABLE'
-    | 'ERR_STORE_FULL'
-    | 'ERR_STORE_CORRUPT'
-    | 'ERR_STORE_VALUE'
+  readonly code: StoreErrorCode
   readonly certainty: 'not-applied' | 'unknown'
-  constructor(code: StoreError['code'], certainty: StoreError['certainty'], cause?: unknown) {
+  constructor(code: StoreErrorCode, certainty: StoreError['certainty'], cause?: unknown) {
     super(code, { cause })
     this.code = code
     this.certainty = certainty

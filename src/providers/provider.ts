@@ -5,6 +5,7 @@
  * believed: it says yes, no (exactly the refusal its documentation names) or unknown.
  */
 import { environmentName } from '../config/fields.ts'
+import type { ShownErrorCode } from '../error-codes.ts'
 import { OAuthError } from '../errors.ts'
 import type { Egress } from '../net/egress.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
@@ -93,7 +94,7 @@ export type Refreshed =
 
 /** A mistake in the set-up, in the words of the ten mistakes: what is wrong, what to do. */
 export interface SetUpMistake {
-  readonly code: 'ERR_PROVIDER_CALLBACK' | 'ERR_PROVIDER_CLIENT'
+  readonly code: Extract<ShownErrorCode, `ERR_PROVIDER_${string}`>
   readonly problem: string
   readonly fix: string
 }

@@ -11,7 +11,7 @@ export interface Message {
   readonly text: string
   /** What to do about it. */
   readonly fix?: string
-  /** Stable code, `ERR_*`, for who looks it up. */
+  /** For who looks it up: `ERR_*` of `error-codes.ts`, or the RFC's error word. */
   readonly code?: string
   readonly flowId: string
   /** A button back to a client whose redirect URI was checked, carrying the error. */

@@ -1,0 +1,181 @@
+/**
+ * Every `ERR_*` code: what it means and what to do. A code without a row does not compile;
+ * `docs/errors.md` is generated from these tables.
+ */
+interface ErrorRow {
+  readonly meaning: string
+  readonly fix: string
+}
+type ErrorTable = Readonly<Record<`ERR_${string}`, ErrorRow>>
+
+/** Start-up refuses; the message names the field. */
+export const CONFIG_ERRORS = {
+  ERR_CONFIG_VALUE: {
+    meaning: 'A field or flag has a value outside its type or range.',
+    fix: 'Correct the named field; its range is in docs/configuration.md.',
+  },
+  ERR_CONFIG_UNKNOWN_FIELD: {
+    meaning: 'A name in the file or a `POSTERN_*` name in the environment is not a setting.',
+    fix: 'Correct the spelling (the nearest known name is told), or remove it.',
+  },
+  ERR_CONFIG_UNKNOWN_FLAG: {
+    meaning: 'A flag of the command is not known.',
+    fix: 'Run `postern serve --help`.',
+  },
+  ERR_CONFIG_FILE: {
+    meaning: 'The configuration file is absent, cannot be read, or has no default export.',
+    fix: 'Correct `--config`, or the file.',
+  },
+  ERR_CONFIG_REFERENCE: {
+    meaning:
+      'An `env:` or `file:` reference, or a `*_FILE` name, points at nothing that can be read.',
+    fix: 'Set the named variable, or create the file and let Postern read it.',
+  },
+  ERR_CONFIG_ISSUER: {
+    meaning: 'The issuer is http and not on a loopback host.',
+    fix: 'Set `issuer` to the public https URL; behind a TLS proxy Postern itself may listen on http.',
+  },
+  ERR_CONFIG_SEALING_KEY: {
+    meaning:
+      'The sealing key is absent, is not 32 random bytes, or is not the one that the database was sealed with.',
+    fix: 'Run `npx postern keys new` and set `POSTERN_SEALING_KEY`; to change keys, put the new one first: `new,old`.',
+  },
+  ERR_CONFIG_DATABASE: {
+    meaning:
+      '`databaseUrl` cannot be used here, or the database was made by another release or was changed by hand.',
+    fix: 'Set `databaseUrl` to a fitting one, start the release that made it, or restore a backup.',
+  },
+  ERR_CONFIG_ALLOW: {
+    meaning: 'A public issuer has providers, and nobody is named in `allow`.',
+    fix: "Name e-mail addresses, domains, users or groups, or write `'anyone'`.",
+  },
+  ERR_CONFIG_ALLOW_KIND: {
+    meaning: '`allow` has a kind that this version cannot check.',
+    fix: "Use `emails`, `emailDomains`, `users`, `groups` or `'anyone'`.",
+  },
+  ERR_CONFIG_PROVIDER_CREDENTIALS: {
+    meaning: 'A provider has no client id, or no client secret where it needs one.',
+    fix: 'Set `POSTERN_<ID>_CLIENT_ID` and `POSTERN_<ID>_CLIENT_SECRET`.',
+  },
+  ERR_CONFIG_HEADER_VALUE: {
+    meaning: "A connector with `auth: 'header'` has no value to send.",
+    fix: 'Set `POSTERN_CONNECTOR_<NAME>_HEADER_VALUE`.',
+  },
+  ERR_CONFIG_OVERLAP: {
+    meaning: 'Two connectors, or a connector and this house, want the same path.',
+    fix: 'Give one of them another `path` or route, or set `prefix`.',
+  },
+  ERR_LISTEN_IN_USE: {
+    meaning: 'Another program listens on the port.',
+    fix: 'Stop it, or set `POSTERN_PORT`.',
+  },
+} as const satisfies ErrorTable
+export type ConfigErrorCode = keyof typeof CONFIG_ERRORS
+
+/** Somebody else failed; the operation and the origin stand beside the code. */
+export const UPSTREAM_ERRORS = {
+  ERR_UPSTREAM_TIMEOUT: {
+    meaning: 'No whole answer within the deadline.',
+    fix: 'See why it is slow; the deadlines are `limits.*TimeoutMs`.',
+  },
+  ERR_UPSTREAM_CONNECT: {
+    meaning: 'No connection: refused, unreachable, or the proxy failed.',
+    fix: 'Start it, or correct its URL, the firewall or `egress.proxyUrl`.',
+  },
+  ERR_UPSTREAM_DNS: {
+    meaning: 'The host name has no address.',
+    fix: 'Correct the host name or the resolver.',
+  },
+  ERR_UPSTREAM_TLS: {
+    meaning: 'The TLS handshake failed or the certificate does not hold.',
+    fix: 'Renew the certificate, or name its authority in `egress.extraCaFile`.',
+  },
+  ERR_UPSTREAM_ADDRESS: {
+    meaning: 'The host name leads to an address that is not public.',
+    fix: 'Name its exact origin in the configuration file if you mean it.',
+  },
+  ERR_UPSTREAM_URL: {
+    meaning:
+      'The URL may not be asked: scheme, port, user name, or `egress.denyHosts` and `egress.allowHosts`.',
+    fix: 'Correct the URL, or the two lists.',
+  },
+  ERR_UPSTREAM_REDIRECT: {
+    meaning: 'The answer is a redirect; none is followed.',
+    fix: 'Configure the URL that it leads to.',
+  },
+  ERR_UPSTREAM_STATUS: {
+    meaning: 'A status that says nothing about the question, such as 404 or 500.',
+    fix: 'See the log of the other side.',
+  },
+  ERR_UPSTREAM_BODY: {
+    meaning: 'The body is not what the standard says: type, encoding, JSON or members.',
+    fix: 'See the log of the other side.',
+  },
+  ERR_UPSTREAM_TOO_LARGE: {
+    meaning: 'The answer is larger than the cap of this operation.',
+    fix: 'None here: the caps are fixed.',
+  },
+  ERR_UPSTREAM_RESET: {
+    meaning: 'The connection broke before the answer was whole.',
+    fix: 'Try again; if it stays, see proxies in between.',
+  },
+  ERR_UPSTREAM_BREAKER: {
+    meaning: 'This origin failed repeatedly, so nobody asks it for a while.',
+    fix: 'Wait: one probe goes out within 5 to 60 s.',
+  },
+  ERR_UPSTREAM_RATE_LIMIT: {
+    meaning: 'The other side asks to wait.',
+    fix: 'Wait as long as `Retry-After` says.',
+  },
+  ERR_UPSTREAM_ISSUER: {
+    meaning: 'The discovery document names another issuer.',
+    fix: 'Write `issuer` exactly as the document does, trailing slash included.',
+  },
+} as const satisfies ErrorTable
+export type UpstreamErrorCode = keyof typeof UPSTREAM_ERRORS
+
+/** The store failed; clients get 503 and may ask again. */
+export const STORE_ERRORS = {
+  ERR_STORE_UNAVAILABLE: {
+    meaning: 'The store cannot be opened, or does not take the write now.',
+    fix: 'Correct `databaseUrl`, its permissions, or see who holds the file.',
+  },
+  ERR_STORE_FULL: {
+    meaning: 'There is no room for another write.',
+    fix: 'Free some space.',
+  },
+  ERR_STORE_CORRUPT: {
+    meaning: 'A row or the file cannot be read.',
+    fix: 'Restore the database from a backup.',
+  },
+  ERR_STORE_VALUE: {
+    meaning: 'A value that no store may hold: too long, NUL, half a character, not a whole number.',
+    fix: 'A bug: report it with the request id.',
+  },
+} as const satisfies ErrorTable
+export type StoreErrorCode = keyof typeof STORE_ERRORS
+
+/** Shown on a page, or in the lines that `serve` prints at start. */
+export const SHOWN_ERRORS = {
+  ERR_CLIENT_UNKNOWN: {
+    meaning: 'The client never registered here, or its registration has ended.',
+    fix: 'In the app, remove this server and add it again.',
+  },
+  ERR_REDIRECT_URI: {
+    meaning: 'The redirect URI is not one of this client.',
+    fix: 'Register this exact URI.',
+  },
+  ERR_PROVIDER_CALLBACK: {
+    meaning: 'The provider does not know our callback URL.',
+    fix: 'Set the callback URL of the application to the one that is told, exactly.',
+  },
+  ERR_PROVIDER_CLIENT: {
+    meaning: 'The provider does not accept our client id and secret.',
+    fix: 'Copy both again, and set `POSTERN_<ID>_CLIENT_ID` and `POSTERN_<ID>_CLIENT_SECRET`.',
+  },
+  ERR_CONNECTOR_UNREACHABLE: {
+    meaning: 'Nothing answers at the URL of a connector.',
+    fix: 'Start the server, or correct `connectors.<name>.url`. Calls get 502 meanwhile.',
+  },
+} as const satisfies ErrorTable
+export type ShownErrorCode = keyof typeof SHOWN_ERRORS
