@@ -37,7 +37,8 @@ export interface View {
   originAllowed(origin: string): boolean
   remembered(token: string): Session | undefined
   judge(token: string): Judged
-  allowed(session: Session, connector: ConnectorConfig): boolean
+  /** The house's rule, and the connector's own where there is one. */
+  allowed(session: Session, connector: ConnectorConfig | undefined): boolean
   marked(session: Session): boolean | 'view-too-old'
   proof(session: Session): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
   credential(session: Session, connector: ConnectorConfig): Credential | 'cold'
@@ -228,10 +229,8 @@ export function admit(
   const marked = view.marked(session)
   if (marked === 'view-too-old') return 'view_too_old'
   if (marked !== false) return 'token_revoked'
-  if (connector !== undefined) {
-    if (!session.scopes.includes(CALL_SCOPE)) return 'scope'
-    if (!view.allowed(session, connector)) return 'not_allowed'
-  }
+  if (connector !== undefined && !session.scopes.includes(CALL_SCOPE)) return 'scope'
+  if (!view.allowed(session, connector)) return 'not_allowed'
   switch (view.proof(session)) {
     case 'fresh':
       return 'admitted'

@@ -63,7 +63,8 @@ export function createView(deps: ViewDeps): GatewayView {
     ...names,
     remembered: (token) => authenticator.remembered(token),
     judge: (token) => authenticator.judge(token),
-    allowed: (session, { allow }) => {
+    allowed: (session, connector) => {
+      const allow = connector?.allow
       if (house === 'anyone' && (allow === undefined || allow === 'anyone')) return true
       const person = {
         provider: session.provider ?? '',

@@ -68,8 +68,7 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   for (const host of hostsOf(config)) {
     const server = createServer({ maxHeaderSize: HEADER_MAX_BYTES }, listener)
     server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-      const target = request.url ?? '/'
-      if (carrier.claims(target) || carrier.takes(target)) carrier.checkContinue(request, response)
+      if (isCall(request.url ?? '/', house, carrier)) carrier.checkContinue(request, response)
       else {
         response.writeContinue()
         listener(request, response)
@@ -121,7 +120,6 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   }
 }
 
-/** The gateway's paths first, then ours, then what connectors' routes take, then 404. */
 function createListener(
   postern: Postern,
   house: House,
@@ -139,15 +137,16 @@ function createListener(
   )
   return (request, response) => {
     if (options.intercept?.(request, response) === true) return
-    const target = request.url ?? '/'
-    if (carrier.claims(target)) return carrier.handle(request, response)
-    if (!house.isOurs(pathOf(target, config)) && carrier.takes(target)) return carrier.handle(request, response)
-    void pages(request, response)
+    if (isCall(request.url ?? '/', house, carrier)) carrier.handle(request, response)
+    else void pages(request, response)
   }
 }
 
-function pathOf(target: string, config: Config): string {
-  return URL.parse(target, config.issuer)?.pathname ?? '/'
+/** A connector's endpoint; or a path that is not ours and that some connector's routes take. */
+function isCall(target: string, house: House, carrier: Carrier): boolean {
+  if (carrier.claims(target)) return true
+  const path = URL.parse(target, house.config.issuer)?.pathname ?? '/'
+  return !house.isOurs(path) && carrier.takes(target)
 }
 
 /** An issuer on `localhost` answers on both loopback addresses, because browsers pick either. */
