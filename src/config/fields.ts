@@ -205,12 +205,6 @@ export const LIMITS = {
     max: 30_000,
     sentence: 'Longest wait of a call for a proof.',
   },
-  upstreamSuspectSeconds: {
-    default: 10,
-    min: 1,
-    max: 60,
-    sentence: 'Longest time between a first and a confirmed refusal of a provider.',
-  },
   discoveryTtlSeconds: {
     default: 3600,
     min: 300,
