@@ -103,6 +103,17 @@ export function isPosternError(error: unknown): error is PosternError {
   )
 }
 
+/**
+ * For the log: what kind of error, and where in our code. Never its message or values, because an
+ * unexpected error may carry anything.
+ */
+export function placeOf(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error
+  const code = isPosternError(error) && 'code' in error ? ` ${error.code}` : ''
+  const frame = /(?:src|dist)\/[\w./-]+:\d+/.exec(error.stack ?? '')?.[0]
+  return `${error.name}${code}${frame === undefined ? '' : ` at ${frame}`}`
+}
+
 const NO_STORE = { 'cache-control': 'no-store' }
 
 /** RFC 6749 section 5.2 body for OAuth endpoints; 503 for what is not the caller's fault. */

@@ -5,7 +5,7 @@
  * Differences that the platform dictates: repeated headers arrive joined, paths arrive normalised,
  * one isolate does not know another's streams. Nothing is ever sent twice here.
  */
-import { UpstreamError } from '../errors.ts'
+import { placeOf, UpstreamError } from '../errors.ts'
 import type { Emit, Runtime, Send } from '../ports.ts'
 import {
   ANSWERS,
@@ -65,8 +65,7 @@ export function createProxy(deps: ProxyDeps): (request: Request) => Promise<Resp
     try {
       return await run(deps, records, exchange)
     } catch (error) {
-      const reason = error instanceof Error ? error.name : 'unknown'
-      deps.emit.event({ type: 'server.failed', requestId, reason })
+      deps.emit.event({ type: 'server.failed', requestId, reason: 'unexpected', place: placeOf(error) })
       return toResponse(ANSWERS.internal, exchange, undefined)
     }
   }

@@ -4,7 +4,7 @@
  * (A19); every failure becomes a page or an RFC error here and nowhere else.
  */
 import { type Context, Hono } from 'hono'
-import { isPosternError, OAuthError, toResponse } from '../errors.ts'
+import { isPosternError, OAuthError, placeOf, toResponse } from '../errors.ts'
 import { isLoopbackHost } from '../oauth/urls.ts'
 import { MARK_ICON } from '../ui/layout.ts'
 import { messagePage } from '../ui/message.ts'
@@ -120,7 +120,9 @@ async function protocolAnswer(
       error instanceof OAuthError ? error.reason : isPosternError(error) ? error.name : 'unexpected'
     const type = response.status === 500 ? 'server.failed' : 'token.refused'
     const level = response.status === 500 ? 'error' : 'info'
-    report(house, { type, level, reason, status: response.status, requestId, endpoint: path })
+    const { status } = response
+    const place = type === 'server.failed' ? { place: placeOf(error) } : {}
+    report(house, { type, level, reason, status, requestId, endpoint: path, ...place })
   }
   for (const [name, value] of Object.entries(OPEN_CORS)) response.headers.set(name, value)
   return response
@@ -188,6 +190,7 @@ async function pageOrApology(house: House, serve: () => Promise<Response>): Prom
       level: 'error',
       reason,
       flowId,
+      place: placeOf(error),
       status: expected ? 503 : 500,
     })
     const message = {

@@ -10,6 +10,7 @@ import { decide, type Need, type Refuse, type Wait } from '../gateway/decide.ts'
 import { scanRaw } from '../gateway/headers.ts'
 import { createRecords } from '../gateway/records.ts'
 import type { GatewayView } from '../gateway/view.ts'
+import { placeOf } from '../errors.ts'
 import type { Emit } from '../ports.ts'
 import { Call, type CallDeps, type Incoming } from './call.ts'
 import { drainServers, type TrackedServer, trackServer } from './drain.ts'
@@ -145,7 +146,8 @@ export function createCarrier(
       emit.event({
         type: 'server.failed',
         requestId: incoming.requestId,
-        reason: error instanceof Error ? error.name : 'unknown',
+        reason: 'unexpected',
+        place: placeOf(error),
       })
       const answer = ANSWERS.internal
       refuse(incoming, { kind: 'refuse', answer, route: undefined, session: undefined })

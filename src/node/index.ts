@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createMemoryBus, createMemoryLock, createMemoryStore } from '../adapters/memory.ts'
 import { openSqlite } from '../adapters/sqlite.ts'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, placeOf } from '../errors.ts'
 import type { Platform } from '../ports.ts'
 import { createNodeEmit, type NodeEmit } from './emit.ts'
 import { createNodeFetch } from './fetch.ts'
@@ -40,7 +40,7 @@ export function node(options: NodeOptions = {}): NodePlatform {
       emit.event({
         type: 'server.failed',
         reason: 'background',
-        detail: error instanceof Error ? error.name : 'unknown',
+        place: placeOf(error),
       }),
   })
   return {
