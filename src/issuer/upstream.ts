@@ -66,7 +66,9 @@ export function createUpstream(deps: Deps): Upstream {
           accessExpiresAtMs !== undefined &&
           accessExpiresAtMs <= runtime.nowMs()
         ) {
-          return refreshed(await refresher.refresh(vaultId, deps.refreshDeadlineMs))
+          return refreshed(
+            await refresher.refresh(vaultId, deps.refreshDeadlineMs, { believe: false }),
+          )
         }
         return provider.check(context, tokens, { subject, ...(etag === undefined ? {} : { etag }) })
       }).catch(storeFailed),
@@ -74,7 +76,10 @@ export function createUpstream(deps: Deps): Upstream {
       ask(vaultId, async ({ provider, context }, { record, tokens }) => {
         if (record.hasRefreshToken && provider.refresh !== undefined) {
           return refreshed(
-            await refresher.refresh(vaultId, deps.refreshDeadlineMs, { force: true }),
+            await refresher.refresh(vaultId, deps.refreshDeadlineMs, {
+              force: true,
+              believe: false,
+            }),
           )
         }
         const basis = { subject: record.subject }

@@ -37,11 +37,17 @@ interface Flight {
   readonly deps: FlightDeps
   readonly id: string
   readonly force: boolean
+  /** False: a refusal is told, the record stays as it is. */
+  readonly believe: boolean
   readonly requestedAtMs: number
 }
 
-export async function fly(deps: FlightDeps, id: string, force: boolean): Promise<RefreshResult> {
-  const flight: Flight = { deps, id, force, requestedAtMs: deps.runtime.nowMs() }
+export async function fly(
+  deps: FlightDeps,
+  id: string,
+  asked: { readonly force: boolean; readonly believe: boolean },
+): Promise<RefreshResult> {
+  const flight: Flight = { deps, id, ...asked, requestedAtMs: deps.runtime.nowMs() }
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
     const taken = await deps.lock.acquire(`vault-refresh:${id}`, LEASE_MS, LOCK_DEADLINE_MS)
     if (taken.state === 'held') {
@@ -232,6 +238,7 @@ async function refused(
     return 'unknown'
   }
   if (deps.incident?.(current.record.provider) === true) return 'unknown'
+  if (!flight.believe) return forgetIntent(flight, current)
   return markReconnect(flight, current, sameToken ? 'lost_at_crash' : reason)
 }
 
@@ -263,6 +270,12 @@ async function markReconnect(flight: Flight, entry: VaultEntry, cause: string): 
   const change = { state: 'reconnect', cause, intent: undefined, spareSealed: undefined } as const
   const marked = await flight.deps.vault.update(entry, change)
   return marked === undefined ? 'again' : 'dead'
+}
+
+/** Answered, so nothing is under way: the next question about this token is not a repetition. */
+async function forgetIntent(flight: Flight, entry: VaultEntry): Promise<Round> {
+  const written = await flight.deps.vault.update(entry, { intent: undefined })
+  return written === undefined ? 'again' : 'dead'
 }
 
 function isLive(flight: Flight, startedAtMs: number): boolean {

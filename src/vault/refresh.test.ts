@@ -386,6 +386,25 @@ describe('refresh', () => {
     expect(emit.dump()).not.toContain('refresh-0')
   })
 
+  it('F12: told to ask only, it reports a no, writes nothing and asks again', async () => {
+    const setting = setUp()
+    const id = await dueRecord(setting, provider(setting.runtime).tokens())
+    let asked = 0
+    const { refresh } = node(setting, async () => {
+      asked += 1
+      return { outcome: 'no', reason: 'invalid_grant' }
+    })
+    const only = { believe: false } as const
+    expect(await finish(setting.runtime, refresh(id, 100, only), 100)).toBe('dead')
+    expect(await finish(setting.runtime, refresh(id, 100, { ...only, force: true }), 100)).toBe(
+      'dead',
+    )
+    expect(asked).toBe(2)
+    const { record } = await setting.vault.load(id)
+    expect(record).toMatchObject({ state: 'active' })
+    expect(record.intent).toBeUndefined()
+  })
+
   it('without a refresh token there is nothing to do until the access token has expired', async () => {
     const setting = setUp()
     const { id } = await setting.vault.save(OWNER, {

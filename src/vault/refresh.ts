@@ -36,12 +36,13 @@ export interface RefresherOptions {
 export interface Refresher {
   /**
    * Refreshes when due. With `force`, unless a refresh happened after this call began: the second
-   * opinion on tokens that were refused.
+   * opinion on tokens that were refused. With `believe: false` a refusal is told and not written:
+   * the caller asks a second time before anything ends (flows.md section 10).
    */
   refresh(
     vaultId: string,
     deadlineMs: number,
-    options?: { force?: boolean },
+    options?: { force?: boolean; believe?: boolean },
   ): Promise<RefreshResult>
   /** Answers received and not yet written: the node is not healthy, and must not stop, until 0. */
   unwritten(): number
@@ -66,9 +67,13 @@ export function createRefresher(options: RefresherOptions): Refresher {
     },
   }
 
-  const start = (vaultId: string, force: boolean, name: string): Promise<RefreshResult> => {
+  const start = (
+    vaultId: string,
+    asked: { force: boolean; believe: boolean },
+    name: string,
+  ): Promise<RefreshResult> => {
     flying += 1
-    const flight = fly(deps, vaultId, force)
+    const flight = fly(deps, vaultId, asked)
       .catch((): RefreshResult => 'unknown')
       .then((result) => {
         flying -= 1
@@ -82,12 +87,12 @@ export function createRefresher(options: RefresherOptions): Refresher {
   }
 
   return {
-    refresh(vaultId, deadlineMs, { force = false } = {}) {
-      const name = `${force ? 'force' : 'due'}:${vaultId}`
+    refresh(vaultId, deadlineMs, { force = false, believe = true } = {}) {
+      const name = `${force ? 'force' : 'due'}:${believe ? 'believe' : 'ask'}:${vaultId}`
       const shared = flights.get(name)
       // A flight that is held is never thrown out for another one (R12).
       if (shared === undefined && flying >= FLIGHTS_MAX) return Promise.resolve('unknown')
-      const flight = shared ?? start(vaultId, force, name)
+      const flight = shared ?? start(vaultId, { force, believe }, name)
       waiters += 1
       emit.gauge('postern_refresh_waiters', waiters)
       return new Promise((resolve) => {

@@ -40,6 +40,8 @@ export interface PlaneOptions<K extends ProviderKind = ProviderKind> {
   readonly clock?: 'fake' | 'real'
   readonly limits?: PosternConfig['limits']
   readonly people?: readonly Person[]
+  /** In the place of the notes server. */
+  readonly connectorUrl?: string
   /** GitHub only: tokens of eight hours with refresh tokens. */
   readonly expiringTokens?: boolean
 }
@@ -94,8 +96,7 @@ export interface CallOptions {
 export async function startPlane<K extends ProviderKind>(
   options: PlaneOptions<K>,
 ): Promise<Plane<K>> {
-  const runtime =
-    options.clock === 'real' ? undefined : createTestRuntime({ startMs: Date.now() })
+  const runtime = options.clock === 'real' ? undefined : createTestRuntime({ startMs: Date.now() })
   const port = await freePort()
   const issuer = `http://127.0.0.1:${port}`
   const folder = await mkdtemp(join(tmpdir(), 'postern-plane-'))
@@ -107,7 +108,7 @@ export async function startPlane<K extends ProviderKind>(
     listen: { port, metricsPort: 0 },
     databaseUrl: `sqlite:${databasePath}`,
     providers: [providerInput(options.provider, double)],
-    connectors: { notes: { url: notes.url } },
+    connectors: { notes: { url: options.connectorUrl ?? notes.url } },
     limits: { registrationsPerMinuteMax: 1_000, ...options.limits },
   }
   const house = createHouse(config, runtime, double)
@@ -174,7 +175,7 @@ function providerInput(kind: ProviderKind, double: Double) {
 function createHouse(config: PosternConfig, runtime: TestRuntime | undefined, double: Double) {
   let platform: WatchedPlatform | undefined
   let server: RunningServer | undefined
-  const isHanging = (): boolean => double.state() === 'hang'
+  const isHanging = (): boolean => double.state() === 'hang' || double.state() === 'slow'
   const settle = async (): Promise<void> => platform?.settle(isHanging)
   return {
     watching: () => ({
@@ -282,5 +283,5 @@ async function refresh(
       client_id: caller.clientId,
     }),
   })
-  return { status: response.status, body: { ...(await response.json() as object) } }
+  return { status: response.status, body: { ...((await response.json()) as object) } }
 }

@@ -51,7 +51,10 @@ export function createWatchedPlatform(fake: TestRuntime | undefined): WatchedPla
       return { ...opened, fetch: watchFetch(opened.fetch, under) }
     },
     async openStore(databaseUrl) {
-      const { store, bus } = await openSqlite({ path: databaseUrl.replace(/^sqlite:/, ''), runtime })
+      const { store, bus } = await openSqlite({
+        path: databaseUrl.replace(/^sqlite:/, ''),
+        runtime,
+      })
       return { store: watchStore(store, under, writes), bus }
     },
     async settle(isHanging) {
