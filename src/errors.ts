@@ -114,6 +114,7 @@ export function placeOf(error: unknown): string {
   return `${error.name}${code}${frame === undefined ? '' : ` at ${frame}`}`
 }
 
+const RETRY_AFTER_SECONDS = 2
 const NO_STORE = { 'cache-control': 'no-store' }
 
 /** RFC 6749 section 5.2 body for OAuth endpoints; 503 for what is not the caller's fault. */
@@ -127,7 +128,7 @@ export function toResponse(error: unknown, requestId: string): Response {
   if (error instanceof UpstreamError || error instanceof StoreError) {
     return Response.json(
       { error: 'temporarily_unavailable', error_description: 'try again', request_id: requestId },
-      { status: 503, headers: { ...NO_STORE, 'retry-after': '2' } },
+      { status: 503, headers: { ...NO_STORE, 'retry-after': String(RETRY_AFTER_SECONDS) } },
     )
   }
   return Response.json(
@@ -136,7 +137,10 @@ export function toResponse(error: unknown, requestId: string): Response {
   )
 }
 
-/** RFC 6749 section 5.2: %x20-21 / %x23-5B / %x5D-7E only. */
-function printable(text: string): string {
+/**
+ * What may stand in an `error_description` and in a quoted header value: %x20-21 / %x23-5B / %x5D-7E
+ * (RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750 section 3). All else becomes `?`.
+ */
+export function printable(text: string): string {
   return text.replaceAll('"', "'").replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
 }

@@ -3,7 +3,7 @@
  * A loopback redirect URI is remembered without its port, which changes at every start of the client.
  */
 import type { Client } from '../oauth/client.ts'
-import { isLoopbackRedirect } from '../oauth/client.ts'
+import { isLoopbackRedirect } from '../oauth/redirect-uri.ts'
 import type { Step, Versioned } from '../ports.ts'
 import { type AuthorizationRequest, TENANT, type Values } from '../records.ts'
 import type { House } from './house.ts'

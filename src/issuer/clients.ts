@@ -4,7 +4,8 @@
  * days; then it is unknown here, which tells current clients to register again (REG-26).
  */
 import type { StaticClient } from '../config.ts'
-import { type Client, isLoopbackRedirect, isPrivateUseRedirect } from '../oauth/client.ts'
+import type { Client } from '../oauth/client.ts'
+import { isLoopbackRedirect, isPrivateUseRedirect } from '../oauth/redirect-uri.ts'
 import type { Runtime } from '../ports.ts'
 import type { Values } from '../records.ts'
 import type { IssuerDeps } from './house.ts'

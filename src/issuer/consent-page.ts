@@ -2,12 +2,8 @@
  * Shows a page with a form: consent, or sign-in to this house itself. Seals the ticket, sets the form
  * cookie and nothing else (CON-13), writes nothing to the store.
  */
-import {
-  type Client,
-  isLoopbackRedirect,
-  isPrivateUseRedirect,
-  redirectHost,
-} from '../oauth/client.ts'
+import type { Client } from '../oauth/client.ts'
+import { isLoopbackRedirect, isPrivateUseRedirect, redirectHost } from '../oauth/redirect-uri.ts'
 import type { AuthorizationRequest } from '../records.ts'
 import { type Consent, consentPage } from '../ui/consent.ts'
 import { signInPage } from '../ui/sign-in.ts'
@@ -123,5 +119,7 @@ export function returnPath(house: House, text: string | undefined): string | und
   if (text === undefined || !/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(text) || text.length > 2048)
     return undefined
   const url = URL.canParse(text, house.issuerUrl) ? new URL(text, house.issuerUrl) : undefined
-  return url?.origin === house.issuerUrl.origin ? `${url.pathname}${url.search}` : undefined
+  // `/.//host` keeps our origin while it is parsed, and is another host's once written without it.
+  if (url?.origin !== house.issuerUrl.origin || url.pathname.startsWith('//')) return undefined
+  return `${url.pathname}${url.search}`
 }

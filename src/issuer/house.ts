@@ -9,7 +9,7 @@ import { canonicalResource } from '../oauth/urls.ts'
 import type { Bus, Emit, PosternEvent, Runtime, SigningKey, Store, VerifyKey } from '../ports.ts'
 import type { Provider, ProviderContext } from '../providers/provider.ts'
 import { type Mark, TENANT, type Values } from '../records.ts'
-import type { House as PageHouse } from '../ui/layout.ts'
+import type { PageHouse } from '../ui/layout.ts'
 import { styleSheet } from '../ui/style.ts'
 import { type Clients, createClients } from './clients.ts'
 

@@ -2,6 +2,7 @@
  * Random identifiers: a prefix that says what it names, and 130 bits in lower-case base 32
  * (Crockford's alphabet, so that people can read one aloud). Never `https://` (REG-03).
  */
+import { encodeBase64url } from '../oauth/base64url.ts'
 import type { Key, Runtime } from '../ports.ts'
 import { TENANT } from '../records.ts'
 
@@ -24,11 +25,7 @@ export function createFlowId(runtime: Runtime): string {
 
 /** 256 random bits as base64url: cookies, `state`, client secrets. */
 export function createSecret(runtime: Runtime): string {
-  const bytes = runtime.randomBytes(SECRET_BYTES)
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
+  return encodeBase64url(runtime.randomBytes(SECRET_BYTES))
 }
 
 function letters(runtime: Runtime, count: number): string {

@@ -5,7 +5,8 @@
  */
 
 import { authorizationResponse } from '../oauth/authorization.ts'
-import { type Client, redirectHost } from '../oauth/client.ts'
+import type { Client } from '../oauth/client.ts'
+import { redirectHost } from '../oauth/redirect-uri.ts'
 import type { PosternEvent } from '../ports.ts'
 import { type Message, messagePage } from '../ui/message.ts'
 import { shownText } from '../ui/text.ts'

@@ -3,7 +3,7 @@
  * bounded table (A16). The answer is what was stored, not what was asked (REG-23).
  */
 import { OAuthError } from '../errors.ts'
-import { judgeRegistration, type RegisteredMetadata } from '../oauth/client.ts'
+import { judgeRegistration, type RegisteredMetadata } from '../oauth/registration.ts'
 import { TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
 import { readBody } from './body.ts'

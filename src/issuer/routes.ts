@@ -25,7 +25,7 @@ import { createTokenEndpoint } from './tokens.ts'
 const ASSET_MAX_AGE_SECONDS = 31_536_000
 /** Visits to `/authorize` a minute from one network; hosted clients send people, not themselves. */
 const AUTHORIZE_PER_MINUTE_MAX = 120
-const UNAVAILABLE_RETRY_AFTER_SECONDS = '2'
+const UNAVAILABLE_RETRY_AFTER_SECONDS = 2
 
 export interface IssuerRoutes {
   readonly app: Hono
@@ -202,7 +202,7 @@ async function pageOrApology(house: House, serve: () => Promise<Response>): Prom
       flowId,
     }
     const response = await pageAnswer(messagePage(house.pages, message), expected ? 503 : 500)
-    if (expected) response.headers.set('retry-after', UNAVAILABLE_RETRY_AFTER_SECONDS)
+    if (expected) response.headers.set('retry-after', String(UNAVAILABLE_RETRY_AFTER_SECONDS))
     return response
   }
 }

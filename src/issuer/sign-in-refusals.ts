@@ -30,7 +30,7 @@ export function upstreamError(
   const { transaction, entry } = answered
   const { request, flowId } = transaction
   const cookies = [dropCookie(answered)]
-  const mistake = explain(entry, error)
+  const mistake = entry.provider.explain?.(error, entry.context.redirectUri)
   if (mistake !== undefined) return mistakePage(house, answered, mistake)
   const denied = error === 'access_denied'
   const reason = denied ? 'denied_at_provider' : 'provider_error'
@@ -53,22 +53,12 @@ export function upstreamError(
   return refusalPage(house, message, { reason, flowId }, { cookies })
 }
 
-/** What providers call the two mistakes that an operator can correct. */
-const SET_UP_WORDS: Readonly<Record<string, readonly string[]>> = {
-  ERR_PROVIDER_CALLBACK: ['redirect_uri_mismatch'],
-  ERR_PROVIDER_CLIENT: ['incorrect_client_credentials', 'invalid_client'],
-}
-
-function explain({ provider, context }: IssuerProvider, error: string): SetUpMistake | undefined {
-  for (const word of SET_UP_WORDS[error] ?? [error]) {
-    const mistake = provider.explain?.(word, context.redirectUri)
-    if (mistake !== undefined) return mistake
-  }
-  return undefined
-}
-
 /** The operator's line goes to the log in full; the page shows what a visitor may know. */
-function mistakePage(house: House, answered: Answered, mistake: SetUpMistake): Promise<Response> {
+export function mistakePage(
+  house: House,
+  answered: Answered,
+  mistake: SetUpMistake,
+): Promise<Response> {
   const { transaction, entry } = answered
   const { request, flowId } = transaction
   const isCallback = mistake.code === 'ERR_PROVIDER_CALLBACK'

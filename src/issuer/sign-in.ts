@@ -6,7 +6,7 @@
 import { OAuthError, UpstreamError } from '../errors.ts'
 import { type Client, matchRedirectUri } from '../oauth/client.ts'
 import type { Step, Versioned } from '../ports.ts'
-import type { SignIn } from '../providers/provider.ts'
+import { SetUpError, type SignIn } from '../providers/provider.ts'
 import { TENANT, type Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { nonceOf, openVerifier, providerFailedPage } from './attempt.ts'
@@ -18,7 +18,13 @@ import { findResource, type House, mayUse, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import { redirectUriPage, unknownClientPage } from './refusals.ts'
 import { createSession } from './sessions.ts'
-import { type Answered, dropCookie, notAllowed, upstreamError } from './sign-in-refusals.ts'
+import {
+  type Answered,
+  dropCookie,
+  mistakePage,
+  notAllowed,
+  upstreamError,
+} from './sign-in-refusals.ts'
 
 export async function continueSignIn(house: House, answered: Answered): Promise<Response> {
   const { parameters, entry, transaction } = answered
@@ -30,6 +36,7 @@ export async function continueSignIn(house: House, answered: Answered): Promise<
   try {
     arrival = await exchange(house, answered, code)
   } catch (cause) {
+    if (cause instanceof SetUpError) return mistakePage(house, answered, cause.mistake)
     if (cause instanceof OAuthError) return upstreamError(house, answered, cause.reason)
     if (!(cause instanceof UpstreamError)) throw cause
     return providerFailedPage(house, answered.jar, transaction, entry, cause, [

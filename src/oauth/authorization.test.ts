@@ -4,10 +4,10 @@ import { anyText, checkFamily, errorOf, outcomeOf, SEED } from '../../test/kit/f
 import type { AuthorizationRequest, Values } from '../records.ts'
 import {
   authorizationResponse,
-  type House,
   judgeAuthorization,
   mayBeSilent,
   mayRedirectError,
+  type ResourceHouse,
   type SilenceFacts,
   STATE_MAX_CHARS,
 } from './authorization.ts'
@@ -43,9 +43,9 @@ function query(changes: Changes = {}): Parameters {
   )
   return Parameters.parse(new URLSearchParams(all).toString())
 }
-const judge = (changes: Changes = {}, at: House = house) =>
+const judge = (changes: Changes = {}, at: ResourceHouse = house) =>
   judgeAuthorization(query(changes), client, redirectUri, at)
-const errorFor = (changes: Changes, at: House = house) => errorOf(() => judge(changes, at))
+const errorFor = (changes: Changes, at: ResourceHouse = house) => errorOf(() => judge(changes, at))
 
 describe('judgeAuthorization', () => {
   it('AZ-01: a good request', () => {

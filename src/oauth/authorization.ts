@@ -4,7 +4,7 @@
  * `judgeAuthorization` refuses with an `OAuthError`; whether that error may be *redirected* is
  * `mayRedirectError` (AZ-15), and whether the page may be skipped is `mayBeSilent` (AZ-17).
  */
-import { OAuthError } from '../errors.ts'
+import { OAuthError, printable } from '../errors.ts'
 import type { AuthorizationRequest, Values } from '../records.ts'
 import type { Client } from './client.ts'
 import type { Parameters } from './parameters.ts'
@@ -17,7 +17,7 @@ export const STATE_MAX_CHARS = 4_096
 const PROMPTS: ReadonlySet<string> = new Set(['none', 'login', 'consent', 'select_account'])
 
 /** What this house protects and how it fills in what a request leaves out. */
-export interface House {
+export interface ResourceHouse {
   readonly resources: readonly HouseResource[]
   readonly defaultResource?: string
   readonly scopeAliases: Readonly<Record<string, string>>
@@ -35,7 +35,7 @@ export function judgeAuthorization(
   parameters: Parameters,
   client: Client,
   redirectUri: string,
-  house: House,
+  house: ResourceHouse,
 ): AuthorizationRequest {
   refuseRequestObjects(parameters)
   requireCodeResponse(parameters, client)
@@ -135,7 +135,7 @@ export function mayBeSilent(facts: SilenceFacts): boolean {
  *
  * @throws {OAuthError} `invalid_target`
  */
-export function resolveResource(requested: readonly string[], house: House): HouseResource {
+export function resolveResource(requested: readonly string[], house: ResourceHouse): HouseResource {
   const [first, ...others] = house.resources
   if (requested.length === 0) {
     if (first !== undefined && others.length === 0) return first
@@ -230,11 +230,6 @@ function readMaxAge(parameters: Parameters): number | undefined {
 function isOwnParameter(pair: string): boolean {
   if (pair === '') return false
   return ![...new URLSearchParams(pair).keys()].some((name) => RESPONSE_PARAMETERS.has(name))
-}
-
-/** RFC 6749 section 4.1.2.1: %x20-21 / %x23-5B / %x5D-7E only. */
-function printable(text: string): string {
-  return text.replaceAll('"', "'").replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
 }
 
 function invalid(description: string, reason: string): OAuthError {

@@ -3,6 +3,8 @@
  * section 5.1). The token comes from the `Authorization` header only; parsed by grammar, never by
  * split. Values that go into our header are bounded to the quoted characters of RFC 6750 section 3.
  */
+import { printable } from '../errors.ts'
+
 export const AUTHORIZATION_MAX_CHARS = 16_384
 
 export type Bearer =
@@ -37,14 +39,10 @@ export interface Challenge {
 
 /** @throws {TypeError} when the metadata URL could not stand in a header: our own mistake. */
 export function challenge({ resourceMetadata, scope, error, description }: Challenge): string {
-  if (quotable(resourceMetadata) !== resourceMetadata) throw new TypeError('resourceMetadata')
+  if (printable(resourceMetadata) !== resourceMetadata) throw new TypeError('resourceMetadata')
   const members = [`resource_metadata="${resourceMetadata}"`]
-  if (scope !== undefined && scope !== '') members.push(`scope="${quotable(scope)}"`)
+  if (scope !== undefined && scope !== '') members.push(`scope="${printable(scope)}"`)
   if (error !== undefined) members.push(`error="${error}"`)
-  if (description !== undefined) members.push(`error_description="${quotable(description)}"`)
+  if (description !== undefined) members.push(`error_description="${printable(description)}"`)
   return `Bearer ${members.join(', ')}`
-}
-
-function quotable(text: string): string {
-  return text.replaceAll('"', "'").replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
 }

@@ -6,9 +6,6 @@
 import { isSameRedirect } from './redirect-uri.ts'
 import type { AuthMethod } from './registration.ts'
 
-export { isLoopbackRedirect, isPrivateUseRedirect, redirectHost } from './redirect-uri.ts'
-export { judgeRegistration, type RegisteredMetadata } from './registration.ts'
-
 export interface Client {
   readonly clientId: string
   readonly kind: 'static' | 'dynamic'

@@ -4,6 +4,8 @@
  * Members say what is really implemented; members without values are left out (RFC 8414 section
  * 3.2). Pure, so that serving them can never cause an outbound call (AS-18).
  */
+import { AUTH_METHODS } from './registration.ts'
+
 export const JWKS_PATH = '/.well-known/jwks.json'
 
 export interface AuthorizationServerFacts {
@@ -18,8 +20,6 @@ export interface AuthorizationServerFacts {
   /** `/revoke` is served; default false. */
   readonly revocation?: boolean
 }
-
-const AUTH_METHODS = ['none', 'client_secret_basic', 'client_secret_post']
 
 export function authorizationServerMetadata(
   facts: AuthorizationServerFacts,

@@ -1,14 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { anyText, checkFamily, distinct, SEED } from '../../test/kit/family.ts'
+import { type Client, matchRedirectUri } from './client.ts'
 import {
-  type Client,
   isLoopbackRedirect,
   isPrivateUseRedirect,
-  matchRedirectUri,
   redirectHost,
-} from './client.ts'
-import { refuseRedirectUri } from './redirect-uri.ts'
+  refuseRedirectUri,
+} from './redirect-uri.ts'
 
 const REGISTERED = [
   'https://claude.ai/api/mcp/auth_callback',

@@ -9,8 +9,7 @@ import {
   SEED,
 } from '../../test/kit/family.ts'
 import { OAuthError } from '../errors.ts'
-import { judgeRegistration } from './client.ts'
-import { CLIENT_NAME_MAX_CHARS, REDIRECT_URIS_MAX } from './registration.ts'
+import { CLIENT_NAME_MAX_CHARS, judgeRegistration, REDIRECT_URIS_MAX } from './registration.ts'
 
 const open = { redirectHosts: [] }
 const redirect_uris = ['https://a.example/cb']

@@ -1,5 +1,5 @@
 /**
- * Scopes: what there, at the resource that the audience names.
+ * Scopes: what a token may do at the resource that its audience names.
  *
  * Unknown names are dropped, never granted; names that clients send out of habit
  * (`offline_access`, `openid`, ...) change nothing. `flows.md` section 3, RFC 6749 section 3.3.

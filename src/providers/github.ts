@@ -39,9 +39,9 @@ import {
   type ProviderSettings,
   type ProviderType,
   type Refreshed,
+  SetUpError,
   type SetUpMistake,
   type SignIn,
-  setUpError,
 } from './provider.ts'
 
 /** `user` includes `user:email` (scopes for OAuth apps, normalized scopes). */
@@ -394,7 +394,7 @@ function tokenError(
   error: string,
 ): Error {
   const mistake = explain(house, error, context.redirectUri)
-  if (mistake !== undefined) return setUpError(mistake)
+  if (mistake !== undefined) return new SetUpError(mistake)
   const isWord = error !== 'invalid_answer' && error !== 'token_type'
   if (response.status < 400 && isWord) return refusedSignIn(house, `provider_${error}`)
   return statusError(response, 'token', context.runtime.nowMs())

@@ -13,9 +13,10 @@ export type {
   ProviderEntry,
   ProviderInput,
   Refreshed,
+  SetUpMistake,
   SignIn,
 } from './provider.ts'
-export { defineProvider } from './provider.ts'
+export { defineProvider, SetUpError } from './provider.ts'
 
 /** By the `type` of a configured provider. */
 export const PROVIDER_TYPES: readonly ProviderType[] = [GITHUB, OIDC]

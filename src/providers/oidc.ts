@@ -42,9 +42,9 @@ import {
   type ProviderSettings,
   type ProviderType,
   type Refreshed,
+  SetUpError,
   type SetUpMistake,
   type SignIn,
-  setUpError,
 } from './provider.ts'
 
 const GROUPS_MAX = 1_000
@@ -223,7 +223,7 @@ async function exchange(
   const answer = parseTokenAnswer(readObject(response), nowMs)
   if (!answer.ok) {
     const mistake = explain(house, answer.error, context.redirectUri)
-    if (mistake !== undefined) throw setUpError(mistake)
+    if (mistake !== undefined) throw new SetUpError(mistake)
     if (response.status === 400) throw refusedSignIn(house, `provider_${answer.error}`)
     throw statusError(response, 'token', nowMs)
   }

@@ -125,6 +125,7 @@ export interface Provider {
    * One token call, never repeated, then the identity.
    *
    * @throws {OAuthError} `server_error` with a `reason` when the provider refuses or lies.
+   * @throws {SetUpError} when our own application is set up wrong there.
    * @throws {UpstreamError} when it does not answer as it should.
    */
   exchange(context: ProviderContext, input: ExchangeInput): Promise<SignIn>
@@ -135,7 +136,7 @@ export interface Provider {
   refresh?(context: ProviderContext, refreshToken: string, tokens: TokenSet): Promise<Refreshed>
   /** True when the provider confirmed that the token is dead. */
   revoke?(context: ProviderContext, tokens: TokenSet): Promise<boolean>
-  /** What an `error` word of this provider says about the set-up; for callback and token answers. */
+  /** What an `error` word of the callback says about the set-up. */
   explain?(error: string, redirectUri: string): SetUpMistake | undefined
 }
 
@@ -219,11 +220,13 @@ export interface ProviderType {
   create(settings: ProviderSettings): Provider
 }
 
-/** The error of an exchange that a mistake in the set-up explains; `description` is both lines. */
-export function setUpError(mistake: SetUpMistake): OAuthError {
-  return new OAuthError('server_error', `${mistake.problem} ${mistake.fix}`, {
-    reason: mistake.code,
-  })
+/** What `exchange` throws when a mistake in the set-up explains the refusal. */
+export class SetUpError extends OAuthError {
+  readonly mistake: SetUpMistake
+  constructor(mistake: SetUpMistake) {
+    super('server_error', `${mistake.problem} ${mistake.fix}`, { reason: mistake.code })
+    this.mistake = mistake
+  }
 }
 
 /** `redirect_uri` is not what the application has (api.md section 6). */

@@ -3,7 +3,7 @@
  * The redirect host is the most prominent line; nothing the client chose is a link, image or markup.
  */
 import { html } from 'hono/html'
-import { type House, type Markup, page } from './layout.ts'
+import { type Markup, type PageHouse, page } from './layout.ts'
 import { shownText } from './text.ts'
 import { ourScopeWords, providerScopeWords } from './words.ts'
 
@@ -32,7 +32,7 @@ export interface Consent {
   }
 }
 
-export function consentPage(house: House, consent: Consent): Markup {
+export function consentPage(house: PageHouse, consent: Consent): Markup {
   const client = shownText(consent.clientName) || 'An app without a name'
   const server = shownText(consent.resource.title) || new URL(consent.resource.url).host
   const content = html`<section class="card">

@@ -3,7 +3,7 @@
  * each client (api.md section 5). The commands quote names and URLs of the configuration only.
  */
 import { html, raw } from 'hono/html'
-import { type House, type Markup, page } from './layout.ts'
+import { type Markup, type PageHouse, page } from './layout.ts'
 import { shownText } from './text.ts'
 
 export interface HomeServer {
@@ -20,7 +20,7 @@ export interface Home {
   readonly configPath: string
 }
 
-export function homePage(house: House, home: Home): Markup {
+export function homePage(house: PageHouse, home: Home): Markup {
   const content = html`<div class="row">
 <div>
 <h1>${home.servers.length === 1 ? 'Your server' : 'Your servers'}</h1>

@@ -7,7 +7,7 @@ import { html } from 'hono/html'
 export type Markup = ReturnType<typeof html>
 
 /** What every page knows about the house that shows it. */
-export interface House {
+export interface PageHouse {
   readonly brandName: string
   /** Where the brand leads: the home page. */
   readonly homePath: string
@@ -24,7 +24,7 @@ export interface PageOptions {
   readonly short?: boolean
 }
 
-export function page(house: House, options: PageOptions, content: Markup): Markup {
+export function page(house: PageHouse, options: PageOptions, content: Markup): Markup {
   const wide = options.wide === true ? 'wide' : ''
   return html`<!doctype html>
 <html lang="en">

@@ -3,7 +3,7 @@
  * to a client with an error (AZ-15). Never a link to a redirect URI that was not checked.
  */
 import { html } from 'hono/html'
-import { type House, type Markup, page } from './layout.ts'
+import { type Markup, type PageHouse, page } from './layout.ts'
 
 export interface Message {
   readonly title: string
@@ -27,7 +27,7 @@ export interface Message {
   readonly link?: { readonly path: string; readonly text: string }
 }
 
-export function messagePage(house: House, message: Message): Markup {
+export function messagePage(house: PageHouse, message: Message): Markup {
   const content = html`<section class="card">
 <div>
 <h1>${message.title}</h1>

@@ -1,6 +1,6 @@
 /** Sign-in to this house itself, without a client: one button per provider, one POST. */
 import { html } from 'hono/html'
-import { type House, type Markup, page } from './layout.ts'
+import { type Markup, type PageHouse, page } from './layout.ts'
 
 export interface SignIn {
   readonly action: string
@@ -9,7 +9,7 @@ export interface SignIn {
   readonly providers: readonly { readonly id: string; readonly title: string }[]
 }
 
-export function signInPage(house: House, signIn: SignIn): Markup {
+export function signInPage(house: PageHouse, signIn: SignIn): Markup {
   const content = html`<section class="card">
 <div>
 <h1>Sign in to ${house.brandName}</h1>
