@@ -5,6 +5,7 @@
 
 import { ignoredEnvironment } from '../config/environment.ts'
 import type { ConnectorConfig } from '../config.ts'
+import { knowsClientAddress } from '../node/client-address.ts'
 import type { RunningServer } from '../node/server.ts'
 
 export type ProbeResult = 'reachable' | 'open' | 'unreachable'
@@ -95,6 +96,11 @@ function warnings(
   const ignored = ignoredEnvironment(server.environment)
   if (ignored.length > 0)
     found.push(`ignored, as Kubernetes sets them for a Service: ${ignored.join(', ')}`)
+  if (!knowsClientAddress(config)) {
+    found.push(
+      'limits per address are off: listen.trustedProxies does not name the proxy in front of this server.',
+    )
+  }
   if (config.databaseUrl === 'memory:')
     found.push('the store is memory: everything is forgotten at exit')
   return found

@@ -12,7 +12,7 @@ import { ConfigError } from '../errors.ts'
 import type { House } from '../house.ts'
 import { rememberClientAddress } from '../middleware/client-address.ts'
 import { type Carrier, createCarrier } from './carrier.ts'
-import { createClientAddress } from './client-address.ts'
+import { createClientAddress, knowsClientAddress } from './client-address.ts'
 import type { NodeEmit } from './emit.ts'
 import { createUpstreams } from './upstreams.ts'
 
@@ -41,7 +41,9 @@ const HEADER_MAX_BYTES = 16_384
 const PROBE_TIMEOUT_MS = 2_000
 const PROBE_MAX_BYTES = 1_048_576
 
-const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+const manifest = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as {
   version: string
 }
 
@@ -82,7 +84,10 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   const metricsText = async () => (await emit.metrics?.text()) ?? ''
   const metricsServer =
     config.listen.metricsPort === 0 ? undefined : await serveMetrics(metricsText, config)
-  emit.gauge?.('postern_build_info', 1, { version: manifest.version, engine: config.databaseUrl.split(':')[0] ?? '' })
+  emit.gauge?.('postern_build_info', 1, {
+    version: manifest.version,
+    engine: config.databaseUrl.split(':')[0] ?? '',
+  })
 
   let closing: Promise<void> | undefined
   let settled = (): void => {}
@@ -110,9 +115,21 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
     environment: platform.environment,
     port,
     probe: async (url, body) => {
-      const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+      const headers = {
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+      }
       const limits = { timeoutMs: PROBE_TIMEOUT_MS, maxBytes: PROBE_MAX_BYTES }
-      return (await house.egress.exchange({ operation: 'discovery', method: 'POST', url, headers, body, ...limits })).status
+      return (
+        await house.egress.exchange({
+          operation: 'discovery',
+          method: 'POST',
+          url,
+          headers,
+          body,
+          ...limits,
+        })
+      ).status
     },
     metricsText,
     close: closeOnce,
@@ -127,7 +144,8 @@ function createListener(
   options: ServeOptions,
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const { config } = house
-  const addressOf = createClientAddress(config.listen.trustedProxies)
+  const findAddress = createClientAddress(config.listen.trustedProxies)
+  const addressOf = knowsClientAddress(config) ? findAddress : () => undefined
   const pages = getRequestListener(
     (request, { incoming }) => {
       rememberClientAddress(request, addressOf(incoming as IncomingMessage))
@@ -152,7 +170,9 @@ function isCall(target: string, house: House, carrier: Carrier): boolean {
 /** An issuer on `localhost` answers on both loopback addresses, because browsers pick either. */
 function hostsOf(config: Config): readonly string[] {
   const isLocalhost = new URL(config.issuer).hostname === 'localhost'
-  return isLocalhost && config.listen.host === '127.0.0.1' ? ['127.0.0.1', '::1'] : [config.listen.host]
+  return isLocalhost && config.listen.host === '127.0.0.1'
+    ? ['127.0.0.1', '::1']
+    : [config.listen.host]
 }
 
 function listen(server: Server, port: number, host: string): Promise<void> {
