@@ -451,6 +451,9 @@ describe('first party', () => {
       ' /x',
       'account',
       '/a\\b',
+      '/.//evil.example',
+      '/x/..//evil.example',
+      '/%2e//evil.example',
       '',
     ]
     for (const target of bad) {
