@@ -3,7 +3,7 @@
  * here decides; what a room does is in the room.
  */
 import { createBreakers } from './cache/breaker.ts'
-import { createTokenTable } from './cache/token-table.ts'
+import { createTokenTable, type TokenTable } from './cache/token-table.ts'
 import type { Config } from './config.ts'
 import { createConnectors } from './connectors/connectors.ts'
 import { createCredentials } from './connectors/credentials.ts'
@@ -12,23 +12,25 @@ import { createProxy } from './gateway/proxy.ts'
 import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
 import { createAuthenticator, type Session } from './issuer/authenticate.ts'
-import { createKeys } from './issuer/keys.ts'
+import { MARK_SLACK_MS } from './issuer/endings.ts'
+import type { IssuerProvider } from './issuer/house.ts'
+import { createKeys, type Keys } from './issuer/keys.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
 import { createProofs, type Proofs } from './issuer/proof.ts'
-import { createRevocationView } from './issuer/revocation.ts'
+import { createRevocationView, type RevocationView } from './issuer/revocation.ts'
 import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
-import { createIssuerRoutes } from './issuer/routes.ts'
+import { createIssuerRoutes, type IssuerRoutes } from './issuer/routes.ts'
 import { createUpstream, proofsIn, refreshUpstream } from './issuer/upstream.ts'
 import { clientAddress } from './middleware/client-address.ts'
 import type { Guard } from './middleware/guard.ts'
 import { createEgress, type Egress } from './net/egress.ts'
 import { canonicalResource } from './oauth/urls.ts'
-import type { Platform } from './ports.ts'
+import type { Bus, Platform, Store } from './ports.ts'
 import { createProviderContexts } from './providers/contexts.ts'
 import type { Mark } from './records.ts'
 import { createRefresher } from './vault/refresh.ts'
-import { createSealing } from './vault/sealing.ts'
-import { createVault } from './vault/vault.ts'
+import { createSealing, type Sealing } from './vault/sealing.ts'
+import { createVault, type Vault } from './vault/vault.ts'
 
 export interface House {
   readonly config: Config
@@ -48,8 +50,21 @@ export interface House {
 /** Rows removed by one sweep; the next is due after this wait, or at once when there are more. */
 const SWEEP_ROWS = 100
 const SWEEP_EVERY_MS = 60_000
-const MARK_SLACK_MS = 300_000
 const REVOCATION_DEADLINE_MS = 5_000
+
+type Outbound = ReturnType<Platform['openFetch']>
+
+/** What every room below stands on. */
+interface Ground {
+  readonly config: Config
+  readonly platform: Platform
+  readonly store: Store
+  readonly bus: Bus
+  readonly outbound: Outbound
+  readonly sealing: Sealing
+  readonly keys: Keys
+  readonly revocation: RevocationView
+}
 
 /** @throws {StoreError} when the store cannot be opened. @throws {ConfigError} for a wrong sealing key. */
 export async function openHouse(
@@ -57,9 +72,24 @@ export async function openHouse(
   platform: Platform,
   endpointPrefix: string,
 ): Promise<House> {
-  const { runtime, emit, lock } = platform
   const { store, bus } = await platform.openStore(config.databaseUrl)
   const outbound = platform.openFetch(config.egress)
+  try {
+    const ground = await layGround(config, platform, { store, bus, outbound })
+    return await furnish(ground, endpointPrefix)
+  } catch (error) {
+    // A start that failed is tried again by the next request: nothing of it may stay open.
+    await Promise.allSettled([outbound.close(), store.close()])
+    throw error
+  }
+}
+
+async function layGround(
+  config: Config,
+  platform: Platform,
+  opened: Pick<Ground, 'store' | 'bus' | 'outbound'>,
+): Promise<Ground> {
+  const { runtime, emit } = platform
   const sealing = createSealing(
     config.sealingKeys.length === 0
       ? [await platform.developmentSealingKey(config.databaseUrl)]
@@ -67,21 +97,82 @@ export async function openHouse(
     runtime,
   )
   const keys = createKeys({
-    store,
+    store: opened.store,
     sealing,
     runtime,
     onFailure: () => emit.event({ type: 'server.failed', reason: 'keys' }),
   })
   const revocation = createRevocationView({
-    store,
-    bus,
+    store: opened.store,
+    bus: opened.bus,
     runtime,
     emit,
     maxAgeSeconds: config.limits.revocationViewMaxAgeSeconds,
   })
   await Promise.all([keys.load(), revocation.load()])
+  // A withdrawn key must stop verifying here, not only be marked.
+  revocation.onMark((mark) => {
+    if (mark.kind === 'key') runtime.waitUntil(keys.load())
+  })
+  return { config, platform, ...opened, sealing, keys, revocation }
+}
 
-  const egress = createEgress({
+async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
+  const { config, platform, store, bus, outbound, keys, revocation } = ground
+  const { runtime, emit, lock } = platform
+  const { sharesPromises } = runtime
+  const egress = openEgress(ground)
+  const contexts = await createProviderContexts({ config, egress, runtime, emit, store, lock })
+  const providers = config.providers.map((provider) => ({
+    provider,
+    context: contexts.of(provider),
+  }))
+  const { vault, proofs } = await openProofs(ground, providers)
+  const gateway = openGateway(ground, proofs)
+  const deps = { config, store, runtime, emit, bus, keys, vault, proofs, revocation, providers }
+  const issuer = createIssuerRoutes({ ...deps, clientAddress, endpointPrefix })
+  // Where promises are not shared a timer ends with its request: requests poll, `runDue` sweeps.
+  if (sharesPromises) {
+    keys.start()
+    await revocation.start()
+  }
+  const sweep = async (): Promise<boolean> => {
+    gateway.table.sweep()
+    return (await store.sweep(runtime.nowMs(), SWEEP_ROWS)).more
+  }
+  const stopSweep = sharesPromises ? sweepEvery(platform, sweep) : () => undefined
+  const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
+  runtime.waitUntil(contexts.warm())
+  const doors = openDoors(ground, gateway, issuer)
+  return {
+    config,
+    view: gateway.view,
+    guard: sharesPromises ? gateway.guard : polledGuard(gateway.guard, pollOnUse),
+    egress,
+    ...doors,
+    async fetch(request) {
+      if (!sharesPromises) await pollOnUse()
+      return doors.fetch(request)
+    },
+    onMark: (listener) => revocation.onMark(listener),
+    async runDue() {
+      await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
+      await sweep()
+    },
+    async close() {
+      stopSweep()
+      keys.stop()
+      revocation.stop()
+      await Promise.all([proofs.close(), contexts.close()])
+      await outbound.close()
+      await store.close()
+    },
+  }
+}
+
+function openEgress({ config, platform, outbound }: Ground): Egress {
+  const { runtime, emit } = platform
+  return createEgress({
     fetch: outbound.fetch,
     runtime,
     emit,
@@ -91,11 +182,15 @@ export async function openHouse(
     connectTimeoutMs: config.limits.connectTimeoutMs,
     breakers: createBreakers({ runtime, emit }),
   })
-  const contexts = await createProviderContexts({ config, egress, runtime, emit, store, lock })
-  const providers = config.providers.map((provider) => ({
-    provider,
-    context: contexts.of(provider),
-  }))
+}
+
+/** The vault, its refresh, and the proof of each sign-in, which asks and ends through both. */
+async function openProofs(
+  ground: Ground,
+  providers: readonly IssuerProvider[],
+): Promise<{ vault: Vault; proofs: Proofs }> {
+  const { config, platform, store, bus, sealing, revocation } = ground
+  const { runtime, emit, lock } = platform
   const vault = createVault({ store, sealing, runtime })
   const refresher = createRefresher({
     vault,
@@ -131,108 +226,71 @@ export async function openHouse(
   })
   proofs.onDead((vaultId, cause) => upstream.end(vaultId, cause))
   await proofs.start()
+  return { vault, proofs }
+}
 
-  const connectors = createConnectors(config)
-  const credentials = createCredentials({ config, keys, runtime })
-  const sessionIds = createSessionIds({ runtime, key: () => keys.mcpSessionKey() })
-  const table = createTokenTable<Session>({
-    max: config.limits.rememberedTokensMax,
-    runtime,
-    shared: [
-      'tenant',
-      'clientId',
-      'resource',
-      'scopes',
-      'keyId',
-      'provider',
-      'identityIssuer',
-      'groups',
-    ],
-  })
-  const authenticator = createAuthenticator({
-    runtime,
-    emit,
-    store,
-    issuer: config.issuer,
-    keys,
-    table,
-  })
+/** Members of a session with few different values: kept once for all remembered tokens. */
+const SHARED_MEMBERS: readonly (keyof Session & string)[] = [
+  'tenant',
+  'clientId',
+  'resource',
+  'scopes',
+  'keyId',
+  'provider',
+  'identityIssuer',
+  'groups',
+]
+
+interface Gateway {
+  readonly table: TokenTable<Session>
+  readonly view: GatewayView
+  readonly guard: Guard
+  readonly proxy: (request: Request) => Promise<Response>
+}
+
+function openGateway(ground: Ground, proofs: Proofs): Gateway {
+  const { config, platform, store, outbound, keys, revocation } = ground
+  const { runtime, emit } = platform
+  const { rememberedTokensMax: max, firstByteTimeoutMs } = config.limits
+  const { issuer } = config
+  const table = createTokenTable<Session>({ max, runtime, shared: SHARED_MEMBERS })
   const view = createView({
     config,
     runtime,
-    connectors,
-    authenticator,
-    credentials,
-    sessionIds,
+    connectors: createConnectors(config),
+    authenticator: createAuthenticator({ runtime, emit, store, issuer, keys, table }),
+    credentials: createCredentials({ config, keys, runtime }),
+    sessionIds: createSessionIds({ runtime, key: () => keys.mcpSessionKey() }),
     proofs,
     revocation,
   })
-  const guard = createGuard({
+  const resources = config.resources.map(({ url }) => canonicalResource(url) ?? url)
+  return {
+    table,
     view,
-    emit,
-    resources: config.resources.map(({ url }) => canonicalResource(url) ?? url),
-  })
-  const issuer = createIssuerRoutes({
-    config,
-    store,
-    runtime,
-    emit,
-    bus,
-    keys,
-    vault,
-    proofs,
-    revocation,
-    providers,
-    clientAddress,
-    endpointPrefix,
-  })
-  const proxy = createProxy({
-    view,
-    emit,
-    runtime,
-    send: outbound.send,
-    firstByteTimeoutMs: config.limits.firstByteTimeoutMs,
-  })
-  const feed = createRevocationFeed({ config, store, runtime, revocation })
-
-  // A withdrawn key must stop verifying here, not only be marked.
-  revocation.onMark((mark) => {
-    if (mark.kind === 'key') runtime.waitUntil(keys.load())
-  })
-  // Where promises are not shared a timer ends with its request: requests poll, `runDue` sweeps.
-  const { sharesPromises } = runtime
-  if (sharesPromises) {
-    keys.start()
-    await revocation.start()
+    guard: createGuard({ view, emit, resources }),
+    proxy: createProxy({ view, emit, runtime, send: outbound.send, firstByteTimeoutMs }),
   }
-  const sweep = async (): Promise<boolean> => {
-    table.sweep()
-    return (await store.sweep(runtime.nowMs(), SWEEP_ROWS)).more
-  }
-  const stopSweep = sharesPromises ? sweepEvery(platform, sweep) : () => undefined
-  const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
-  runtime.waitUntil(
-    contexts.warm(
-      config.providers.filter((entry) => entry.type === 'oidc').map((entry) => entry.issuer),
-    ),
-  )
+}
 
+/** Which room answers a path. */
+function openDoors(
+  { config, platform, store, revocation }: Ground,
+  { view, proxy }: Gateway,
+  issuer: IssuerRoutes,
+): Pick<House, 'fetch' | 'isOurs' | 'handles'> {
   // At the issuer itself, whatever moves below `prefix`: other processes know nothing but the issuer.
   const base = new URL(config.issuer).pathname.replace(/\/$/, '')
-  const hasFeed = config.resources.some(({ credential }) => credential !== undefined)
   const feedPath = base + REVOCATION_FEED_PATH
+  const hasFeed = config.resources.some(({ credential }) => credential !== undefined)
+  const feed = createRevocationFeed({ config, store, runtime: platform.runtime, revocation })
+  const maxAgeMs = config.limits.revocationViewMaxAgeSeconds * 1000
   const isOurs = (path: string) => (hasFeed && path === feedPath) || issuer.handles(path)
   return {
-    config,
-    view,
-    guard: sharesPromises ? guard : polledGuard(guard, pollOnUse),
-    egress,
     async fetch(request) {
-      if (!sharesPromises) await pollOnUse()
       const { pathname } = new URL(request.url)
       if (pathname === '/healthz') return health(true)
-      if (pathname === '/readyz')
-        return health(revocation.ageMs() < config.limits.revocationViewMaxAgeSeconds * 1000)
+      if (pathname === '/readyz') return health(revocation.ageMs() < maxAgeMs)
       if (hasFeed && pathname === feedPath) return feed(request)
       if (view.claims(pathname)) return proxy(request)
       if (issuer.handles(pathname)) return issuer.app.fetch(request)
@@ -241,19 +299,6 @@ export async function openHouse(
     isOurs: (path) => path === '/healthz' || path === '/readyz' || isOurs(path),
     handles: (path) =>
       path !== `${base}/` && (isOurs(path) || typeof view.route(path) === 'object'),
-    onMark: (listener) => revocation.onMark(listener),
-    async runDue() {
-      await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
-      await sweep()
-    },
-    async close() {
-      stopSweep()
-      keys.stop()
-      revocation.stop()
-      await Promise.all([proofs.close(), contexts.close()])
-      await outbound.close()
-      await store.close()
-    },
   }
 }
 

@@ -9,7 +9,7 @@ import { type House, report } from './house.ts'
 import { key } from './ids.ts'
 
 /** A mark outlives every token it covers by this much. */
-const MARK_SLACK_MS = 300_000
+export const MARK_SLACK_MS = 300_000
 
 export function markExpiresAtMs(house: House, nowMs: number): number {
   return nowMs + house.config.limits.accessTokenTtlSeconds * 1000 + MARK_SLACK_MS

@@ -10,14 +10,13 @@ import { parseForm, readPresentedClient } from '../oauth/token-request.ts'
 import { TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
 import { auditStep } from './codes.ts'
-import { announceMark, endGrant } from './endings.ts'
+import { announceMark, endGrant, MARK_SLACK_MS } from './endings.ts'
 import { type House, report } from './house.ts'
 import { key } from './ids.ts'
 import { createRate } from './rate.ts'
 import { authenticated, readFormRequest } from './tokens.ts'
 
 const FAILURES_PER_MINUTE_MAX = 60
-const MARK_SLACK_MS = 300_000
 
 export function createRevocationEndpoint(house: House): (http: Request) => Promise<Response> {
   const failures = createRate(house.runtime, FAILURES_PER_MINUTE_MAX)

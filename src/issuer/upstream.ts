@@ -6,16 +6,12 @@
 import type { Persist } from '../cache/write-behind.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Emit, Runtime, Store } from '../ports.ts'
-import type { Proof, Provider, ProviderContext } from '../providers/provider.ts'
+import type { Proof } from '../providers/provider.ts'
 import { type Grant, type Mark, TENANT } from '../records.ts'
 import type { RefreshAnswer, Refresher } from '../vault/refresh.ts'
 import type { Vault, VaultEntry, VaultRecord } from '../vault/vault.ts'
+import type { IssuerProvider } from './house.ts'
 import type { Checked, ProofFact } from './proof.ts'
-
-export interface UpstreamProvider {
-  readonly provider: Provider
-  readonly context: ProviderContext
-}
 
 export interface Upstream {
   /** One call at most, two when the access token had to be refreshed first. Never rejects. */
@@ -29,7 +25,7 @@ export interface Upstream {
 interface Deps {
   readonly vault: Vault
   readonly refresher: Refresher
-  readonly providers: readonly UpstreamProvider[]
+  readonly providers: readonly IssuerProvider[]
   readonly store: Store
   readonly runtime: Runtime
   readonly emit: Emit
@@ -43,7 +39,7 @@ interface Deps {
 const GRANTS_PAGE = 200
 const PROOFS_LOADED_MAX = 100_000
 
-type Question = (asked: UpstreamProvider, entry: VaultEntry) => Promise<Proof>
+type Question = (asked: IssuerProvider, entry: VaultEntry) => Promise<Proof>
 
 export function createUpstream(deps: Deps): Upstream {
   const { vault, refresher, runtime } = deps
@@ -102,9 +98,9 @@ function storeFailed(): Checked {
 
 /** The record's issuer string decides, so that a renamed provider still finds its sign-ins. */
 function providerOf(
-  providers: readonly UpstreamProvider[],
+  providers: readonly IssuerProvider[],
   entry: VaultEntry,
-): UpstreamProvider | undefined {
+): IssuerProvider | undefined {
   return providers.find(({ provider }) => provider.issuer === entry.record.issuer)
 }
 
@@ -144,7 +140,7 @@ async function endGrant(deps: Deps, grant: Grant, cause: string): Promise<void> 
 
 /** Refreshes at the record's own provider, only where its tokens came from. */
 export async function refreshUpstream(
-  providers: readonly UpstreamProvider[],
+  providers: readonly IssuerProvider[],
   record: VaultRecord,
   tokens: TokenSet,
 ): Promise<RefreshAnswer> {

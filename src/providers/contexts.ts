@@ -17,6 +17,7 @@ import { maxAgeSeconds } from '../net/cache-control.ts'
 import type { Egress } from '../net/egress.ts'
 import type { Emit, Lock, Runtime, Store } from '../ports.ts'
 import { TENANT } from '../records.ts'
+import { OIDC } from './oidc.ts'
 import { type Fetched, loadJwks, loadOpenIdMetadata } from './openid-metadata.ts'
 import type { Provider, ProviderContext } from './provider.ts'
 
@@ -32,7 +33,7 @@ const BYTES_MAX = 16_777_216
 export interface ProviderContexts {
   of(provider: Provider): ProviderContext
   /** Loads what each OpenID provider will be asked for, so that the first sign-in finds it warm. */
-  warm(issuers: readonly string[]): Promise<void>
+  warm(): Promise<void>
   close(): Promise<void>
 }
 
@@ -90,9 +91,10 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
         return readDocument(jwks, uri, 'jwks')
       },
     }),
-    async warm(issuers) {
+    async warm() {
+      const issuers = config.providers.filter(({ type }) => type === OIDC.type)
       await Promise.allSettled(
-        issuers.map(async (issuer) => {
+        issuers.map(async ({ issuer }) => {
           const { jwksUri } = await readDocument(discovery, issuer, 'discovery')
           await readDocument(jwks, jwksUri, 'jwks')
         }),
