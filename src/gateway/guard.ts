@@ -31,14 +31,18 @@ export interface GuardDeps {
   readonly resources: readonly string[]
 }
 
-type Verdict = GuardAnswer | { readonly wait: Need; readonly token: string; readonly session: Session | undefined }
+type Verdict =
+  | GuardAnswer
+  | { readonly wait: Need; readonly token: string; readonly session: Session | undefined }
 
 export function createGuard(deps: GuardDeps): Guard {
   return {
     authenticate(authorization, options) {
       const resource = resourceOf(deps.resources, options)
       const verdict = judge(deps, authorization, resource, options)
-      return 'wait' in verdict ? settle(deps, authorization, resource, options, verdict) : counted(deps, verdict)
+      return 'wait' in verdict
+        ? settle(deps, authorization, resource, options, verdict)
+        : counted(deps, verdict)
     },
   }
 }
@@ -71,7 +75,8 @@ function judge(
   options: ProtectOptions,
 ): Verdict {
   const bearer = readBearer(authorization)
-  if (bearer.kind === 'absent' || bearer.kind === 'other') return unauthorized(resource, 'token_missing')
+  if (bearer.kind === 'absent' || bearer.kind === 'other')
+    return unauthorized(resource, 'token_missing')
   if (bearer.kind === 'malformed') return malformed(resource)
   const { token } = bearer
   const session: Judged = view.remembered(token) ?? view.judge(token)
@@ -126,7 +131,8 @@ function admitted(token: string, session: Session): GuardAnswer {
 /** The resource that this `protect()` stands for: named, or the only one. */
 export function resourceOf(resources: readonly string[], options: ProtectOptions): string {
   const named = options.resource === undefined ? undefined : canonicalResource(options.resource)
-  const found = options.resource === undefined ? resources[0] : resources.find((entry) => entry === named)
+  const found =
+    options.resource === undefined ? resources[0] : resources.find((entry) => entry === named)
   if (found === undefined || (options.resource === undefined && resources.length > 1)) {
     throw new TypeError(
       resources.length === 0
@@ -139,10 +145,18 @@ export function resourceOf(resources: readonly string[], options: ProtectOptions
 
 const JSON_HEADERS = { 'content-type': 'application/json', 'cache-control': 'no-store' }
 
-function refused(refusal: Omit<Refusal, 'headers' | 'body'>, error: string, headers: Record<string, string>): GuardAnswer {
+function refused(
+  refusal: Omit<Refusal, 'headers' | 'body'>,
+  error: string,
+  headers: Record<string, string>,
+): GuardAnswer {
   return {
     ok: false,
-    refusal: { ...refusal, headers: { ...JSON_HEADERS, ...headers }, body: JSON.stringify({ error }) },
+    refusal: {
+      ...refusal,
+      headers: { ...JSON_HEADERS, ...headers },
+      body: JSON.stringify({ error }),
+    },
   }
 }
 
@@ -153,13 +167,18 @@ function metadataUrl(resource: string): string {
 /** PR-07, PR-08: no `error` attribute where no credentials came. */
 export function unauthorized(resource: string, reason: string): GuardAnswer {
   const error = reason === 'token_missing' ? undefined : 'invalid_token'
-  const value = challenge({ resourceMetadata: metadataUrl(resource), ...(error === undefined ? {} : { error }) })
+  const value = challenge({
+    resourceMetadata: metadataUrl(resource),
+    ...(error === undefined ? {} : { error }),
+  })
   return refused({ status: 401, reason }, error ?? 'unauthorized', { 'www-authenticate': value })
 }
 
 export function malformed(resource: string): GuardAnswer {
   const value = challenge({ resourceMetadata: metadataUrl(resource), error: 'invalid_request' })
-  return refused({ status: 400, reason: 'token_malformed' }, 'invalid_request', { 'www-authenticate': value })
+  return refused({ status: 400, reason: 'token_malformed' }, 'invalid_request', {
+    'www-authenticate': value,
+  })
 }
 
 export function insufficient(
@@ -168,8 +187,14 @@ export function insufficient(
   options: ProtectOptions,
 ): GuardAnswer {
   const scope = [...new Set([...session.scopes, ...(options.scopes ?? [])])].join(' ')
-  const value = challenge({ resourceMetadata: metadataUrl(resource), error: 'insufficient_scope', scope })
-  return refused({ status: 403, reason: 'scope' }, 'insufficient_scope', { 'www-authenticate': value })
+  const value = challenge({
+    resourceMetadata: metadataUrl(resource),
+    error: 'insufficient_scope',
+    scope,
+  })
+  return refused({ status: 403, reason: 'scope' }, 'insufficient_scope', {
+    'www-authenticate': value,
+  })
 }
 
 function forbidden(reason: string): GuardAnswer {
@@ -177,5 +202,7 @@ function forbidden(reason: string): GuardAnswer {
 }
 
 export function unavailable(reason: string): GuardAnswer {
-  return refused({ status: 503, reason }, 'temporarily_unavailable', { 'retry-after': RETRY_AFTER_SECONDS })
+  return refused({ status: 503, reason }, 'temporarily_unavailable', {
+    'retry-after': RETRY_AFTER_SECONDS,
+  })
 }

@@ -65,7 +65,12 @@ export function createProxy(deps: ProxyDeps): (request: Request) => Promise<Resp
     try {
       return await run(deps, records, exchange)
     } catch (error) {
-      deps.emit.event({ type: 'server.failed', requestId, reason: 'unexpected', place: placeOf(error) })
+      deps.emit.event({
+        type: 'server.failed',
+        requestId,
+        reason: 'unexpected',
+        place: placeOf(error),
+      })
       return toResponse(ANSWERS.internal, exchange, undefined)
     }
   }

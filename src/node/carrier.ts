@@ -5,12 +5,12 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { placeOf } from '../errors.ts'
 import { ANSWERS, type Answer } from '../gateway/answers.ts'
 import { decide, type Need, type Refuse, type Wait } from '../gateway/decide.ts'
 import { scanRaw } from '../gateway/headers.ts'
 import { createRecords } from '../gateway/records.ts'
 import type { GatewayView } from '../gateway/view.ts'
-import { placeOf } from '../errors.ts'
 import type { Emit } from '../ports.ts'
 import { Call, type CallDeps, type Incoming } from './call.ts'
 import { drainServers, type TrackedServer, trackServer } from './drain.ts'

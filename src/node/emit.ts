@@ -6,23 +6,11 @@
  */
 import { pino } from 'pino'
 import type { Config } from '../config.ts'
-import type { Emit, EventType, PosternEvent } from '../ports.ts'
+import { levelOf, tell } from '../events.ts'
+import type { Emit, PosternEvent } from '../ports.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 
 const LINES_PER_SECOND_MAX = 200
-
-const LEVELS: Partial<Readonly<Record<EventType, 'debug' | 'warn' | 'error'>>> = {
-  'call.forwarded': 'debug',
-  'cache.read': 'debug',
-  'remote.called': 'debug',
-  'provider.unreachable': 'warn',
-  'provider.incident': 'error',
-  'breaker.opened': 'warn',
-  'connector.degraded': 'warn',
-  'token.replayed': 'warn',
-  'server.warning': 'warn',
-  'server.failed': 'error',
-}
 
 export interface NodeEmit extends Emit {
   readonly metrics: Metrics
@@ -35,7 +23,9 @@ interface Line {
   readonly enabled: (level: string) => boolean
 }
 
-export function createNodeEmit(output: { write(line: string): unknown; isTTY?: boolean } = process.stdout): NodeEmit {
+export function createNodeEmit(
+  output: { write(line: string): unknown; isTTY?: boolean } = process.stdout,
+): NodeEmit {
   const metrics = createMetrics()
   let line: Line = createLine({ level: 'error', format: 'auto' }, output)
   let onEvent: Config['onEvent']
@@ -47,21 +37,13 @@ export function createNodeEmit(output: { write(line: string): unknown; isTTY?: b
       onEvent = listener
     },
     event(event) {
-      const level = event.level ?? LEVELS[event.type] ?? 'info'
+      const level = levelOf(event)
       if (line.enabled(level) && (level === 'error' || budget())) line.write(level, event)
-      if (onEvent !== undefined) tell(onEvent, event)
+      tell(onEvent, event)
     },
     count: (name, labels, by = 1) => metrics.count(name, labels, by),
     observe: (name, value, labels) => metrics.observe(name, value, labels),
     gauge: (name, value, labels) => metrics.gauge(name, value, labels),
-  }
-}
-
-function tell(listener: NonNullable<Config['onEvent']>, event: PosternEvent): void {
-  try {
-    listener(event)
-  } catch {
-    // A listener's mistake must not become a failed request; it sees its own stack in its own tests.
   }
 }
 
@@ -86,10 +68,14 @@ function createBudget(dropped: () => void): () => boolean {
 
 const RANK = ['debug', 'info', 'warn', 'error', 'silent']
 
-function createLine(log: Config['log'], output: { write(line: string): unknown; isTTY?: boolean }): Line {
+function createLine(
+  log: Config['log'],
+  output: { write(line: string): unknown; isTTY?: boolean },
+): Line {
   const enabled = (level: string) => RANK.indexOf(level) >= RANK.indexOf(log.level)
   const asText = log.format === 'text' || (log.format === 'auto' && output.isTTY === true)
-  if (asText) return { enabled, write: (level, event) => output.write(`${textLine(level, event)}\n`) }
+  if (asText)
+    return { enabled, write: (level, event) => output.write(`${textLine(level, event)}\n`) }
   const logger = pino(
     {
       level: log.level,
@@ -108,6 +94,9 @@ function createLine(log: Config['log'], output: { write(line: string): unknown; 
 function textLine(level: string, { type, level: _, ...rest }: PosternEvent): string {
   const details = Object.entries(rest)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${typeof value === 'string' && /\s/.test(value) ? JSON.stringify(value) : value}`)
+    .map(
+      ([name, value]) =>
+        `${name}=${typeof value === 'string' && /\s/.test(value) ? JSON.stringify(value) : value}`,
+    )
   return [new Date().toISOString().slice(11, 23), level.padEnd(5), type, ...details].join(' ')
 }

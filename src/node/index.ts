@@ -10,8 +10,8 @@ import { ConfigError, placeOf } from '../errors.ts'
 import type { Platform } from '../ports.ts'
 import { createNodeEmit, type NodeEmit } from './emit.ts'
 import { createNodeFetch } from './fetch.ts'
-import { createSend } from './send.ts'
 import { createNodeRuntime, type NodeRuntime } from './runtime.ts'
+import { createSend } from './send.ts'
 
 export { type Authenticated, mount, protect } from './middleware.ts'
 export { type RunningServer, serve } from './server.ts'
@@ -80,7 +80,10 @@ function developmentKey(path: string): Uint8Array {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   try {
     // The first process makes it; a second one reads what the first wrote.
-    writeFileSync(path, randomBytes(SEALING_KEY_BYTES).toString('base64url'), { mode: 0o600, flag: 'wx' })
+    writeFileSync(path, randomBytes(SEALING_KEY_BYTES).toString('base64url'), {
+      mode: 0o600,
+      flag: 'wx',
+    })
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
   }

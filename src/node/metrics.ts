@@ -10,19 +10,51 @@ interface Metric {
   readonly labels: readonly string[]
 }
 
-const metric = (type: Metric['type'], help: string, ...labels: string[]): Metric => ({ type, help, labels })
+const metric = (type: Metric['type'], help: string, ...labels: string[]): Metric => ({
+  type,
+  help,
+  labels,
+})
 
 export const METRICS: Readonly<Record<string, Metric>> = {
   postern_http_requests_total: metric('counter', 'Requests answered.', 'route', 'method', 'status'),
-  postern_http_request_duration_seconds: metric('histogram', 'Time to the end of the answer.', 'route'),
+  postern_http_request_duration_seconds: metric(
+    'histogram',
+    'Time to the end of the answer.',
+    'route',
+  ),
   postern_auth_duration_seconds: metric('histogram', 'Time to authenticate a call.', 'outcome'),
   postern_auth_refusals_total: metric('counter', 'Calls refused, by reason.', 'reason'),
-  postern_proxy_upstream_duration_seconds: metric('histogram', 'Time to the first byte of a connector.', 'connector'),
-  postern_remote_calls_total: metric('counter', 'Outbound exchanges of our own.', 'operation', 'outcome'),
-  postern_remote_call_duration_seconds: metric('histogram', 'Duration of our own outbound exchanges.', 'operation'),
-  postern_remote_calls_on_hot_path_total: metric('counter', 'Outbound exchanges that a warm call waited for (0).'),
-  postern_hot_path_waits_total: metric('counter', 'Calls that waited for something cold.', 'reason'),
-  postern_remote_calls_saved_total: metric('counter', 'Remote calls that the old way would have made.', 'operation'),
+  postern_proxy_upstream_duration_seconds: metric(
+    'histogram',
+    'Time to the first byte of a connector.',
+    'connector',
+  ),
+  postern_remote_calls_total: metric(
+    'counter',
+    'Outbound exchanges of our own.',
+    'operation',
+    'outcome',
+  ),
+  postern_remote_call_duration_seconds: metric(
+    'histogram',
+    'Duration of our own outbound exchanges.',
+    'operation',
+  ),
+  postern_remote_calls_on_hot_path_total: metric(
+    'counter',
+    'Outbound exchanges that a warm call waited for (0).',
+  ),
+  postern_hot_path_waits_total: metric(
+    'counter',
+    'Calls that waited for something cold.',
+    'reason',
+  ),
+  postern_remote_calls_saved_total: metric(
+    'counter',
+    'Remote calls that the old way would have made.',
+    'operation',
+  ),
   postern_cache_reads_total: metric('counter', 'Reads of a loading cache.', 'cache', 'outcome'),
   postern_cache_age_seconds: metric('histogram', 'Age of what a loading cache served.', 'cache'),
   postern_cache_entries: metric('gauge', 'Entries of a cache.', 'cache'),
@@ -30,12 +62,18 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   postern_breaker_state: metric('gauge', '0 closed, 1 half-open, 2 open.', 'connector', 'state'),
   postern_refreshes_total: metric('counter', 'Refreshes of upstream tokens.', 'outcome'),
   postern_refresh_waiters: metric('gauge', 'Callers that wait for a refresh.'),
-  postern_revocation_lag_seconds: metric('histogram', 'From a revocation to its mark on this node.'),
+  postern_revocation_lag_seconds: metric(
+    'histogram',
+    'From a revocation to its mark on this node.',
+  ),
   postern_revocation_view_age_seconds: metric('gauge', 'Age of the revocation view.'),
   postern_signins_total: metric('counter', 'Sign-ins.', 'provider', 'outcome'),
   postern_streams_open: metric('gauge', 'Open event streams.'),
   postern_store_duration_seconds: metric('histogram', 'Store operations.', 'operation'),
-  postern_store_writes_on_hot_path_total: metric('counter', 'Durable writes that a warm call waited for (0).'),
+  postern_store_writes_on_hot_path_total: metric(
+    'counter',
+    'Durable writes that a warm call waited for (0).',
+  ),
   postern_events_dropped_total: metric('counter', 'Log lines over the cap per second.'),
   postern_build_info: metric('gauge', 'Always 1.', 'version', 'engine'),
 }

@@ -12,7 +12,13 @@ const HEADER_MAX_BYTES = 16_384
 const CLIENT_TTL_MS = 300_000
 
 /** Failures before the first byte was sent: nothing has been processed. */
-const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'EHOSTUNREACH'])
+const NOT_SENT = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'EHOSTUNREACH',
+])
 
 export function createSend(): { send: Send; close(): Promise<void> } {
   const agent = new Agent({
@@ -35,10 +41,13 @@ export function createSend(): { send: Send; close(): Promise<void> } {
       })
       const hasBody = ![204, 205, 304].includes(answer.statusCode)
       if (!hasBody) await answer.body.dump()
-      return new Response(hasBody ? (Readable.toWeb(answer.body) as ReadableStream<Uint8Array>) : null, {
-        status: answer.statusCode,
-        headers: flatHeaders(answer.headers),
-      })
+      return new Response(
+        hasBody ? (Readable.toWeb(answer.body) as ReadableStream<Uint8Array>) : null,
+        {
+          status: answer.statusCode,
+          headers: flatHeaders(answer.headers),
+        },
+      )
     } catch (cause) {
       const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
       throw new UpstreamError(NOT_SENT.has(code) ? 'ERR_UPSTREAM_CONNECT' : 'ERR_UPSTREAM_RESET', {
