@@ -2,8 +2,9 @@
  * Postern itself: `createPostern` reads the configuration at once and opens the house on first use.
  * What a request may do before that is wait for `ready()`; nothing is answered half open.
  */
-import { type Config, parseConfig, type PosternConfig } from './config.ts'
-import { openHouse, type House } from './house.ts'
+import { ENDPOINT_SEGMENTS } from './config/paths.ts'
+import { type Config, type PosternConfig, parseConfig } from './config.ts'
+import { type House, openHouse } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
 import { refusalResponse } from './middleware/guard.ts'
@@ -58,51 +59,36 @@ export function createPostern(
   flags: Readonly<Record<string, string>> = {},
 ): Postern {
   const { environment, readFile } = platform
-  const config = parseConfig(input, { environment, ...(readFile === undefined ? {} : { readFile }) }, flags)
+  const config = parseConfig(
+    input,
+    { environment, ...(readFile === undefined ? {} : { readFile }) },
+    flags,
+  )
   platform.emit.configure?.(config.log, config.onEvent)
-  let house: House | undefined
-  let opening: Promise<House> | undefined
   let endpointPrefix = ''
-  const open = (): Promise<House> => {
-    if (!platform.runtime.sharesPromises) return openAlone()
-    opening ??= openHouse(config, platform, endpointPrefix).then((opened) => {
-      house = opened
-      return opened
-    })
-    // A start that failed may be tried again: the store may be back.
-    opening.catch(() => {
-      opening = undefined
-    })
-    return opening
-  }
-  // Where a promise belongs to its request, each request opens until one has opened; stores are shared.
-  const openAlone = async (): Promise<House> => {
-    const opened = house ?? (await openHouse(config, platform, endpointPrefix))
-    house ??= opened
-    return house
-  }
+  const rooms = createOpener(platform, () => openHouse(config, platform, endpointPrefix))
   const guard: Guard = {
     authenticate: (authorization, options) =>
-      house === undefined
-        ? open().then((opened) => opened.guard.authenticate(authorization, options))
-        : house.guard.authenticate(authorization, options),
+      rooms.opened()?.guard.authenticate(authorization, options) ??
+      rooms.open().then((house) => house.guard.authenticate(authorization, options)),
   }
   const postern: Postern = {
-    fetch: async (request) => (house ?? (await open())).fetch(request),
-    handles: (url) => handles(config, endpointPrefix, house, new URL(url, config.issuer)),
+    fetch: async (request) => (rooms.opened() ?? (await rooms.open())).fetch(request),
+    handles(url) {
+      const { pathname } = new URL(url, config.issuer)
+      return rooms.opened()?.handles(pathname) ?? mayBeOurs(config, endpointPrefix, pathname)
+    },
     async authenticate(request, options = {}) {
-      const answer = await guard.authenticate(request.headers.get('authorization') ?? undefined, options)
+      const answer = await guard.authenticate(
+        request.headers.get('authorization') ?? undefined,
+        options,
+      )
       if (answer.ok) return { principal: answer.principal, authInfo: answer.authInfo }
       return { response: refusalResponse(answer.refusal), reason: answer.refusal.reason }
     },
-    ready: async () => void (await open()),
-    runDue: async () => (await open()).runDue(),
-    async close() {
-      const opened = house ?? (await opening?.catch(() => undefined))
-      house = undefined
-      opening = undefined
-      await opened?.close()
-    },
+    ready: async () => void (await rooms.open()),
+    runDue: async () => (await rooms.open()).runDue(),
+    close: () => rooms.close(),
   }
   OPENINGS.set(postern, {
     config,
@@ -111,24 +97,59 @@ export function createPostern(
     mounted() {
       endpointPrefix = config.prefix
     },
-    open,
-    opened: () => house,
+    open: rooms.open,
+    opened: rooms.opened,
   })
   return postern
 }
 
+interface Opener {
+  open(): Promise<House>
+  opened(): House | undefined
+  close(): Promise<void>
+}
+
+/** Opens once, and again after a start that failed: the store may be back. */
+function createOpener({ runtime }: Platform, openNew: () => Promise<House>): Opener {
+  let house: House | undefined
+  let opening: Promise<House> | undefined
+  const openShared = (): Promise<House> => {
+    opening ??= openNew().then((opened) => {
+      house = opened
+      return opened
+    })
+    opening.catch(() => {
+      opening = undefined
+    })
+    return opening
+  }
+  // Where a promise belongs to its request, each request opens until one has opened; stores are shared.
+  const openAlone = async (): Promise<House> => {
+    const opened = house ?? (await openNew())
+    house ??= opened
+    return house
+  }
+  return {
+    open: runtime.sharesPromises ? openShared : openAlone,
+    opened: () => house,
+    async close() {
+      const opened = house ?? (await opening?.catch(() => undefined))
+      house = undefined
+      opening = undefined
+      await opened?.close()
+    },
+  }
+}
+
 /** Before the house is open every path that could be ours is: it waits, then gets its answer. */
-function handles(config: Config, endpointPrefix: string, house: House | undefined, url: URL): boolean {
-  if (house !== undefined) return house.handles(url.pathname)
-  const first = `/${url.pathname.split('/')[1] ?? ''}`
-  const paths = [
+function mayBeOurs(config: Config, endpointPrefix: string, path: string): boolean {
+  const first = `/${path.split('/')[1] ?? ''}`
+  const ours = [
     '/.well-known',
     `${new URL(config.issuer).pathname.replace(/\/$/, '')}${REVOCATION_FEED_PATH}`,
-    ...['authorize', 'consent', 'token', 'register', 'revoke', 'logout', 'assets'].map(
-      (name) => `${endpointPrefix}/${name}`,
-    ),
+    ...ENDPOINT_SEGMENTS.map((name) => `${endpointPrefix}/${name}`),
     ...config.providers.map((provider) => provider.callbackPath),
     ...config.connectors.map((connector) => connector.path),
   ]
-  return paths.some((path) => url.pathname === path || url.pathname.startsWith(`${path}/`) || first === path)
+  return ours.some((own) => path === own || path.startsWith(`${own}/`) || first === own)
 }

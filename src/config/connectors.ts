@@ -8,6 +8,7 @@ import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'
 import { headerVariable } from './environment.ts'
 import { CLAIM_NAMES } from './fields.ts'
+import { OUR_SEGMENTS, PEOPLE_SEGMENTS } from './paths.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
 
@@ -25,35 +26,6 @@ const CONNECTOR_FIELDS = [
   'enabled',
 ]
 const LATER_AUTH = ['oauth', 'client_credentials']
-/** First path segments that belong to the OAuth endpoints or to operations, at any prefix. */
-const OUR_SEGMENTS = [
-  'authorize',
-  'token',
-  'register',
-  'revoke',
-  'introspect',
-  'par',
-  'consent',
-  'callback',
-  'logout',
-  '.well-known',
-  'healthz',
-  'readyz',
-  'revocations',
-  'assets',
-]
-/** Paths for people and the API: below `prefix`. */
-const PEOPLE_SEGMENTS = [
-  'account',
-  'admin',
-  'api',
-  'connect',
-  'errors',
-  'widget',
-  'widget.js',
-  'mcp.json',
-]
-
 export function readConnectors(
   value: unknown,
   house: { issuer: string; prefix: string },

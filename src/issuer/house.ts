@@ -2,6 +2,8 @@
  * What the authorization server is made of: the ports and rooms it is given, and the facts derived
  * once from the configuration (paths, resources, who may come in). No globals, no clock of its own.
  */
+
+import type { EndpointSegment } from '../config/paths.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
 import { isAllowed } from '../oauth/allow.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
@@ -107,17 +109,17 @@ export function createHouse(deps: IssuerDeps): House {
   const { config, runtime } = deps
   const issuerUrl = new URL(config.issuer)
   const base = issuerUrl.pathname.replace(/\/$/, '')
-  const endpoints = `${base}${deps.endpointPrefix ?? ''}`
+  const endpoint = (name: EndpointSegment) => `${base}${deps.endpointPrefix ?? ''}/${name}`
   const people = `${base}${config.prefix}`
   const style = styleSheet(config.brand.accentColor)
-  const assets = `${endpoints}/assets`
+  const assets = endpoint('assets')
   const paths: Paths = {
-    authorize: `${endpoints}/authorize`,
-    consent: `${endpoints}/consent`,
-    token: `${endpoints}/token`,
-    register: `${endpoints}/register`,
-    revoke: `${endpoints}/revoke`,
-    logout: `${endpoints}/logout`,
+    authorize: endpoint('authorize'),
+    consent: endpoint('consent'),
+    token: endpoint('token'),
+    register: endpoint('register'),
+    revoke: endpoint('revoke'),
+    logout: endpoint('logout'),
     home: `${people}/`,
     mcpJson: `${people}/mcp.json`,
     style: `${assets}/style-${runtime.sha256(style).slice(0, 12)}.css`,

@@ -1,0 +1,40 @@
+/**
+ * The first path segments of this house, in one place: the issuer's routes are made of them, a
+ * mounted house claims them before it is open, and a connector may take none of them.
+ */
+
+/** Endpoints and files of the issuer, below `prefix` when an application mounts the house. */
+export const ENDPOINT_SEGMENTS = [
+  'authorize',
+  'consent',
+  'token',
+  'register',
+  'revoke',
+  'logout',
+  'assets',
+] as const
+export type EndpointSegment = (typeof ENDPOINT_SEGMENTS)[number]
+
+/** Kept from connectors at any prefix: the endpoints, those to come, and operations. */
+export const OUR_SEGMENTS: readonly string[] = [
+  ...ENDPOINT_SEGMENTS,
+  'introspect',
+  'par',
+  'callback',
+  '.well-known',
+  'healthz',
+  'readyz',
+  'revocations',
+]
+
+/** Paths for people and the API: below `prefix`. */
+export const PEOPLE_SEGMENTS: readonly string[] = [
+  'account',
+  'admin',
+  'api',
+  'connect',
+  'errors',
+  'widget',
+  'widget.js',
+  'mcp.json',
+]
