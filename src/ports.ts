@@ -200,14 +200,6 @@ export interface GrantStore {
   ): Promise<{ sequence: number; epoch: number; rows: readonly RevocationRow[] }>
 }
 
-/** May forget at any time; deletes reach other nodes within `stalenessSeconds`. Never truth. */
-export interface Cache {
-  readonly stalenessSeconds: number
-  get(key: string): Promise<string | undefined>
-  set(key: string, value: string, ttlMs: number): Promise<void>
-  delete(key: string): Promise<void>
-}
-
 /**
  * At most one holder per key per lease. The fence is for logs and intents, and may start again when
  * the lock store restarts; correctness is always the conditional write behind it. `error` is
@@ -238,18 +230,40 @@ export interface Bus {
 }
 
 export type EventType =
-  | 'signin.started' | 'signin.completed' | 'signin.refused'
-  | 'consent.given' | 'consent.denied'
-  | 'token.issued' | 'token.refused' | 'token.replayed'
+  | 'signin.started'
+  | 'signin.completed'
+  | 'signin.refused'
+  | 'consent.given'
+  | 'consent.denied'
+  | 'token.issued'
+  | 'token.refused'
+  | 'token.replayed'
   | 'grant.ended'
-  | 'client.registered' | 'client.ended'
-  | 'connector.created' | 'connector.discovered' | 'connector.degraded' | 'connector.recovered' | 'connector.quarantined'
-  | 'provider.unreachable' | 'provider.recovered' | 'provider.incident'
-  | 'breaker.opened' | 'breaker.closed'
-  | 'revocation.requested' | 'revocation.confirmed' | 'revocation.failed'
-  | 'key.rotated' | 'user.offboarded' | 'api.called'
-  | 'call.forwarded' | 'call.refused'
-  | 'remote.called' | 'cache.read' | 'server.started' | 'server.warning' | 'server.failed'
+  | 'client.registered'
+  | 'client.ended'
+  | 'connector.created'
+  | 'connector.discovered'
+  | 'connector.degraded'
+  | 'connector.recovered'
+  | 'connector.quarantined'
+  | 'provider.unreachable'
+  | 'provider.recovered'
+  | 'provider.incident'
+  | 'breaker.opened'
+  | 'breaker.closed'
+  | 'revocation.requested'
+  | 'revocation.confirmed'
+  | 'revocation.failed'
+  | 'key.rotated'
+  | 'user.offboarded'
+  | 'api.called'
+  | 'call.forwarded'
+  | 'call.refused'
+  | 'remote.called'
+  | 'cache.read'
+  | 'server.started'
+  | 'server.warning'
+  | 'server.failed'
 
 /** One thing that happened. Never a token, secret, cookie, query string or upstream body. */
 export interface PosternEvent {

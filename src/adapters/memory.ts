@@ -1,5 +1,4 @@
 /** The adapters that need nothing but this process. Each has its own file. */
 export { createMemoryBus } from './memory-bus.ts'
-export { createMemoryCache } from './memory-cache.ts'
 export { createMemoryLock } from './memory-lock.ts'
 export { createMemoryStore } from './memory-store.ts'

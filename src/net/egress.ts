@@ -22,12 +22,8 @@ export type Operation =
   | 'token'
   | 'userinfo'
   | 'check'
-  | 'membership'
   | 'revoke'
   | 'introspection'
-  | 'registration'
-  | 'client-metadata'
-  | 'logo'
   | 'revocations'
 
 /** Body in bytes after decoding; time in milliseconds from call to last byte. */
@@ -74,7 +70,7 @@ export interface EgressOptions extends EgressPolicy {
 
 const USER_AGENT = 'postern'
 /** A 429 to an operation without a user's token is meant for our address: the whole origin waits. */
-const ANONYMOUS: ReadonlySet<Operation> = new Set(['discovery', 'jwks', 'client-metadata', 'logo'])
+const ANONYMOUS: ReadonlySet<Operation> = new Set(['discovery', 'jwks'])
 /** Failures that speak of the origin's health; the others show that it lives or was never asked. */
 const UNHEALTHY: ReadonlySet<UpstreamErrorCode> = new Set([
   'ERR_UPSTREAM_TIMEOUT',

@@ -1,7 +1,7 @@
 /** What every Lock promises; in-process now, other products run the same cases later. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createMemoryBus, createMemoryCache, createMemoryLock } from '../../src/adapters/memory.ts'
+import { createMemoryBus, createMemoryLock } from '../../src/adapters/memory.ts'
 import { createTestRuntime } from '../kit/runtime.ts'
 
 describe('lock in memory', () => {
@@ -76,23 +76,5 @@ describe('bus in memory', () => {
     leave()
     await bus.publish()
     expect(got).toEqual(['a', 'b', 'b'])
-  })
-})
-
-describe('cache in memory', () => {
-  it('forgets at its TTL on the monotonic clock and stays inside its bounds', async () => {
-    const runtime = createTestRuntime()
-    const cache = createMemoryCache(runtime, { entriesMax: 2, charactersMax: 100 })
-    await cache.set('a', '1', 1_000)
-    runtime.jumpWallMs(10_000_000)
-    expect(await cache.get('a')).toBe('1')
-    runtime.advanceMs(1_000)
-    expect(await cache.get('a')).toBeUndefined()
-    for (const name of ['a', 'b', 'c']) await cache.set(name, name, 1_000)
-    expect(await cache.get('a')).toBeUndefined()
-    await cache.set('huge', 'x'.repeat(200), 1_000)
-    expect(await cache.get('huge')).toBeUndefined()
-    await cache.delete('c')
-    expect(await cache.get('c')).toBeUndefined()
   })
 })
