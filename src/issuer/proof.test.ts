@@ -339,6 +339,21 @@ describe('createProofs, provider incident', () => {
     ])
   })
 
+  it('F11, I5: one person who revokes again and again stages no incident', async () => {
+    const check = async (vaultId: string): Promise<Checked> =>
+      vaultId.startsWith('mallory')
+        ? { outcome: 'no', reason: 'revoked', provider: 'github', person: 'mallory' }
+        : { outcome: 'no', reason: 'revoked', provider: 'github', person: vaultId }
+    const { proofs, dead, call, pass } = setUp({ check })
+    for (let round = 0; round < 30; round++) await call(`mallory-${round}`)
+    expect(proofs.incident('github')).toBe(false)
+    await call('ada')
+    await pass(10)
+    expect(dead.map(([vaultId]) => vaultId)).toContain('ada')
+    for (let person = 0; person < 21; person++) await call(`person-${person}`)
+    expect(proofs.incident('github')).toBe(true)
+  })
+
   it('F11: our own client is refused: an incident, and nothing ends', async () => {
     const { pass, provider, proofs, dead, emit, call } = setUp()
     for (const person of people) proofs.proved(person, { provider: 'github' })

@@ -25,8 +25,8 @@ export type ProofAnswer =
   | { readonly outcome: 'no'; readonly reason: string }
   | { readonly outcome: 'unknown'; readonly reason: string; readonly retryAfterMs?: number }
   | { readonly outcome: 'client-refused' }
-/** With the configured id of the provider that was asked. */
-export type Checked = ProofAnswer & { readonly provider: string }
+/** With the configured id of the provider that was asked, and whom it was asked about. */
+export type Checked = ProofAnswer & { readonly provider: string; readonly person?: string }
 
 /** What is remembered of a good proof. */
 export interface ProofFact {
@@ -279,7 +279,8 @@ class ProofEngine implements Proofs {
   #note(vaultId: string, checked: Checked, isSecond = false): Checked {
     const guard = this.#guard(checked.provider)
     const retryAfterMs = checked.outcome === 'unknown' ? checked.retryAfterMs : undefined
-    if (checked.outcome !== 'no' || !isSecond) guard.note(checked.outcome, retryAfterMs)
+    if (checked.outcome !== 'no' || !isSecond)
+      guard.note(checked.outcome, retryAfterMs, checked.person)
     if (checked.outcome === 'yes') {
       for (const listener of this.#provedListeners) listener(vaultId, checked)
     }

@@ -2,7 +2,8 @@
  * Watches what one provider answers, so that its mistakes do not end anybody's sign-in.
  *
  * More than 20 and more than 5 % noes among the proofs of the last minute, or a refusal of our own
- * client, is an incident of the provider: while it lasts no refusal is believed. Also holds the
+ * client, is an incident of the provider: while it lasts no refusal is believed. One person counts
+ * once a minute, or who signs in and revokes again and again could stage one. Also holds the
  * budget of checks that nobody waits for. Pure bookkeeping: never waits, never asks.
  * @see flows.md section 10, threats F11 and F12
  */
@@ -20,11 +21,14 @@ const BACKGROUND_BURST = 200
 const THROTTLED_MIN = 3
 const THROTTLED_MAX_MS = 300_000
 const UNREACHABLE_IN_ROW = 5
+/** People whose no was counted; with so many there is an incident anyway. */
+const REFUSED_PEOPLE_MAX = 1_000
 
 export type ProofWord = 'yes' | 'no' | 'unknown' | 'client-refused'
 
 export interface ProviderGuard {
-  note(word: ProofWord, retryAfterMs?: number): void
+  /** @param person Whom the answer is about; absent: somebody new. */
+  note(word: ProofWord, retryAfterMs?: number, person?: string): void
   incident(): boolean
   /** Several noes lately: wait before believing one. */
   restless(): boolean
@@ -49,6 +53,7 @@ class Guard implements ProviderGuard {
   readonly #yes = new Uint32Array(WINDOW_SECONDS)
   readonly #no = new Uint32Array(WINDOW_SECONDS)
   readonly #throttled = new Uint32Array(WINDOW_SECONDS)
+  readonly #refusedPeople = new Map<string, number>()
   #second: number
   #inIncident = false
   #yesSinceNo = false
@@ -70,8 +75,9 @@ class Guard implements ProviderGuard {
     this.#second = Math.floor(this.#budgetMs / 1000)
   }
 
-  note(word: ProofWord, retryAfterMs?: number): void {
+  note(word: ProofWord, retryAfterMs?: number, person?: string): void {
     const bucket = this.#turn()
+    if (word === 'no' && person !== undefined && this.#isRepeated(person)) return
     if (word === 'yes') {
       this.#add(this.#yes, bucket)
       this.#yesSinceNo = true
@@ -112,9 +118,22 @@ class Guard implements ProviderGuard {
 
   clearIncident(): void {
     this.#no.fill(0)
+    this.#refusedPeople.clear()
     this.#clientRefusedMs = Number.NEGATIVE_INFINITY
     this.#yesSinceNo = true
     this.#judge()
+  }
+
+  #isRepeated(person: string): boolean {
+    const since = this.#refusedPeople.get(person)
+    if (since !== undefined && this.#second - since < WINDOW_SECONDS) return true
+    this.#refusedPeople.delete(person)
+    if (this.#refusedPeople.size >= REFUSED_PEOPLE_MAX) {
+      const oldest = this.#refusedPeople.keys().next().value
+      if (oldest !== undefined) this.#refusedPeople.delete(oldest)
+    }
+    this.#refusedPeople.set(person, this.#second)
+    return false
   }
 
   #judge(): void {

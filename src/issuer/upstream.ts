@@ -46,12 +46,13 @@ export function createUpstream(deps: Deps): Upstream {
   const ask = async (vaultId: string, question: Question): Promise<Checked> => {
     const entry = await vault.find(vaultId)
     if (entry === undefined) return { provider: '', outcome: 'no', reason: 'ended_here' }
-    const provider = entry.record.provider
-    if (entry.record.state !== 'active') return { provider, outcome: 'no', reason: 'ended_here' }
+    const { provider, userKey: person } = entry.record
+    if (entry.record.state !== 'active')
+      return { provider, person, outcome: 'no', reason: 'ended_here' }
     const asked = providerOf(deps.providers, entry)
     if (asked === undefined)
-      return { provider, outcome: 'unknown', reason: 'provider_not_configured' }
-    return { provider: asked.provider.id, ...(await question(asked, entry)) }
+      return { provider, person, outcome: 'unknown', reason: 'provider_not_configured' }
+    return { provider: asked.provider.id, person, ...(await question(asked, entry)) }
   }
   return {
     check: (vaultId, etag) =>
