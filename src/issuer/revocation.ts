@@ -65,170 +65,208 @@ interface Known {
 type MarksOfKind = Map<string, Known>
 
 export function createRevocationView(deps: RevocationDeps): RevocationView {
-  const { store, runtime, emit } = deps
-  const marksMax = deps.marksMax ?? MARKS_MAX
-  const marks = emptyMarks()
-  const listeners = new Set<(mark: Mark) => void>()
-  let cursor = 0
-  let epoch: number | undefined
-  let seenAtMs = Number.NEGATIVE_INFINITY
-  let prunedAtMs = runtime.monotonicMs()
-  let polling: Promise<void> | undefined
-  let pollAgain = false
-  let running = false
+  return new View(deps)
+}
+
+class View implements RevocationView {
+  readonly #deps: RevocationDeps
+  readonly #runtime: Runtime
+  readonly #emit: Emit
+  readonly #marksMax: number
+  readonly #marks = emptyMarks()
+  readonly #listeners = new Set<(mark: Mark) => void>()
+  #cursor = 0
+  #epoch: number | undefined
+  #seenAtMs = Number.NEGATIVE_INFINITY
+  #prunedAtMs: number
+  #polling: Promise<void> | undefined
+  #mustPollAgain = false
+  #running = false
   // A mark that found no room: until everything has been read again, nothing here is an answer.
-  let overflowed = false
-  let cancelTimer: (() => void) | undefined
-  let unsubscribe: (() => void) | undefined
+  #overflowed = false
+  #cancelTimer: (() => void) | undefined
+  #unsubscribe: (() => void) | undefined
 
-  const ageMs = (): number => runtime.monotonicMs() - seenAtMs
+  constructor(deps: RevocationDeps) {
+    this.#deps = deps
+    this.#runtime = deps.runtime
+    this.#emit = deps.emit
+    this.#marksMax = deps.marksMax ?? MARKS_MAX
+    this.#prunedAtMs = deps.runtime.monotonicMs()
+  }
 
-  const size = (): number => MARK_KINDS.reduce((sum, kind) => sum + marks[kind].size, 0)
+  load(): Promise<void> {
+    return this.#poll()
+  }
 
-  const apply = (rows: readonly Mark[]): void => {
+  apply(rows: readonly Mark[]): void {
     for (const row of rows) {
       // Its tokens are dead by themselves.
-      if (row.expiresAtMs <= runtime.nowMs()) continue
-      if (size() >= marksMax && !marks[row.kind].has(markName(row.tenant, row.id))) {
-        if (!overflowed)
-          emit.event({ type: 'server.warning', level: 'error', reason: 'revocations_full' })
-        overflowed = true
+      if (row.expiresAtMs <= this.#runtime.nowMs()) continue
+      const known = this.#marks[row.kind]
+      const name = markName(row.tenant, row.id)
+      if (this.size() >= this.#marksMax && !known.has(name)) {
+        this.#overflow()
         continue
       }
-      if (remember(marks[row.kind], markName(row.tenant, row.id), row)) {
-        for (const listener of listeners) listener(row)
-      }
+      if (!remember(known, name, row)) continue
+      for (const listener of this.#listeners) listener(row)
     }
   }
 
+  marked(session: Markable): boolean | 'view-too-old' {
+    if (this.#isTooOld()) return 'view-too-old'
+    const { tenant, issuedAtMs } = session
+    const marks = this.#marks
+    return (
+      covers(marks.grant, tenant, session.grantId, issuedAtMs) ||
+      covers(marks.user, tenant, session.userId, issuedAtMs) ||
+      covers(marks.token, tenant, session.jti ?? session.digest, issuedAtMs) ||
+      covers(marks.client, tenant, session.clientId, issuedAtMs) ||
+      covers(marks.connector, tenant, session.resource, issuedAtMs) ||
+      covers(marks.tenant, tenant, tenant, issuedAtMs) ||
+      covers(marks.key, tenant, session.keyId, issuedAtMs)
+    )
+  }
+
+  markLocal(mark: Mark): void {
+    this.apply([mark])
+  }
+
+  ensureFresh(deadlineMs: number): Promise<boolean> {
+    if (!this.#isTooOld()) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const cancel = this.#runtime.after(deadlineMs, () => resolve(false))
+      this.#poll()
+        .catch(() => undefined)
+        .then(() => {
+          cancel()
+          resolve(!this.#isTooOld())
+        })
+    })
+  }
+
+  ageMs(): number {
+    return this.#runtime.monotonicMs() - this.#seenAtMs
+  }
+
+  size(): number {
+    return MARK_KINDS.reduce((sum, kind) => sum + this.#marks[kind].size, 0)
+  }
+
+  async start(): Promise<void> {
+    if (this.#running) return
+    this.#running = true
+    this.#armTick()
+    // Subscribe first, poll second: what was written in between is in the poll.
+    const onPoke = (): void => this.#pollBehind()
+    this.#unsubscribe = await this.#deps.bus.subscribe(onPoke, onPoke)
+    this.#pollBehind()
+  }
+
+  stop(): void {
+    this.#running = false
+    this.#cancelTimer?.()
+    this.#unsubscribe?.()
+  }
+
+  onMark(listener: (mark: Mark) => void): () => void {
+    this.#listeners.add(listener)
+    return () => {
+      this.#listeners.delete(listener)
+    }
+  }
+
+  #isTooOld(): boolean {
+    return this.#overflowed || this.ageMs() > this.#deps.maxAgeSeconds * 1_000
+  }
+
+  #overflow(): void {
+    if (!this.#overflowed)
+      this.#emit.event({ type: 'server.warning', level: 'error', reason: 'revocations_full' })
+    this.#overflowed = true
+  }
+
   /** Pages until the clock is reached. Marks of before a reload stay: forgetting could only open. */
-  const read = async (): Promise<void> => {
-    const beganAtMs = runtime.monotonicMs()
-    if (overflowed && size() < marksMax) {
-      overflowed = false
-      cursor = 0
+  async #read(): Promise<void> {
+    const beganAtMs = this.#runtime.monotonicMs()
+    if (this.#overflowed && this.size() < this.#marksMax) {
+      this.#overflowed = false
+      this.#cursor = 0
     }
     for (let page = 0; page < PAGES_MAX; page += 1) {
-      const answer = await store.grants.revocationsSince(cursor, PAGE_ROWS)
-      const restored = (epoch !== undefined && answer.epoch !== epoch) || answer.sequence < cursor
-      epoch = answer.epoch
-      if (restored) {
-        cursor = 0
+      const answer = await this.#deps.store.grants.revocationsSince(this.#cursor, PAGE_ROWS)
+      const isOtherEpoch = this.#epoch !== undefined && answer.epoch !== this.#epoch
+      this.#epoch = answer.epoch
+      if (isOtherEpoch || answer.sequence < this.#cursor) {
+        this.#cursor = 0
         continue
       }
-      apply(answer.rows)
-      const before = cursor
-      cursor = answer.sequence
-      reportLag(answer.rows, before)
+      this.apply(answer.rows)
+      const before = this.#cursor
+      this.#cursor = answer.sequence
+      this.#reportLag(answer.rows, before)
       if (answer.rows.length < PAGE_ROWS) {
-        seenAtMs = beganAtMs
+        this.#seenAtMs = beganAtMs
         return
       }
     }
     throw new TypeError('the revocation clock runs without end')
   }
 
-  const reportLag = (rows: readonly RevocationRow[], before: number): void => {
+  #reportLag(rows: readonly RevocationRow[], before: number): void {
     // The first load is history, not lag. A grant's mark lies in the future and says nothing.
     if (before === 0) return
     for (const row of rows) {
-      const lagMs = runtime.nowMs() - row.issuedBeforeMs
-      if (lagMs >= 0) emit.observe('postern_revocation_lag_seconds', lagMs / 1_000)
+      const lagMs = this.#runtime.nowMs() - row.issuedBeforeMs
+      if (lagMs >= 0) this.#emit.observe('postern_revocation_lag_seconds', lagMs / 1_000)
     }
   }
 
-  const poll = (): Promise<void> => {
-    if (polling !== undefined) {
+  #poll(): Promise<void> {
+    if (this.#polling !== undefined) {
       // A poke during a poll may be for a row that this poll has passed already.
-      pollAgain = true
-      return polling
+      this.#mustPollAgain = true
+      return this.#polling
     }
-    const work = read().finally(() => {
-      polling = undefined
-      emit.gauge('postern_revocation_view_age_seconds', Math.max(0, ageMs()) / 1_000)
-      if (!pollAgain) return
-      pollAgain = false
-      if (running) runtime.waitUntil(poll().catch(() => undefined))
+    const work = this.#read().finally(() => {
+      this.#polling = undefined
+      this.#emit.gauge('postern_revocation_view_age_seconds', Math.max(0, this.ageMs()) / 1_000)
+      if (!this.#mustPollAgain) return
+      this.#mustPollAgain = false
+      if (this.#running) this.#pollBehind()
     })
-    if (runtime.sharesPromises) polling = work
+    if (this.#runtime.sharesPromises) this.#polling = work
     return work
   }
-  const pollBehind = (): void => {
-    runtime.waitUntil(poll().catch(() => undefined))
+
+  #pollBehind(): void {
+    this.#runtime.waitUntil(this.#poll().catch(() => undefined))
   }
-  const tick = (): void => {
-    prune()
-    runtime.waitUntil(
-      poll()
+
+  #armTick(): void {
+    this.#cancelTimer = this.#runtime.after(REVOCATION_POLL_MS, () => this.#tick())
+  }
+
+  #tick(): void {
+    this.#prune()
+    this.#runtime.waitUntil(
+      this.#poll()
         .catch(() => undefined)
         .then(() => {
-          if (running) cancelTimer = runtime.after(REVOCATION_POLL_MS, tick)
+          if (this.#running) this.#armTick()
         }),
     )
   }
 
-  const prune = (): void => {
-    if (runtime.monotonicMs() - prunedAtMs < PRUNE_MS) return
-    prunedAtMs = runtime.monotonicMs()
+  #prune(): void {
+    if (this.#runtime.monotonicMs() - this.#prunedAtMs < PRUNE_MS) return
+    this.#prunedAtMs = this.#runtime.monotonicMs()
     for (const kind of MARK_KINDS) {
-      for (const [name, known] of marks[kind]) {
-        if (known.expiresAtMs <= runtime.nowMs()) marks[kind].delete(name)
+      for (const [name, known] of this.#marks[kind]) {
+        if (known.expiresAtMs <= this.#runtime.nowMs()) this.#marks[kind].delete(name)
       }
     }
-  }
-
-  const isTooOld = (): boolean => overflowed || ageMs() > deps.maxAgeSeconds * 1_000
-
-  return {
-    load: () => poll(),
-    apply,
-    marked(session) {
-      if (isTooOld()) return 'view-too-old'
-      const { tenant, issuedAtMs } = session
-      return (
-        covers(marks.grant, tenant, session.grantId, issuedAtMs) ||
-        covers(marks.user, tenant, session.userId, issuedAtMs) ||
-        covers(marks.token, tenant, session.jti ?? session.digest, issuedAtMs) ||
-        covers(marks.client, tenant, session.clientId, issuedAtMs) ||
-        covers(marks.connector, tenant, session.resource, issuedAtMs) ||
-        covers(marks.tenant, tenant, tenant, issuedAtMs) ||
-        covers(marks.key, tenant, session.keyId, issuedAtMs)
-      )
-    },
-    markLocal: (mark) => apply([mark]),
-    ensureFresh(deadlineMs) {
-      if (!isTooOld()) return Promise.resolve(true)
-      return new Promise((resolve) => {
-        const cancel = runtime.after(deadlineMs, () => resolve(false))
-        poll()
-          .catch(() => undefined)
-          .then(() => {
-            cancel()
-            resolve(!isTooOld())
-          })
-      })
-    },
-    ageMs,
-    size,
-    async start() {
-      if (running) return
-      running = true
-      cancelTimer = runtime.after(REVOCATION_POLL_MS, tick)
-      // Subscribe first, poll second: what was written in between is in the poll.
-      unsubscribe = await deps.bus.subscribe(pollBehind, pollBehind)
-      pollBehind()
-    },
-    stop() {
-      running = false
-      cancelTimer?.()
-      unsubscribe?.()
-    },
-    onMark(listener) {
-      listeners.add(listener)
-      return () => {
-        listeners.delete(listener)
-      }
-    },
   }
 }
 
