@@ -4,7 +4,7 @@
  */
 import type { Config } from '../config.ts'
 import { levelOf, tell } from '../events.ts'
-import type { Emit, PosternEvent } from '../ports.ts'
+import type { Emit } from '../ports.ts'
 
 type Level = 'debug' | 'info' | 'warn' | 'error'
 
