@@ -128,7 +128,7 @@ export interface Values {
   }
   /** A signing key or another secret of this house, sealed. */
   secret: {
-    purpose: 'signing' | 'tag' | 'refresh-tag' | 'mcp-session' | 'ticket' | 'cookie'
+    purpose: 'signing' | 'tag' | 'refresh-tag' | 'mcp-session' | 'ticket'
     sealed: string
     keyId: string
     publicJwk?: string

@@ -42,16 +42,15 @@ describe('keys', () => {
       keys.refreshTagKey(),
       keys.ticketKey(),
       keys.mcpSessionKey(),
-      keys.cookieKey(),
     ]
     expect(all(one)).toEqual(all(two))
     const distinct = new Set(all(one).map((key) => Buffer.from(key).toString('hex')))
-    expect(distinct.size).toBe(5)
+    expect(distinct.size).toBe(4)
     const later = node()
     await later.load()
     expect(all(later)).toEqual(all(one))
     expect(later.jwks()).toEqual(one.jwks())
-    expect(await store.count('secret', TENANT)).toBe(6)
+    expect(await store.count('secret', TENANT)).toBe(5)
   })
 
   it('V1, J11: stores no key in the clear and publishes no private part', async () => {

@@ -33,7 +33,6 @@ export interface Keys {
   refreshTagKey(): Uint8Array
   ticketKey(): Uint8Array
   mcpSessionKey(): Uint8Array
-  cookieKey(): Uint8Array
   /**
    * Publishes the next signing key. With `emergency` it signs at once and all others are withdrawn;
    * the caller writes their marks of kind `key` and pokes the other nodes.
@@ -55,7 +54,7 @@ const CREATE_ATTEMPTS_MAX = 10
 type SecretValue = Values['secret']
 type Purpose = SecretValue['purpose']
 type Symmetric = Exclude<Purpose, 'signing'>
-const SYMMETRIC: readonly Symmetric[] = ['tag', 'refresh-tag', 'mcp-session', 'ticket', 'cookie']
+const SYMMETRIC: readonly Symmetric[] = ['tag', 'refresh-tag', 'mcp-session', 'ticket']
 
 interface SigningEntry {
   readonly id: string
@@ -171,7 +170,6 @@ export function createKeys(deps: KeysDeps): Keys {
     refreshTagKey: () => secret('refresh-tag'),
     ticketKey: () => secret('ticket'),
     mcpSessionKey: () => secret('mcp-session'),
-    cookieKey: () => secret('cookie'),
     rotate,
     start: () => {
       if (cancel === undefined) arm()

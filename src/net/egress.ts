@@ -26,18 +26,16 @@ export type Operation =
   | 'introspection'
   | 'revocations'
 
-/** Body in bytes after decoding; time in milliseconds from call to last byte. */
-export interface ExchangeLimits {
-  readonly timeoutMs: number
-  readonly maxBytes: number
-}
-
-export interface EgressRequest extends ExchangeLimits {
+export interface EgressRequest {
   readonly operation: Operation
   readonly method: FetchRequest['method']
   readonly url: string | URL
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
+  /** From the call to the last byte. */
+  readonly timeoutMs: number
+  /** Of the body, decoded. */
+  readonly maxBytes: number
   /** The caller gives up: the exchange is aborted and rejects with the signal's reason. */
   readonly signal?: AbortSignal
 }
@@ -56,8 +54,6 @@ export interface Egress {
    * @throws {UpstreamError} for refused URLs and addresses, transport, deadline, size and redirects.
    */
   exchange(request: EgressRequest): Promise<EgressResponse>
-  /** The same as `fetch`, for libraries that take one; `limits` hold for each call. */
-  customFetch(operation: Operation, limits: ExchangeLimits): typeof fetch
 }
 
 export interface EgressOptions extends EgressPolicy {
@@ -99,18 +95,7 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 export function createEgress(options: EgressOptions): Egress {
-  const exchange = (request: EgressRequest) => new Exchange(request, options).run()
-  return {
-    exchange,
-    customFetch: (operation, limits) => async (input, init) => {
-      const answer = await exchange({ operation, ...limits, ...fromFetch(input, init) })
-      const hasNoBody = answer.status === 204 || answer.status === 205 || answer.status === 304
-      return new Response(hasNoBody ? null : answer.text, {
-        status: answer.status,
-        headers: answer.headers,
-      })
-    },
-  }
+  return { exchange: (request) => new Exchange(request, options).run() }
 }
 
 class Exchange {
@@ -309,33 +294,4 @@ function cleanHeaders(
 /** `ERR_UPSTREAM_TOO_LARGE` becomes `too-large`. */
 function outcomeOf(code: UpstreamErrorCode): string {
   return code.slice('ERR_UPSTREAM_'.length).toLowerCase().replaceAll('_', '-')
-}
-
-const METHODS: ReadonlySet<string> = new Set(['GET', 'POST', 'DELETE', 'HEAD', 'PUT', 'PATCH'])
-
-function fromFetch(
-  input: RequestInfo | URL,
-  init: RequestInit = {},
-): Pick<EgressRequest, 'method' | 'url' | 'headers' | 'body' | 'signal'> {
-  if (input instanceof Request)
-    throw new TypeError('customFetch takes a URL and options, not a Request')
-  const method = (init.method ?? 'GET').toUpperCase()
-  if (!isMethod(method)) throw new TypeError(`customFetch cannot ${method}`)
-  const { body } = init
-  if (
-    body !== undefined &&
-    body !== null &&
-    typeof body !== 'string' &&
-    !(body instanceof URLSearchParams)
-  ) {
-    throw new TypeError('customFetch sends text and URLSearchParams only')
-  }
-  const headers = Object.fromEntries(new Headers(init.headers))
-  if (body instanceof URLSearchParams)
-    headers['content-type'] ??= 'application/x-www-form-urlencoded;charset=UTF-8'
-  return { method, url: input, headers, body: body?.toString(), signal: init.signal ?? undefined }
-}
-
-function isMethod(method: string): method is FetchRequest['method'] {
-  return METHODS.has(method)
 }

@@ -255,7 +255,7 @@ export const GRACE: Partial<Identity> = {
 
 function contextOf(provider: Provider, issuer: string, runtime: TestRuntime): ProviderContext {
   const nobody = () => Promise.reject(new Error('no network here'))
-  const egress = { exchange: nobody, customFetch: () => nobody } as unknown as Egress
+  const egress = { exchange: nobody } as unknown as Egress
   return {
     egress,
     runtime,
