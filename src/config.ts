@@ -44,24 +44,41 @@ export interface StaticClientInput {
 
 /** What `postern.config.ts` exports and `createPostern` takes. Every field has a default but `allow`. */
 export interface PosternConfig {
+  /** Public origin of this house, https unless loopback. Default `http://127.0.0.1:<port>`. */
   readonly issuer?: string
   readonly listen?: {
+    /** Default `127.0.0.1`. */
     readonly host?: string
+    /** Default 8414; 0 takes a free one. */
     readonly port?: number
+    /** Default 9464; 0 = no metrics. */
     readonly metricsPort?: number
+    /** Addresses whose `Forwarded` or `X-Forwarded-For` counts. Default none. */
     readonly trustedProxies?: readonly string[]
   }
+  /** Moves pages and API, and a mounted house's endpoints, below this path. Default none. */
   readonly prefix?: string
+  /** `sqlite:<file>` or `memory:`. Default `sqlite:.postern/postern.db`. */
   readonly databaseUrl?: string
+  /** 32 bytes base64url; several with commas: the first seals, all open. Made for a loopback issuer. */
   readonly sealingKey?: string
+  /** Identity providers, in the order of the buttons. Default none: nobody signs in. */
   readonly providers?: readonly ProviderEntry[]
+  /** Who may sign in. Required with `providers` unless the issuer is loopback. */
   readonly allow?: Allow
+  /** Remote MCP servers by name. */
   readonly connectors?: Readonly<Record<string, ConnectorInput>>
+  /** Public URLs of servers that use `protect()`; `credential` (32 characters or more) for another process. */
   readonly resources?: readonly (string | { readonly url: string; readonly credential?: string })[]
+  /** Of a request that names none, when there are several. */
   readonly defaultResource?: string
+  /** Scope names of migrated clients -> ours, e.g. `{ user: 'mcp' }`. */
   readonly scopeAliases?: Readonly<Record<string, string>>
+  /** Clients registered by hand, by client id. */
   readonly clients?: Readonly<Record<string, StaticClientInput>>
+  /** Dynamic registration (RFC 7591), default true; hosts that redirect URIs may have, default all https. */
   readonly registration?: { readonly dynamic?: boolean; readonly redirectHosts?: readonly string[] }
+  /** Rules of outbound requests; origins of this file are approved besides. */
   readonly egress?: {
     readonly allowHosts?: readonly string[]
     readonly denyHosts?: readonly string[]
@@ -79,6 +96,7 @@ export interface PosternConfig {
   }
   /** Called with every event, never awaited; a throw is dropped. TypeScript only. */
   readonly onEvent?: (event: PosternEvent) => void
+  /** Numbers with their unit in their name; defaults and ranges: docs/configuration.md. */
   readonly limits?: Partial<Limits>
 }
 

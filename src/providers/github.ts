@@ -36,6 +36,7 @@ import {
   type Provider,
   type ProviderContext,
   type ProviderInput,
+  type ProviderOptions,
   type ProviderSettings,
   type ProviderType,
   type Refreshed,
@@ -49,15 +50,8 @@ const EMAIL_SCOPES: readonly string[] = ['user', 'user:email']
 const PUBLIC: readonly string[] = ['https://github.com', 'https://api.github.com']
 const API_HEADERS = { accept: 'application/vnd.github+json' }
 
-export interface GitHubOptions {
-  /** Default `github`. */
-  readonly id?: string
-  readonly title?: string
-  readonly clientId?: string
-  readonly clientSecret?: string
-  /** Default `['user:email']`. */
-  readonly scopes?: readonly string[]
-  readonly callbackPath?: string
+/** `scopes`: default `['user:email']`. */
+export interface GitHubOptions extends ProviderOptions {
   /** GitHub Enterprise: where people sign in. Default `https://github.com`. */
   readonly url?: string
   /** GitHub Enterprise: the REST API. Default `https://api.github.com`. */

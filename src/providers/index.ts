@@ -12,6 +12,7 @@ export type {
   ProviderContext,
   ProviderEntry,
   ProviderInput,
+  ProviderOptions,
   Refreshed,
   SetUpMistake,
   SignIn,

@@ -39,6 +39,7 @@ import {
   type Provider,
   type ProviderContext,
   type ProviderInput,
+  type ProviderOptions,
   type ProviderSettings,
   type ProviderType,
   type Refreshed,
@@ -49,17 +50,10 @@ import {
 
 const GROUPS_MAX = 1_000
 
-export interface OidcOptions {
+/** `scopes`: default `openid profile email`, and `offline_access` when the provider lists it. */
+export interface OidcOptions extends ProviderOptions {
   /** Exactly as the provider writes it, trailing slash included. */
   readonly issuer?: string
-  /** Default `oidc`. */
-  readonly id?: string
-  readonly title?: string
-  readonly clientId?: string
-  readonly clientSecret?: string
-  /** Default `openid profile email`, and `offline_access` when the provider lists it. */
-  readonly scopes?: readonly string[]
-  readonly callbackPath?: string
   /** Claim with the person's groups, in the ID token or at userinfo. Default `groups`. */
   readonly groupsClaim?: string
   /** How a sign-in is proved. `introspection` needs an endpoint that accepts this client. Default `userinfo`. */

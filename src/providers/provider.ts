@@ -145,17 +145,24 @@ export function defineProvider(provider: Provider): Provider {
   return Object.freeze({ ...provider })
 }
 
-/** A provider as it is written in a configuration: data, resolved by the type of this name. */
-export interface ProviderInput {
-  readonly type: string
-  /** Part of the callback path and of the environment names. Default: the type. */
+/** What every provider takes. Credentials come from `POSTERN_<ID>_CLIENT_ID` and `_SECRET` first. */
+export interface ProviderOptions {
+  /** `[a-z0-9-]{1,40}`, part of the callback path and of the environment names. Default: the type. */
   readonly id?: string
+  /** "Continue with <title>". Default: the name of the product or the host of the issuer. */
   readonly title?: string
   readonly clientId?: string
+  /** Or `env:NAME`, or `file:/path`. */
   readonly clientSecret?: string
+  /** Asked of the provider; default: what a sign-in needs there. */
   readonly scopes?: readonly string[]
-  /** Default `/callback/<id>`. */
+  /** Path at the issuer, exactly as registered at the provider. Default `/callback/<id>`. */
   readonly callbackPath?: string
+}
+
+/** A provider as it is written in a configuration: data, resolved by the type of this name. */
+export interface ProviderInput extends ProviderOptions {
+  readonly type: string
   readonly [option: string]: string | readonly string[] | undefined
 }
 
