@@ -6,7 +6,9 @@ describe('errors', () => {
     const place = placeOf(new TypeError('the token is gho_secret'))
     expect(place).toMatch(/^TypeError at src\/errors\.test\.ts:\d+$/)
     expect(placeOf('gho_secret')).toBe('string')
-    expect(placeOf(new StoreError('ERR_STORE_FULL', 'unknown'))).toMatch(/^StoreError ERR_STORE_FULL/)
+    expect(placeOf(new StoreError('ERR_STORE_FULL', 'unknown'))).toMatch(
+      /^StoreError ERR_STORE_FULL/,
+    )
   })
 
   it('TOK-13: a description has only what RFC 6749 section 5.2 allows', async () => {

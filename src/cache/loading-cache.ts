@@ -15,7 +15,7 @@ import type { Loaded, LoadingCache, LoadingCacheOptions, Read, ReadOptions } fro
 import { createWheel, type Wheel } from './wheel.ts'
 import { createWriteBehind, type WriteBehind } from './write-behind.ts'
 
-export type { Loaded, LoadingCache, LoadingCacheOptions, Read, ReadOptions }
+export type { Loaded, LoadingCache, LoadingCacheOptions, Read }
 
 const DEFAULT_JITTER = 0.1
 const DEFAULT_ENTRY_BYTES = 512

@@ -81,6 +81,8 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
           lastMs === undefined ||
           runtime.monotonicMs() - lastMs >= JWKS_COOL_DOWN_SECONDS * 1000
         ) {
+          // A provider may announce a new URI each time: as many are remembered as documents.
+          if (askedAgain.size >= ENTRIES_MAX) askedAgain.clear()
           askedAgain.set(uri, runtime.monotonicMs())
           // A failure keeps the set we have: the caller finds no key in it and refuses.
           await loadJwks(uri, asked).then(
