@@ -12,7 +12,6 @@ import { createProxy } from './gateway/proxy.ts'
 import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
 import { createAuthenticator, type Session } from './issuer/authenticate.ts'
-import { MARK_SLACK_MS } from './issuer/endings.ts'
 import type { IssuerProvider } from './issuer/house.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
@@ -212,9 +211,8 @@ async function openProofs(
     runtime,
     emit,
     revocation,
-    publish: () => bus.publish(),
-    refreshDeadlineMs: config.limits.tokenCallTimeoutMs,
-    markLifeMs: config.limits.accessTokenTtlSeconds * 1000 + MARK_SLACK_MS,
+    bus,
+    config,
   })
   const proofs: Proofs = createProofs({
     check: (vaultId, previous) => upstream.check(vaultId, previous?.etag),

@@ -171,7 +171,14 @@ export interface GrantStore {
     key: Key,
     presentedDigest: string,
     candidate: RefreshCandidate,
-    at: { nowMs: number; graceMs: number; idleExpiresAtMs: number; markExpiresAtMs: number },
+    at: {
+      nowMs: number
+      graceMs: number
+      idleExpiresAtMs: number
+      markExpiresAtMs: number
+      /** Written in the same commit when a replay ends the grant: its audit row. */
+      alsoWhenReused?: readonly Step[]
+    },
   ): Promise<
     | { outcome: 'rotated'; generation: number }
     | { outcome: 'replayed'; sealedSuccessor: string; generation: number }

@@ -112,6 +112,7 @@ export function createMemoryGrants(
       if (replayable && grant.refreshSuccessor !== undefined) {
         return { outcome: 'replayed', sealedSuccessor: grant.refreshSuccessor, generation }
       }
+      if (!applyAll(at.alsoWhenReused ?? [])) return { outcome: 'busy' }
       endMarked(row, 'reused', at.markExpiresAtMs)
       return { outcome: 'reused' }
     },

@@ -2,7 +2,7 @@
  * Grants as SQL. A grant is one row: redeem, rotate and end are one UPDATE each, and 0 rows touched
  * means that somebody else was first. The token carries the grant's id, so no digest has an index.
  */
-import type { GrantStore, Key, RefreshCandidate } from '../ports.ts'
+import type { GrantStore, Key, RefreshCandidate, Step } from '../ports.ts'
 import {
   keyText,
   numberOf,
@@ -102,6 +102,7 @@ interface Rotation {
   readonly graceMs: number
   readonly idleExpiresAtMs: number
   readonly markExpiresAtMs: number
+  readonly alsoWhenReused?: readonly Step[]
 }
 
 async function rotate(
@@ -138,6 +139,7 @@ async function rotate(
         args: [keyText(key.tenant), keyText(key.id), 'reused', numberOf(row, 'version')],
         expect: 1,
       },
+      ...(rotation.alsoWhenReused ?? []).map(stepStatement),
       ...markStatements(grantMark(key, 'reused', rotation.markExpiresAtMs)),
     ])
     if (ended.won) return { outcome: 'reused' }

@@ -129,6 +129,7 @@ describe('headers of an answer', () => {
         'access-control-allow-origin': '*',
       },
       true,
+      false,
     )
     expect(facts.headers).toEqual([
       'content-type',
@@ -142,7 +143,11 @@ describe('headers of an answer', () => {
   })
 
   it('GW-16: marks event streams, and those that no comment may enter', () => {
-    const plain = responseHeaders({ 'content-type': 'text/event-stream; charset=utf-8' }, false)
+    const plain = responseHeaders(
+      { 'content-type': 'text/event-stream; charset=utf-8' },
+      false,
+      false,
+    )
     expect(plain).toMatchObject({ eventStream: true, coded: false })
     expect(plain.headers).toEqual([
       'content-type',
@@ -153,7 +158,21 @@ describe('headers of an answer', () => {
     const coded = responseHeaders(
       { 'content-type': 'Text/Event-Stream', 'content-encoding': 'gzip' },
       false,
+      false,
     )
     expect(coded).toMatchObject({ eventStream: true, coded: true })
+  })
+
+  it.each([
+    [undefined, undefined, 'no-store', 'Authorization'],
+    ['public, max-age=60', 'Accept', 'private, max-age=60', 'Accept, Authorization'],
+    ['s-maxage=9, max-age=1', undefined, 'private, max-age=1', 'Authorization'],
+    ['no-store', undefined, 'private, no-store', 'Authorization'],
+    ['no-cache, no-transform', undefined, 'private, no-cache, no-transform', 'Authorization'],
+  ])('C10: an answer for one person that says %s is for no shared cache', (caching, vary, said, varies) => {
+    const facts = responseHeaders({ 'cache-control': caching, vary }, false, true)
+    expect(facts.headers).toEqual(['cache-control', said, 'vary', varies])
+    const open = responseHeaders({ 'cache-control': 'public, max-age=60' }, false, false)
+    expect(open.headers).toEqual(['cache-control', 'public, max-age=60'])
   })
 })

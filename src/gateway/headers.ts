@@ -332,10 +332,14 @@ export interface ResponseFacts {
   readonly sessionId: string | undefined
 }
 
-/** @param cors `true` when we write the CORS headers ourselves. */
+/**
+ * @param cors `true` when we write the CORS headers ourselves.
+ * @param personal The answer is for one person: no shared cache may keep it (C10).
+ */
 export function responseHeaders(
   from: Readonly<Record<string, string | readonly string[] | undefined>>,
   cors: boolean,
+  personal: boolean,
 ): ResponseFacts {
   const headers: string[] = []
   const named = namedByConnection(from.connection)
@@ -344,8 +348,13 @@ export function responseHeaders(
     if (value === undefined || STAYS.has(name) || name.startsWith('x-postern')) continue
     if (named?.includes(name) === true) continue
     if (cors && name.startsWith('access-control-')) continue
+    if (personal && (name === 'cache-control' || name === 'vary')) continue
     if (typeof value === 'string') headers.push(name, value)
     else for (const one of value) headers.push(name, one)
+  }
+  if (personal) {
+    headers.push('cache-control', personalCaching(single(from['cache-control'])))
+    headers.push('vary', varying(from.vary))
   }
   const type = single(from['content-type'])
   const eventStream = type !== undefined && /^text\/event-stream\b/i.test(type)
@@ -359,6 +368,21 @@ export function responseHeaders(
     contentLength: length === undefined ? undefined : Number(length),
     sessionId: single(from['mcp-session-id']),
   }
+}
+
+/** What the server said, for this person's own cache only; `no-store` where it said nothing. */
+function personalCaching(value: string | undefined): string {
+  if (value === undefined) return 'no-store'
+  const kept = value
+    .split(',')
+    .map((directive) => directive.trim())
+    .filter((directive) => !/^(public|private|s-maxage)\b/i.test(directive) && directive !== '')
+  return ['private', ...kept].join(', ')
+}
+
+function varying(value: string | readonly string[] | undefined): string {
+  const named = value === undefined ? '' : typeof value === 'string' ? value : value.join(', ')
+  return named === '' ? 'Authorization' : `${named}, Authorization`
 }
 
 function namedByConnection(value: string | readonly string[] | undefined): string[] | undefined {

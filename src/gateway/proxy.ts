@@ -157,7 +157,11 @@ function relay(
   const { head } = exchange
   const { route, session, stateless, upstreamSessionId, renew } = to
   const cors = head.origin !== undefined && route.kind !== 'public'
-  const facts = responseHeaders(Object.fromEntries(answer.headers), cors)
+  const facts = responseHeaders(
+    Object.fromEntries(answer.headers),
+    cors,
+    session !== undefined,
+  )
   const headers = facts.headers
   if (facts.sessionId !== undefined && !stateless && session !== undefined) {
     const shown =

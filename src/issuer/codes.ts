@@ -17,8 +17,11 @@ import type { SignedIn } from './sessions.ts'
 const CODE_TTL_MS = 60_000
 const CODE_RANDOM_BYTES = 32
 const AUDIT_DAY_MS = 86_400_000
-/** Rounds of re-reading after a lost commit: another tab, another node. */
-export const COMMIT_ATTEMPTS_MAX = 3
+/**
+ * Rounds of re-reading after a lost commit: another tab, another node. One of those that compete wins
+ * each round, so this many sign-ins of one person at one moment all arrive.
+ */
+export const COMMIT_ATTEMPTS_MAX = 20
 
 /** Who the grant is for and what it depends on. */
 export interface GrantSubject {
@@ -95,7 +98,7 @@ export function guardStep(user: Versioned<'user'>): Step {
 }
 
 export function auditStep(
-  house: House,
+  house: Pick<House, 'runtime' | 'config'>,
   event: string,
   who: { readonly userId?: string; readonly clientId?: string; readonly detail?: string },
 ): Step {

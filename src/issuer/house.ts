@@ -182,6 +182,6 @@ export function mayUse(house: House, person: Person, resource: Resource | undefi
   return mayEnter(house, person) && (allow === undefined || isAllowed(allow, person))
 }
 
-export function report(house: House, event: PosternEvent): void {
+export function report(house: Pick<House, 'emit'>, event: PosternEvent): void {
   house.emit.event({ tenant: TENANT, ...event })
 }

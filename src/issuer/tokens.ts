@@ -27,7 +27,7 @@ import {
 import { type Grant, TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
 import { FORM_BODY_MAX_BYTES, readBody } from './body.ts'
-import { announceEnd, endGrant, markExpiresAtMs } from './endings.ts'
+import { announceEnd, endGrant, endingAudit, markExpiresAtMs } from './endings.ts'
 import { findResource, type House, mayUse, report } from './house.ts'
 import { key } from './ids.ts'
 import { createRate, networkOf, type Rate } from './rate.ts'
@@ -237,7 +237,8 @@ async function rotate(
       nowMs: presented.nowMs,
       graceMs: REFRESH_GRACE_MS,
       idleExpiresAtMs: idleEndMs(house, grant, presented.nowMs),
-      markExpiresAtMs: markExpiresAtMs(house, presented.nowMs),
+      markExpiresAtMs: markExpiresAtMs(presented.nowMs),
+      alsoWhenReused: [endingAudit(house, grant, 'reused')],
     },
   )
   if (result.outcome === 'rotated') return { refreshToken, issuedAtSeconds }

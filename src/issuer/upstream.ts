@@ -5,11 +5,12 @@
 
 import type { Persist } from '../cache/write-behind.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import type { Emit, Runtime, Store } from '../ports.ts'
+import type { Store } from '../ports.ts'
 import type { Proof } from '../providers/provider.ts'
-import { type Grant, type Mark, TENANT } from '../records.ts'
+import { TENANT } from '../records.ts'
 import type { RefreshAnswer, Refresher } from '../vault/refresh.ts'
 import type { Vault, VaultEntry, VaultRecord } from '../vault/vault.ts'
+import { type EndingHouse, endGrant } from './endings.ts'
 import type { IssuerProvider } from './house.ts'
 import type { Checked, ProofFact } from './proof.ts'
 
@@ -22,18 +23,10 @@ export interface Upstream {
   end(vaultId: string, cause: string): Promise<void>
 }
 
-interface Deps {
+interface Deps extends EndingHouse {
   readonly vault: Vault
   readonly refresher: Refresher
   readonly providers: readonly IssuerProvider[]
-  readonly store: Store
-  readonly runtime: Runtime
-  readonly emit: Emit
-  readonly revocation: { markLocal(mark: Mark): void }
-  readonly publish: () => Promise<void>
-  readonly refreshDeadlineMs: number
-  /** Life of a mark: longest token life plus its slack. */
-  readonly markLifeMs: number
 }
 
 const GRANTS_PAGE = 200
@@ -42,7 +35,7 @@ const PROOFS_LOADED_MAX = 100_000
 type Question = (asked: IssuerProvider, entry: VaultEntry) => Promise<Proof>
 
 export function createUpstream(deps: Deps): Upstream {
-  const { vault, refresher, runtime } = deps
+  const { vault, refresher, runtime, config } = deps
   const ask = async (vaultId: string, question: Question): Promise<Checked> => {
     const entry = await vault.find(vaultId)
     if (entry === undefined) return { provider: '', outcome: 'no', reason: 'ended_here' }
@@ -64,7 +57,7 @@ export function createUpstream(deps: Deps): Upstream {
           accessExpiresAtMs <= runtime.nowMs()
         ) {
           return refreshed(
-            await refresher.refresh(vaultId, deps.refreshDeadlineMs, { believe: false }),
+            await refresher.refresh(vaultId, config.limits.tokenCallTimeoutMs, { believe: false }),
           )
         }
         return provider.check(context, tokens, { subject, ...(etag === undefined ? {} : { etag }) })
@@ -73,7 +66,7 @@ export function createUpstream(deps: Deps): Upstream {
       ask(vaultId, async ({ provider, context }, { record, tokens }) => {
         if (record.hasRefreshToken && provider.refresh !== undefined) {
           return refreshed(
-            await refresher.refresh(vaultId, deps.refreshDeadlineMs, {
+            await refresher.refresh(vaultId, config.limits.tokenCallTimeoutMs, {
               force: true,
               believe: false,
             }),
@@ -87,7 +80,6 @@ export function createUpstream(deps: Deps): Upstream {
     async end(vaultId, cause) {
       await vault.end(vaultId, cause)
       await endGrants(deps, vaultId, cause)
-      await deps.publish()
     },
   }
 }
@@ -115,28 +107,12 @@ async function endGrants(deps: Deps, vaultId: string, cause: string): Promise<vo
   for (;;) {
     const page = { max: GRANTS_PAGE, ...(after === undefined ? {} : { after }) }
     const grants = await deps.store.grants.list(TENANT, { name: 'vaultId', value: vaultId }, page)
-    for (const grant of grants) await endGrant(deps, grant, cause)
+    for (const grant of grants) {
+      if (grant.state !== 'ended') await endGrant(deps, grant, cause)
+    }
     if (grants.length < GRANTS_PAGE) return
     after = grants.at(-1)?.id
   }
-}
-
-async function endGrant(deps: Deps, grant: Grant, cause: string): Promise<void> {
-  if (grant.state === 'ended') return
-  const nowMs = deps.runtime.nowMs()
-  const expiresAtMs = nowMs + deps.markLifeMs
-  const key = { tenant: grant.tenant, id: grant.id }
-  if (!(await deps.store.grants.end(key, cause, nowMs, expiresAtMs))) return
-  deps.revocation.markLocal({
-    tenant: grant.tenant,
-    kind: 'grant',
-    id: grant.id,
-    issuedBeforeMs: expiresAtMs,
-    expiresAtMs,
-    cause,
-  })
-  const { tenant, userId, clientId, id: grantId } = grant
-  deps.emit.event({ type: 'grant.ended', tenant, userId, clientId, grantId, reason: cause })
 }
 
 /** Refreshes at the record's own provider, only where its tokens came from. */

@@ -141,7 +141,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
       return
     }
     const cors = head.origin !== undefined && route.kind !== 'public'
-    const facts = responseHeaders(from, cors)
+    const facts = responseHeaders(from, cors, session !== undefined)
     if (facts.eventStream && session !== undefined && !this.#openStream(session, facts.coded)) {
       this.#exchange?.abort()
       this.#refuse(ANSWERS.streams_per_user)

@@ -37,6 +37,7 @@ export interface RunningServer {
   readonly closed: Promise<void>
 }
 
+const METRICS_VARIABLE = 'POSTERN_LISTEN_METRICS_PORT'
 const HEADER_MAX_BYTES = 16_384
 const PROBE_TIMEOUT_MS = 2_000
 const PROBE_MAX_BYTES = 1_048_576
@@ -65,25 +66,23 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   const carrier = createCarrier(house.view, upstreams, platform.emit)
   const stopListening = house.onMark(() => carrier.recheck())
   const listener = createListener(postern, house, carrier, options)
-  const servers: Server[] = []
-  let port = config.listen.port
-  for (const host of hostsOf(config)) {
-    const server = createServer({ maxHeaderSize: HEADER_MAX_BYTES }, listener)
-    server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-      if (isCall(request.url ?? '/', house, carrier)) carrier.checkContinue(request, response)
-      else {
-        response.writeContinue()
-        listener(request, response)
-      }
-    })
-    carrier.attach(server)
-    await listen(server, port, host)
-    port = (server.address() as AddressInfo).port
-    servers.push(server)
-  }
   const metricsText = async () => (await emit.metrics?.text()) ?? ''
-  const metricsServer =
-    config.listen.metricsPort === 0 ? undefined : await serveMetrics(metricsText, config)
+  let metricsServer: Server | undefined
+  const shut = async (drainTimeoutMs: number): Promise<void> => {
+    await carrier.drain(drainTimeoutMs)
+    stopListening()
+    metricsServer?.close()
+    await upstreams.close()
+    await postern.close()
+  }
+  let port: number
+  try {
+    port = await listenEverywhere(config, () => createHouseServer(house, carrier, listener))
+    if (config.listen.metricsPort !== 0) metricsServer = await serveMetrics(metricsText, config)
+  } catch (error) {
+    await shut(0)
+    throw error
+  }
   emit.gauge?.('postern_build_info', 1, {
     version: manifest.version,
     engine: config.databaseUrl.split(':')[0] ?? '',
@@ -95,11 +94,7 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
     settled = resolve
   })
   const close = async (): Promise<void> => {
-    await carrier.drain(config.limits.drainTimeoutMs)
-    stopListening()
-    metricsServer?.close()
-    await upstreams.close()
-    await postern.close()
+    await shut(config.limits.drainTimeoutMs)
     settled()
   }
   const closeOnce = (): Promise<void> => {
@@ -135,6 +130,34 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
     close: closeOnce,
     closed,
   }
+}
+
+function createHouseServer(
+  house: House,
+  carrier: Carrier,
+  listener: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const server = createServer({ maxHeaderSize: HEADER_MAX_BYTES }, listener)
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    if (isCall(request.url ?? '/', house, carrier)) carrier.checkContinue(request, response)
+    else {
+      response.writeContinue()
+      listener(request, response)
+    }
+  })
+  carrier.attach(server)
+  return server
+}
+
+/** All hosts on one port: the first one decides which, when any will do. */
+async function listenEverywhere(config: Config, create: () => Server): Promise<number> {
+  let { port } = config.listen
+  for (const host of hostsOf(config)) {
+    const server = create()
+    await listen(server, port, host, 'POSTERN_PORT')
+    port = (server.address() as AddressInfo | null)?.port ?? port
+  }
+  return port
 }
 
 function createListener(
@@ -175,7 +198,8 @@ function hostsOf(config: Config): readonly string[] {
     : [config.listen.host]
 }
 
-function listen(server: Server, port: number, host: string): Promise<void> {
+/** @param variable What moves this listener elsewhere. */
+function listen(server: Server, port: number, host: string, variable: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE') {
@@ -183,7 +207,7 @@ function listen(server: Server, port: number, host: string): Promise<void> {
           new ConfigError(
             'ERR_LISTEN_IN_USE',
             `port ${port} is taken by another program.`,
-            'Stop it, or set POSTERN_PORT.',
+            `Stop it, or set ${variable}.`,
           ),
         )
       } else if (error.code === 'EADDRNOTAVAIL' && host === '::1') resolve()
@@ -203,7 +227,7 @@ async function serveMetrics(text: () => Promise<string>, config: Config): Promis
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(body)
     })
   })
-  await listen(server, config.listen.metricsPort, config.listen.host)
+  await listen(server, config.listen.metricsPort, config.listen.host, METRICS_VARIABLE)
   server.unref()
   return server
 }

@@ -184,6 +184,10 @@ async function load(
   const { status, headers, elapsedMs } = response
   const detail = { operation, origin: new URL(url).origin, elapsedMs, status }
   if (status !== 200) throw new UpstreamError('ERR_UPSTREAM_STATUS', detail)
+  // An error page with 200 is a page, whatever it holds (S7).
+  if (/\bhtml\b/i.test(headers.get('content-type') ?? '')) {
+    throw new UpstreamError('ERR_UPSTREAM_BODY', { ...detail, cause: 'content-type' })
+  }
   try {
     return { body: parseJson(response.text), headers, elapsedMs }
   } catch (cause) {
