@@ -66,7 +66,7 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
   ): Promise<V> =>
     documentOf(await cache.read(key, { deadlineMs: limits.metadataTimeoutMs }), operation, key)
   await Promise.all([discovery.start(), jwks.start()])
-  const askedAgain = new Map<string, number>()
+  const mayAskAgain = createCoolDown(runtime)
   return {
     of: (provider) => ({
       egress,
@@ -76,15 +76,8 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
       discovery: (issuer) => readDocument(discovery, issuer, 'discovery'),
       jwks: (uri) => readDocument(jwks, uri, 'jwks'),
       async refreshJwks(uri) {
-        const lastMs = askedAgain.get(uri)
-        if (
-          lastMs === undefined ||
-          runtime.monotonicMs() - lastMs >= JWKS_COOL_DOWN_SECONDS * 1000
-        ) {
-          // A provider may announce a new URI each time: as many are remembered as documents.
-          if (askedAgain.size >= ENTRIES_MAX) askedAgain.clear()
-          askedAgain.set(uri, runtime.monotonicMs())
-          // A failure keeps the set we have: the caller finds no key in it and refuses.
+        // A failure keeps the set we have: the caller finds no key in it and refuses.
+        if (mayAskAgain(uri)) {
           await loadJwks(uri, asked).then(
             ({ value }) => jwks.put(uri, value),
             () => undefined,
@@ -105,6 +98,20 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
     async close() {
       await Promise.all([discovery.close(), jwks.close()])
     },
+  }
+}
+
+/** True once per URI and cool-down. */
+function createCoolDown(runtime: Runtime): (uri: string) => boolean {
+  const askedMs = new Map<string, number>()
+  return (uri) => {
+    const nowMs = runtime.monotonicMs()
+    if (nowMs - (askedMs.get(uri) ?? Number.NEGATIVE_INFINITY) < JWKS_COOL_DOWN_SECONDS * 1000)
+      return false
+    // A provider may announce a new URI each time: as many are remembered as documents.
+    if (askedMs.size >= ENTRIES_MAX) askedMs.clear()
+    askedMs.set(uri, nowMs)
+    return true
   }
 }
 
