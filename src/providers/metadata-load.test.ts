@@ -19,7 +19,6 @@ function answering(contentType: string): Egress {
       url: String(url),
       elapsedMs: 1,
     }),
-    customFetch: () => () => Promise.reject(new TypeError('not asked')),
   }
 }
 
