@@ -36,20 +36,15 @@ export function endingAudit(house: EndingHouse, grant: Grant, cause: string): St
 export async function endGrant(house: EndingHouse, grant: Grant, cause: string): Promise<boolean> {
   const nowMs = house.runtime.nowMs()
   const audit = endingAudit(house, grant, cause)
-  const ended = await house.store.grants.end(
-    key(grant.id),
-    cause,
-    nowMs,
-    markExpiresAtMs(nowMs),
-    [audit],
-  )
+  const ended = await house.store.grants.end(key(grant.id), cause, nowMs, markExpiresAtMs(nowMs), [
+    audit,
+  ])
   if (ended) announceEnd(house, grant, cause, nowMs)
   return ended
 }
 
 /** For an ending that the store has written already. */
-export function announceEnd(
-  house: EndingHouse, grant: Grant, cause: string, nowMs: number): void {
+export function announceEnd(house: EndingHouse, grant: Grant, cause: string, nowMs: number): void {
   const expiresAtMs = markExpiresAtMs(nowMs)
   const mark: Mark = {
     tenant: TENANT,
