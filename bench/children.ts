@@ -28,7 +28,10 @@ export async function startChild<Ready extends object>(
   execArgv: readonly string[] = [],
 ): Promise<Child<Ready>> {
   const file = fileURLToPath(new URL(`./servers/${program}.ts`, import.meta.url))
-  const profiled = process.env.BENCH_PROFILE === program ? ['--cpu-prof', '--cpu-prof-dir=.cache/bench/profiles'] : []
+  const profiled =
+    process.env.BENCH_PROFILE === program
+      ? ['--cpu-prof', '--cpu-prof-dir=.cache/bench/profiles']
+      : []
   const child = fork(file, [JSON.stringify(settings)], {
     execArgv: [...execArgv, ...profiled],
     env: { PATH: process.env.PATH, HOME: process.env.HOME, NODE_NO_WARNINGS: '1' },
@@ -55,10 +58,15 @@ export async function startChild<Ready extends object>(
     ready: ready as Ready,
     async call<Result>(method: string, argument?: unknown) {
       const id = ++calls
-      const message = await within(CALL_DEADLINE_MS, `${program}.${method} gave no answer`, child, (resolve) => {
-        answers.set(id, resolve as (message: ChildMessage) => void)
-        child.send({ id, method, argument })
-      })
+      const message = await within(
+        CALL_DEADLINE_MS,
+        `${program}.${method} gave no answer`,
+        child,
+        (resolve) => {
+          answers.set(id, resolve as (message: ChildMessage) => void)
+          child.send({ id, method, argument })
+        },
+      )
       answers.delete(id)
       const settled = message as { readonly result: Result } | { readonly error: string }
       if ('error' in settled) throw new Error(`${program}.${method}: ${settled.error}`)
@@ -106,8 +114,12 @@ function within(
       child.off('exit', onExit)
       then()
     }
-    const onExit = (code: number | null): void => settle(() => reject(new Error(`${failure}: it ended (${code})`)))
-    const timer = setTimeout(() => settle(() => reject(new Error(`${failure} in ${deadlineMs} ms`))), deadlineMs)
+    const onExit = (code: number | null): void =>
+      settle(() => reject(new Error(`${failure}: it ended (${code})`)))
+    const timer = setTimeout(
+      () => settle(() => reject(new Error(`${failure} in ${deadlineMs} ms`))),
+      deadlineMs,
+    )
     child.once('exit', onExit)
     start((value) => settle(() => resolve(value)))
   })

@@ -2,14 +2,15 @@
  * Two hours in a second: the whole house on a fake clock, a provider that answers at once, and one
  * call every so often with a token of a grant in its store.
  */
+import { randomBytes } from 'node:crypto'
 import { createMemoryBus, createMemoryLock, createMemoryStore } from '../src/adapters/memory.ts'
 import { createPostern } from '../src/app.ts'
 import { createKeys } from '../src/issuer/keys.ts'
 import { node } from '../src/node/index.ts'
 import { createJti, signAccessToken } from '../src/oauth/access-token.ts'
 import type { Emit, Fetch, Platform, Store } from '../src/ports.ts'
-import { type Grant, TENANT } from '../src/records.ts'
 import { oidc } from '../src/providers/index.ts'
+import { type Grant, TENANT } from '../src/records.ts'
 import { createSealing } from '../src/vault/sealing.ts'
 import { createVault } from '../src/vault/vault.ts'
 import { createTestRuntime, type TestRuntime } from '../test/kit/runtime.ts'
@@ -18,7 +19,7 @@ const HOURS_MS = 7_200_000
 const ISSUER = 'http://127.0.0.1:8414'
 const RESOURCE = `${ISSUER}/calls`
 const PROVIDER = 'http://127.0.0.1:9'
-const KEY = new Uint8Array(32).fill(7)
+const KEY = new Uint8Array(randomBytes(32))
 
 export interface FakeDay {
   readonly calls: number
@@ -48,7 +49,11 @@ export async function twoHours(everyMs: number): Promise<FakeDay> {
     emit,
     lock: createMemoryLock(runtime),
     openStore: async () => ({ store, bus: createMemoryBus() }),
-    openFetch: () => ({ fetch, send: () => Promise.reject(new Error('not used')), close: async () => {} }),
+    openFetch: () => ({
+      fetch,
+      send: () => Promise.reject(new Error('not used')),
+      close: async () => {},
+    }),
   }
   const token = await seed(store, runtime)
   const postern = createPostern(
@@ -57,7 +62,9 @@ export async function twoHours(everyMs: number): Promise<FakeDay> {
       databaseUrl: 'memory:',
       sealingKey: Buffer.from(KEY).toString('base64url'),
       allow: 'anyone',
-      providers: [oidc({ id: 'openid', issuer: PROVIDER, clientId: 'postern', clientSecret: 'secret' })],
+      providers: [
+        oidc({ id: 'openid', issuer: PROVIDER, clientId: 'postern', clientSecret: 'secret' }),
+      ],
       resources: [RESOURCE],
     },
     platform,
@@ -74,7 +81,12 @@ export async function twoHours(everyMs: number): Promise<FakeDay> {
     calls += 1
     if ('response' in (await call())) refused += 1
   }
-  const day = { calls, waits: waits - warm.waits, refused, exchanges: network.exchanges() - warm.exchanges }
+  const day = {
+    calls,
+    waits: waits - warm.waits,
+    refused,
+    exchanges: network.exchanges() - warm.exchanges,
+  }
   await postern.close()
   return day
 }
@@ -111,27 +123,68 @@ async function seed(store: Store, runtime: TestRuntime): Promise<string> {
   const keys = createKeys({ store, sealing, runtime })
   await keys.load()
   const nowMs = runtime.nowMs()
-  const person = { userId: 'usr_ada', userKey: 'key_ada', provider: 'openid', issuer: PROVIDER, subject: 'ada' }
-  await store.create('user', { tenant: TENANT, id: person.userKey }, {
-    userId: person.userId, issuer: PROVIDER, subject: 'ada', provider: 'openid', profile: {}, groups: [],
-    state: 'active', createdAtMs: nowMs, lastSignInAtMs: nowMs,
-  })
+  const person = {
+    userId: 'usr_ada',
+    userKey: 'key_ada',
+    provider: 'openid',
+    issuer: PROVIDER,
+    subject: 'ada',
+  }
+  await store.create(
+    'user',
+    { tenant: TENANT, id: person.userKey },
+    {
+      userId: person.userId,
+      issuer: PROVIDER,
+      subject: 'ada',
+      provider: 'openid',
+      profile: {},
+      groups: [],
+      state: 'active',
+      createdAtMs: nowMs,
+      lastSignInAtMs: nowMs,
+    },
+  )
   const entry = await createVault({ store, sealing, runtime }).save(
     { ...person, tokenOrigin: PROVIDER },
     { accessToken: 'upstream', tokenType: 'Bearer' },
   )
   const farMs = nowMs + 90 * 86_400_000
   const grant: Grant = {
-    tenant: TENANT, id: 'grt_ada', userId: person.userId, userKey: person.userKey, clientId: 'cli_1',
-    resource: RESOURCE, scopes: ['mcp'], vaultId: entry.id, state: 'active', redirectUri: 'http://127.0.0.1/cb',
-    codeChallenge: 'x', codeDigest: 'x', codeExpiresAtMs: nowMs, refreshGeneration: 0,
-    authTimeSeconds: Math.floor(nowMs / 1000), createdAtMs: nowMs, absoluteExpiresAtMs: farMs, expiresAtMs: farMs,
+    tenant: TENANT,
+    id: 'grt_ada',
+    userId: person.userId,
+    userKey: person.userKey,
+    clientId: 'cli_1',
+    resource: RESOURCE,
+    scopes: ['mcp'],
+    vaultId: entry.id,
+    state: 'active',
+    redirectUri: 'http://127.0.0.1/cb',
+    codeChallenge: 'x',
+    codeDigest: 'x',
+    codeExpiresAtMs: nowMs,
+    refreshGeneration: 0,
+    authTimeSeconds: Math.floor(nowMs / 1000),
+    createdAtMs: nowMs,
+    absoluteExpiresAtMs: farMs,
+    expiresAtMs: farMs,
     version: 1,
   }
   await store.commit([{ verb: 'createGrant', grant }])
   const iat = Math.floor(nowMs / 1000)
   const exp = iat + 3 * 3_600
   const jti = createJti(runtime, keys.tagKey(), { gid: grant.id, exp })
-  const claims = { iss: ISSUER, aud: RESOURCE, sub: grant.userId, client_id: grant.clientId, iat, exp, jti, scope: 'mcp', gid: grant.id }
+  const claims = {
+    iss: ISSUER,
+    aud: RESOURCE,
+    sub: grant.userId,
+    client_id: grant.clientId,
+    iat,
+    exp,
+    jti,
+    scope: 'mcp',
+    gid: grant.id,
+  }
   return signAccessToken(claims, keys.current(), runtime)
 }

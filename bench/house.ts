@@ -13,7 +13,11 @@ import { alsoClose, type Child, freePort, startChild } from './children.ts'
 import type { HouseSettings } from './servers/house.ts'
 
 export interface BenchHouse {
-  readonly child: Child<{ readonly port: number; readonly issuer: string; readonly resource: string }>
+  readonly child: Child<{
+    readonly port: number
+    readonly issuer: string
+    readonly resource: string
+  }>
   readonly port: number
   readonly provider: OpenIdDouble
   /** Ada's token for the resource of `path`. */
@@ -33,7 +37,9 @@ export const STREAMS_PATH = '/mcp/streams'
 
 export async function openBenchHouse(
   options: Pick<HouseSettings, 'kind'> &
-    Partial<Pick<HouseSettings, 'connectors' | 'limits' | 'marks'>> & { readonly flags?: readonly string[] },
+    Partial<Pick<HouseSettings, 'connectors' | 'limits' | 'marks'>> & {
+      readonly flags?: readonly string[]
+    },
 ): Promise<BenchHouse> {
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'postern-bench-'))
@@ -60,13 +66,17 @@ export async function openBenchHouse(
     port,
     provider,
     async signIn(path) {
-      const visitor = createVisitor({ press: [/^allow and continue with bench provider$/i, /^continue as ada/i] })
+      const visitor = createVisitor({
+        press: [/^allow and continue with bench provider$/i, /^continue as ada/i],
+      })
       const resource = `http://127.0.0.1:${port}${path}`
       return (await signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor })).accessToken
     },
     async metric(name) {
       const text = await child.call<string>('metrics')
-      const lines = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+      const lines = text
+        .split('\n')
+        .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
       return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
     },
   }

@@ -151,8 +151,7 @@ function createReader(done: (status: number, closes: boolean) => void): (chunk: 
       const head = pending.toString('latin1', 0, headEnd).toLowerCase()
       const bodyStart = headEnd + HEAD_END.length
       const length = /\r\ncontent-length: (\d+)/.exec(head)
-      const end =
-        length === null ? chunkedEnd(pending, bodyStart) : bodyStart + Number(length[1])
+      const end = length === null ? chunkedEnd(pending, bodyStart) : bodyStart + Number(length[1])
       if (end < 0 || pending.length < end) return
       pending = pending.subarray(end)
       done(Number(head.slice(9, 12)), head.includes('\r\nconnection: close'))
@@ -176,7 +175,13 @@ export interface RequestParts {
 }
 
 /** One call as an MCP client sends it. */
-export function mcpRequest({ method = 'POST', port, path, token, body = '' }: RequestParts): Buffer {
+export function mcpRequest({
+  method = 'POST',
+  port,
+  path,
+  token,
+  body = '',
+}: RequestParts): Buffer {
   const lines = [
     `${method} ${path} HTTP/1.1`,
     `host: 127.0.0.1:${port}`,

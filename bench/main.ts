@@ -31,7 +31,9 @@ async function main(words: readonly string[]): Promise<number> {
   ]
   if (rows.length === 0 || unknown.length > 0) {
     const known = ROWS.map(({ id }) => id).join(', ')
-    process.stderr.write(`${unknown.map((word) => `unknown: ${word}\n`).join('')}Usage: npm run bench -- ID... [--json] [--write]\nIDs: ${known}, or all\n`)
+    process.stderr.write(
+      `${unknown.map((word) => `unknown: ${word}\n`).join('')}Usage: npm run bench -- ID... [--json] [--write]\nIDs: ${known}, or all\n`,
+    )
     return 2
   }
   const lines: Line[] = []
@@ -51,7 +53,9 @@ async function runRow(row: Benchmark, json: boolean): Promise<Line> {
     return line
   } catch (error) {
     // A row that cannot run has missed its bars; the others still run.
-    process.stderr.write(`${row.id} failed: ${error instanceof Error ? error.stack : String(error)}\n`)
+    process.stderr.write(
+      `${row.id} failed: ${error instanceof Error ? error.stack : String(error)}\n`,
+    )
     const line = { id: row.id, figures: {}, must: {}, aim: {}, control: {}, pass: false }
     if (json) process.stdout.write(`${JSON.stringify(line)}\n`)
     return line
@@ -61,7 +65,11 @@ async function runRow(row: Benchmark, json: boolean): Promise<Line> {
 }
 
 function write(lines: readonly Line[]): void {
-  const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model ?? '' }
+  const machine = {
+    node: process.version,
+    processors: cpus().length,
+    model: cpus()[0]?.model ?? '',
+  }
   mkdirSync(new URL('.', RESULTS), { recursive: true })
   const date = new Date().toISOString().slice(0, 10)
   writeFileSync(RESULTS, `${JSON.stringify({ date, machine, rows: lines }, undefined, 2)}\n`)

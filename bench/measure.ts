@@ -58,7 +58,10 @@ export async function compare(
   options: CompareOptions,
 ): Promise<(name: string) => Measured> {
   const samples = new Map(
-    sides.map(({ name }) => [name, { cpu: [] as number[], rps: [] as number[], ms: [] as number[] }]),
+    sides.map(({ name }) => [
+      name,
+      { cpu: [] as number[], rps: [] as number[], ms: [] as number[] },
+    ]),
   )
   for (const side of sides) await round(side, options, options.warmMs ?? WARM_MS)
   for (let turn = 0; turn < (options.rounds ?? ROUNDS); turn++) {

@@ -22,7 +22,9 @@ export async function startNginx(upstreamPort: number): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'postern-nginx-'))
   mkdirSync(join(folder, 'temp'))
   writeFileSync(join(folder, 'nginx.conf'), configuration(folder, port, upstreamPort))
-  const master = spawn(findNginx(), ['-p', folder, '-c', 'nginx.conf', '-e', 'error.log'], { stdio: 'ignore' })
+  const master = spawn(findNginx(), ['-p', folder, '-c', 'nginx.conf', '-e', 'error.log'], {
+    stdio: 'ignore',
+  })
   alsoClose(async () => {
     await end(master)
     await rm(folder, { recursive: true, force: true })

@@ -58,7 +58,9 @@ export function table(id: string, title: string, report: Report): string {
     const number = String(round(value)).padStart(10)
     return `  ${name.padEnd(34)} ${number}   must ${bar(report.must, name)} aim ${bar(report.aim, name)} ${verdict}`
   })
-  const control = Object.entries(report.control).map(([name, value]) => `  control ${name}: ${round(value)}`)
+  const control = Object.entries(report.control).map(
+    ([name, value]) => `  control ${name}: ${round(value)}`,
+  )
   return [`${id}  ${title}`, ...lines, ...control].join('\n')
 }
 

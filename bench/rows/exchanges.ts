@@ -21,7 +21,10 @@ const WAITS = 'postern_hot_path_waits_total'
 async function openWarm(
   limits: Parameters<typeof openBenchHouse>[0]['limits'] = {},
 ): Promise<{ house: BenchHouse; calls: Target }> {
-  const upstream: Child<{ readonly callsPort: number }> = await startChild('upstream', { events: 0, pauseMs: 0 })
+  const upstream: Child<{ readonly callsPort: number }> = await startChild('upstream', {
+    events: 0,
+    pauseMs: 0,
+  })
   const connectors = { calls: `http://127.0.0.1:${upstream.ready.callsPort}/mcp` }
   const house = await openBenchHouse({ kind: 'gateway', connectors, limits })
   const token = await house.signIn(CALLS_PATH)
@@ -33,7 +36,8 @@ async function openWarm(
 
 export const P4: Benchmark = {
   id: 'P4',
-  title: 'exchanges of our own: per 1,000 warm calls, after the TTL, one call every 400 s for two hours',
+  title:
+    'exchanges of our own: per 1,000 warm calls, after the TTL, one call every 400 s for two hours',
   async run() {
     const { house, calls } = await openWarm()
     house.provider.forget()
@@ -82,10 +86,15 @@ async function afterTtl(): Promise<{ exchanges: number; waits: number; slowestMs
     if (!statuses.has(200)) throw new Error('a call was refused after the TTL')
     slowestMs = Math.max(slowestMs, ...latenciesMs)
     // Its answer, and a while in which a second one would show.
-    if (house.provider.total() > 0 && endMs > deadlineMs) endMs = performance.now() + 2 * PROVIDER_DELAY_MS
+    if (house.provider.total() > 0 && endMs > deadlineMs)
+      endMs = performance.now() + 2 * PROVIDER_DELAY_MS
     await pause(10)
   }
-  return { exchanges: house.provider.total(), waits: (await house.metric(WAITS)) - waitsBefore, slowestMs }
+  return {
+    exchanges: house.provider.total(),
+    waits: (await house.metric(WAITS)) - waitsBefore,
+    slowestMs,
+  }
 }
 
 export const P21: Benchmark = {

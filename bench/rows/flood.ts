@@ -31,7 +31,11 @@ export const P19: Benchmark = {
     const insideGood = good(inside.port, PROTECTED_PATH, insideToken)
     const of = await compare(
       [
-        { name: 'gateway good', pids: gatewayPids, target: good(gateway.port, CALLS_PATH, gatewayToken) },
+        {
+          name: 'gateway good',
+          pids: gatewayPids,
+          target: good(gateway.port, CALLS_PATH, gatewayToken),
+        },
         { name: 'gateway bad', pids: gatewayPids, target: gatewayFlood, status: 401 },
         { name: 'inside good', pids: insidePids, target: insideGood },
         { name: 'inside bad', pids: insidePids, target: insideFlood, status: 401 },

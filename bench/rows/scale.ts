@@ -12,7 +12,10 @@ const FEW = 1_000
 const MANY = 50_000
 const ROUNDS = 21
 
-async function openFilled(count: number, sample: number): Promise<{ house: BenchHouse; tokens: readonly string[] }> {
+async function openFilled(
+  count: number,
+  sample: number,
+): Promise<{ house: BenchHouse; tokens: readonly string[] }> {
   const house = await openBenchHouse({ kind: 'protect' })
   const token = await house.signIn(PROTECTED_PATH)
   await house.child.call('copyGrants', { token, count })
@@ -21,7 +24,9 @@ async function openFilled(count: number, sample: number): Promise<{ house: Bench
 
 function side(name: string, house: BenchHouse, tokens: readonly string[]): Side {
   const body = toolCall(150)
-  const requests = tokens.map((token) => mcpRequest({ port: house.port, path: PROTECTED_PATH, body, token }))
+  const requests = tokens.map((token) =>
+    mcpRequest({ port: house.port, path: PROTECTED_PATH, body, token }),
+  )
   return { name, pids: [house.child.pid], target: cycle(house.port, requests) }
 }
 

@@ -70,15 +70,20 @@ function build(): void {
   const dist = join(BUILT, 'dist')
   mkdirSync(dist, { recursive: true })
   const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
-  const made = spawnSync(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', dist], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  })
+  const made = spawnSync(
+    process.execPath,
+    [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', dist],
+    {
+      cwd: ROOT,
+      encoding: 'utf8',
+    },
+  )
   if (made.error !== undefined) throw made.error
   for (const part of ['package.json', 'bin']) {
     cpSync(join(ROOT, part), join(BUILT, part), { recursive: true })
   }
-  if (made.status !== 0) process.stderr.write(`the build has errors:\n${made.stdout.slice(0, 500)}\n`)
+  if (made.status !== 0)
+    process.stderr.write(`the build has errors:\n${made.stdout.slice(0, 500)}\n`)
 }
 
 function configuration(port: number): object {
@@ -93,11 +98,22 @@ function configuration(port: number): object {
 }
 
 function startHouse(folder: string): ChildProcess {
-  const args = [join(BUILT, 'bin', 'postern.mjs'), 'serve', '--config', 'postern.config.json', '--quiet']
+  const args = [
+    join(BUILT, 'bin', 'postern.mjs'),
+    'serve',
+    '--config',
+    'postern.config.json',
+    '--quiet',
+  ]
   const child = spawn(process.execPath, args, {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, NODE_NO_WARNINGS: '1', POSTERN_LISTEN_METRICS_PORT: '0' },
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      NODE_NO_WARNINGS: '1',
+      POSTERN_LISTEN_METRICS_PORT: '0',
+    },
   })
   alsoClose(() => end(child))
   return child
@@ -139,6 +155,8 @@ function tryOnce(port: number): Promise<boolean> {
     socket.on('error', () => settle(false))
     socket.on('close', () => settle(false))
     socket.on('data', () => settle(true))
-    socket.on('connect', () => socket.write(`GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n\r\n`))
+    socket.on('connect', () =>
+      socket.write(`GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n\r\n`),
+    )
   })
 }

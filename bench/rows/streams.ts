@@ -44,7 +44,12 @@ export const P9: Benchmark = {
       { name: 'gateway', ...gateway },
       { name: 'direct again', ...base },
     ]
-    const of = await compare(sides, { concurrency: 16, rounds: 9, roundMs: 500, clientSleeps: true })
+    const of = await compare(sides, {
+      concurrency: 16,
+      rounds: 7,
+      roundMs: 500,
+      clientSleeps: true,
+    })
     const first = await firstEvents([
       { name: 'direct', port: upstream.ready.streamsPort, request: direct },
       { name: 'gateway', port: house.port, request: through },
@@ -61,7 +66,10 @@ export const P9: Benchmark = {
       },
       must: { cpu: ['<=', 4], firstEvent: ['<=', 1.2] },
       aim: { cpu: ['<=', 3], firstEvent: ['<=', 1.1] },
-      control: { cpu: of('direct again').cpuUs / of('direct').cpuUs, firstEvent: ratio('direct again') },
+      control: {
+        cpu: of('direct again').cpuUs / of('direct').cpuUs,
+        firstEvent: ratio('direct again'),
+      },
     }
   },
 }
@@ -151,16 +159,24 @@ export const P10: Benchmark = {
       },
       must: { kilobytesPerStream: ['<=', 48], hanging: ['=', 0], leftAtServer: ['=', 0] },
       aim: { kilobytesPerStream: ['<=', 32] },
-      control: { serverKilobytesPerStream: (upstreamAfter - upstreamBefore) / OPEN_STREAMS / 1_024 },
+      control: {
+        serverKilobytesPerStream: (upstreamAfter - upstreamBefore) / OPEN_STREAMS / 1_024,
+      },
     }
   },
 }
 
-async function openStreams(port: number, request: Buffer, count: number): Promise<readonly Stream[]> {
+async function openStreams(
+  port: number,
+  request: Buffer,
+  count: number,
+): Promise<readonly Stream[]> {
   const streams: Stream[] = []
   while (streams.length < count) {
     const some = Math.min(OPENING_AT_ONCE, count - streams.length)
-    streams.push(...(await Promise.all(Array.from({ length: some }, () => openStream(port, request)))))
+    streams.push(
+      ...(await Promise.all(Array.from({ length: some }, () => openStream(port, request)))),
+    )
   }
   return streams
 }

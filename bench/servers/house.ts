@@ -22,7 +22,11 @@ export interface HouseSettings {
   readonly port: number
   readonly databasePath: string
   readonly sealingKey: string
-  readonly provider: { readonly issuer: string; readonly clientId: string; readonly clientSecret: string }
+  readonly provider: {
+    readonly issuer: string
+    readonly clientId: string
+    readonly clientSecret: string
+  }
   /** Servers behind the gateway by connector name. */
   readonly connectors: Readonly<Record<string, string>>
   readonly marks: number
@@ -77,7 +81,12 @@ if (settings.kind === 'gateway') {
   openPort = (open.address() as AddressInfo).port
 }
 const house = await opening.open()
-const mint = await createMint({ ...settings, issuer, store: platform.opened(), runtime: platform.runtime })
+const mint = await createMint({
+  ...settings,
+  issuer,
+  store: platform.opened(),
+  runtime: platform.runtime,
+})
 
 offer(
   { port: settings.port, openPort, issuer, resource },
@@ -89,7 +98,8 @@ offer(
     },
     /** Copies grants only: rows for the store to find its way through. */
     copyGrants: ({ token, count }: { token: string; count: number }) =>
-      copyGrants({ ...settings, grantId: mint.claimsOf(token).gid, count, withoutUsers: true }).length,
+      copyGrants({ ...settings, grantId: mint.claimsOf(token).gid, count, withoutUsers: true })
+        .length,
     /** Fills the memory of tokens through the house's own `judge` and `load`. */
     fill: ({ token, count, sample }: { token: string; count: number; sample: number }) =>
       fillMemory({ platform, house, mint, token, count, sample }),

@@ -2,7 +2,7 @@
  * The platform of Node with eyes: the store that was opened, its writes counted. While `stand` is
  * set, signatures are taken as good and reads are answered by it (`mint.ts`, to fill the memory).
  */
-import { node, type NodePlatform } from '../../src/node/index.ts'
+import { type NodePlatform, node } from '../../src/node/index.ts'
 import type { Store } from '../../src/ports.ts'
 
 export interface Stand {

@@ -26,7 +26,14 @@ export async function seedMarks(
       Array.from({ length: Math.min(BATCH, marks - from) }, (_, offset) => {
         const kind = MARKED[(from + offset) % MARKED.length] ?? 'grant'
         const id = randomBytes(16).toString('base64url')
-        return store.grants.revoke({ tenant: 'default', kind, id, issuedBeforeMs, expiresAtMs, cause: 'bench' })
+        return store.grants.revoke({
+          tenant: 'default',
+          kind,
+          id,
+          issuedBeforeMs,
+          expiresAtMs,
+          cause: 'bench',
+        })
       }),
     )
   }
@@ -48,20 +55,34 @@ export function copyGrants(options: {
   const run = randomBytes(4).toString('hex')
   const columns = database.prepare('SELECT name FROM pragma_table_info(?)')
   const names = (table: string) => columns.all(table).map((row) => String(row['name']))
-  const insertGrants = database.prepare(copyStatement('grants', names('grants'), {
-    id: idOf('grt', run),
-    ...(options.withoutUsers === true
-      ? {}
-      : {
-          user_id: idOf('usr', run),
-          data: `json_set(o.data, '$.userKey', ${idOf('key', run)})`,
-        }),
-  }, 'o.id = ?3'))
-  const insertUsers = database.prepare(copyStatement('records', names('records'), {
-    id: idOf('key', run),
-    user_id: idOf('usr', run),
-    data: `json_set(o.data, '$.userId', ${idOf('usr', run)}, '$.subject', 'person-' || n.i)`,
-  }, `o.kind = 'user' AND o.id = (SELECT json_extract(data, '$.userKey') FROM grants WHERE id = ?3)`))
+  const insertGrants = database.prepare(
+    copyStatement(
+      'grants',
+      names('grants'),
+      {
+        id: idOf('grt', run),
+        ...(options.withoutUsers === true
+          ? {}
+          : {
+              user_id: idOf('usr', run),
+              data: `json_set(o.data, '$.userKey', ${idOf('key', run)})`,
+            }),
+      },
+      'o.id = ?3',
+    ),
+  )
+  const insertUsers = database.prepare(
+    copyStatement(
+      'records',
+      names('records'),
+      {
+        id: idOf('key', run),
+        user_id: idOf('usr', run),
+        data: `json_set(o.data, '$.userId', ${idOf('usr', run)}, '$.subject', 'person-' || n.i)`,
+      },
+      `o.kind = 'user' AND o.id = (SELECT json_extract(data, '$.userKey') FROM grants WHERE id = ?3)`,
+    ),
+  )
   try {
     for (let from = 0; from < count; from += COPY_BATCH) {
       const until = Math.min(count, from + COPY_BATCH) - 1

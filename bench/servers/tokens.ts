@@ -6,31 +6,44 @@ import { offer } from './channel.ts'
 
 const runtime = createNodeRuntime()
 const SHARED = [
-  'tenant', 'clientId', 'resource', 'scopes', 'keyId', 'provider', 'identityIssuer', 'groups',
+  'tenant',
+  'clientId',
+  'resource',
+  'scopes',
+  'keyId',
+  'provider',
+  'identityIssuer',
+  'groups',
 ] as const
 const CLIENTS = 50
 
 function session(at: number): Session {
-  const id = runtime.sha256(`id-${at}`).slice(0, 26)
+  const digest = runtime.sha256(`token-${at}`)
+  const id = digest.slice(0, 26)
   const login = `person-${at.toString(36)}`
   const issuedAtMs = Date.now()
   return {
-    digest: runtime.sha256(`token-${at}`),
+    digest,
     tenant: 'default',
     userId: `usr_${id}`,
-    clientId: `cli_${runtime.sha256(`client-${at % CLIENTS}`).slice(0, 26)}`,
+    clientId: `cli_${String(at % CLIENTS).padStart(26, '0')}`,
     grantId: `grt_${id}`,
     resource: 'https://auth.example.com/mcp/notes',
     scopes: ['mcp'],
     keyId: 'Zk3l0aVb5m1cOq7sTt9uXyA2dEf4gHi6jKl8mNoPqRs',
-    jti: runtime.sha256(`jti-${at}`).slice(0, 33),
+    jti: digest.slice(10),
     issuedAtMs,
     expiresAtMs: issuedAtMs + 3_600_000,
     vaultId: `vlt_${id}`,
     provider: 'openid',
     subject: login,
     identityIssuer: 'https://id.example.com',
-    profile: { name: `Person ${login}`, email: `${login}@people.example`, emailVerified: true, login },
+    profile: {
+      name: `Person ${login}`,
+      email: `${login}@people.example`,
+      emailVerified: true,
+      login,
+    },
     groups: ['engineering', 'maps'],
     authTimeSeconds: Math.floor(issuedAtMs / 1000),
   }

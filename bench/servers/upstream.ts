@@ -2,7 +2,11 @@
  * The MCP server behind the gateway. `calls` answers 2 KB JSON from a bare socket, so that it costs
  * little beside what is in front of it; `streams` is a `node:http` server of event streams.
  */
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { offer, readSettings } from './channel.ts'
 
@@ -79,7 +83,10 @@ function sendEvents(response: ServerResponse): void {
 calls.listen(0, '127.0.0.1', () => {
   streams.listen(0, '127.0.0.1', 4_096, () => {
     offer(
-      { callsPort: (calls.address() as AddressInfo).port, streamsPort: (streams.address() as AddressInfo).port },
+      {
+        callsPort: (calls.address() as AddressInfo).port,
+        streamsPort: (streams.address() as AddressInfo).port,
+      },
       {
         idle: () => idle.size,
         /** One event to every idle stream. */
