@@ -27,7 +27,7 @@ import { canonicalResource } from './oauth/urls.ts'
 import type { Bus, Platform, Store } from './ports.ts'
 import { createProviderContexts } from './providers/contexts.ts'
 import type { Mark } from './records.ts'
-import { createRefresher } from './vault/refresh.ts'
+import { createRefresher, type Refresher } from './vault/refresh.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
 import { createVault, type Vault } from './vault/vault.ts'
 
@@ -50,6 +50,8 @@ export interface House {
 const SWEEP_ROWS = 100
 const SWEEP_EVERY_MS = 60_000
 const REVOCATION_DEADLINE_MS = 5_000
+const WRITTEN_DEADLINE_MS = 25_000
+const WRITTEN_POLL_MS = 50
 
 type Outbound = ReturnType<Platform['openFetch']>
 
@@ -126,7 +128,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     provider,
     context: contexts.of(provider),
   }))
-  const { vault, proofs } = await openProofs(ground, providers)
+  const { vault, proofs, refresher } = await openProofs(ground, providers)
   const gateway = openGateway(ground, proofs)
   const deps = { config, store, runtime, emit, bus, keys, vault, proofs, revocation, providers }
   const issuer = createIssuerRoutes({ ...deps, clientAddress, endpointPrefix })
@@ -142,7 +144,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const stopSweep = sharesPromises ? sweepEvery(platform, sweep) : () => undefined
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
   runtime.waitUntil(contexts.warm())
-  const doors = openDoors(ground, gateway, issuer)
+  const doors = openDoors(ground, gateway, issuer, refresher)
   return {
     config,
     view: gateway.view,
@@ -163,6 +165,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       keys.stop()
       revocation.stop()
       await Promise.all([proofs.close(), contexts.close()])
+      await untilWritten(refresher, platform)
       await outbound.close()
       await store.close()
     },
@@ -187,7 +190,7 @@ function openEgress({ config, platform, outbound }: Ground): Egress {
 async function openProofs(
   ground: Ground,
   providers: readonly IssuerProvider[],
-): Promise<{ vault: Vault; proofs: Proofs }> {
+): Promise<{ vault: Vault; proofs: Proofs; refresher: Refresher }> {
   const { config, platform, store, bus, sealing, revocation } = ground
   const { runtime, emit, lock } = platform
   const vault = createVault({ store, sealing, runtime })
@@ -224,7 +227,7 @@ async function openProofs(
   })
   proofs.onDead((vaultId, cause) => upstream.end(vaultId, cause))
   await proofs.start()
-  return { vault, proofs }
+  return { vault, proofs, refresher }
 }
 
 /** Members of a session with few different values: kept once for all remembered tokens. */
@@ -276,6 +279,7 @@ function openDoors(
   { config, platform, store, revocation }: Ground,
   { view, proxy }: Gateway,
   issuer: IssuerRoutes,
+  refresher: Refresher,
 ): Pick<House, 'fetch' | 'isOurs' | 'handles'> {
   // At the issuer itself, whatever moves below `prefix`: other processes know nothing but the issuer.
   const base = new URL(config.issuer).pathname.replace(/\/$/, '')
@@ -288,7 +292,10 @@ function openDoors(
     async fetch(request) {
       const { pathname } = new URL(request.url)
       if (pathname === '/healthz') return health(true)
-      if (pathname === '/readyz') return health(revocation.ageMs() < maxAgeMs)
+      if (pathname === '/readyz') {
+        // Tokens that a provider gave us and that are not on disk yet: not healthy (R7).
+        return health(revocation.ageMs() < maxAgeMs && refresher.unwritten() === 0)
+      }
       if (hasFeed && pathname === feedPath) return feed(request)
       if (view.claims(pathname)) return proxy(request)
       if (issuer.handles(pathname)) return issuer.app.fetch(request)
@@ -317,6 +324,14 @@ function approvedOrigins(config: Config): ReadonlySet<string> {
     ...config.connectors.map((connector) => connector.url.origin),
     ...config.providers.flatMap((provider) => provider.approvedOrigins),
   ])
+}
+
+/** A house with a provider's answer in its hands stays open until it is on disk, within bounds (R7). */
+async function untilWritten(refresher: Refresher, { runtime }: Platform): Promise<void> {
+  const untilMs = runtime.monotonicMs() + WRITTEN_DEADLINE_MS
+  while (refresher.unwritten() > 0 && runtime.monotonicMs() < untilMs) {
+    await new Promise<void>((resolve) => runtime.after(WRITTEN_POLL_MS, resolve))
+  }
 }
 
 /** Runs `sweep` every minute, and again at once while it says that there is more. */

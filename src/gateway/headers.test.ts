@@ -169,10 +169,13 @@ describe('headers of an answer', () => {
     ['s-maxage=9, max-age=1', undefined, 'private, max-age=1', 'Authorization'],
     ['no-store', undefined, 'private, no-store', 'Authorization'],
     ['no-cache, no-transform', undefined, 'private, no-cache, no-transform', 'Authorization'],
-  ])('C10: an answer for one person that says %s is for no shared cache', (caching, vary, said, varies) => {
-    const facts = responseHeaders({ 'cache-control': caching, vary }, false, true)
-    expect(facts.headers).toEqual(['cache-control', said, 'vary', varies])
-    const open = responseHeaders({ 'cache-control': 'public, max-age=60' }, false, false)
-    expect(open.headers).toEqual(['cache-control', 'public, max-age=60'])
-  })
+  ])(
+    'C10: an answer for one person that says %s is for no shared cache',
+    (caching, vary, said, varies) => {
+      const facts = responseHeaders({ 'cache-control': caching, vary }, false, true)
+      expect(facts.headers).toEqual(['cache-control', said, 'vary', varies])
+      const open = responseHeaders({ 'cache-control': 'public, max-age=60' }, false, false)
+      expect(open.headers).toEqual(['cache-control', 'public, max-age=60'])
+    },
+  )
 })

@@ -157,11 +157,7 @@ function relay(
   const { head } = exchange
   const { route, session, stateless, upstreamSessionId, renew } = to
   const cors = head.origin !== undefined && route.kind !== 'public'
-  const facts = responseHeaders(
-    Object.fromEntries(answer.headers),
-    cors,
-    session !== undefined,
-  )
+  const facts = responseHeaders(Object.fromEntries(answer.headers), cors, session !== undefined)
   const headers = facts.headers
   if (facts.sessionId !== undefined && !stateless && session !== undefined) {
     const shown =

@@ -6,14 +6,14 @@ import type { Client } from '../oauth/client.ts'
 import { isLoopbackRedirect } from '../oauth/redirect-uri.ts'
 import type { Step, Versioned } from '../ports.ts'
 import { type AuthorizationRequest, TENANT, type Values } from '../records.ts'
-import type { House } from './house.ts'
+import type { IssuerHouse } from './house.ts'
 import { key } from './ids.ts'
 
 /** Approvals of one user that are looked through for rule (b) of AZ-15. */
 const APPROVALS_OF_USER_MAX = 500
 
 export function approvalKey(
-  house: House,
+  house: IssuerHouse,
   userId: string,
   request: AuthorizationRequest,
 ): { tenant: string; id: string } {
@@ -33,7 +33,7 @@ function withoutLoopbackPort(redirectUri: string): string {
 }
 
 export async function findApproval(
-  house: House,
+  house: IssuerHouse,
   userId: string,
   request: AuthorizationRequest,
 ): Promise<Versioned<'approval'> | undefined> {
@@ -43,7 +43,7 @@ export async function findApproval(
 
 /** Rule (b) of flows.md section 4: this user approved this client at this redirect URI, for any resource. */
 export async function hasApprovedRedirect(
-  house: House,
+  house: IssuerHouse,
   userId: string,
   client: Client,
   redirectUri: string,
@@ -65,7 +65,7 @@ export async function hasApprovedRedirect(
 
 /** The step of a commit that remembers this consent; `undefined` when nothing is to be remembered. */
 export async function approvalStep(
-  house: House,
+  house: IssuerHouse,
   userId: string,
   request: AuthorizationRequest,
   client: Client,

@@ -10,7 +10,7 @@ import { redirectAnswer } from './answers.ts'
 import { openForm } from './consent-page.ts'
 import { type CookieJar, createTransactionValue, formCookie, transactionCookie } from './cookies.ts'
 import { withDeadline } from './deadline.ts'
-import type { House, IssuerProvider } from './house.ts'
+import type { IssuerHouse, IssuerProvider } from './house.ts'
 import { createSecret, key } from './ids.ts'
 import { answeredPage, type ClientError, refusalPage, returnPage } from './refusals.ts'
 import type { Ticket, TicketSubject } from './ticket.ts'
@@ -18,7 +18,7 @@ import type { Ticket, TicketSubject } from './ticket.ts'
 const ATTEMPT_TTL_MS = 600_000
 
 export async function startAttempt(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   ticket: Ticket,
   entry: IssuerProvider,
@@ -84,7 +84,7 @@ export async function startAttempt(
 
 /** The verifier of an attempt; `undefined` when the row was not sealed by us for this `state`. */
 export function openVerifier(
-  house: House,
+  house: IssuerHouse,
   stateDigest: string,
   sealed: string,
 ): string | undefined {
@@ -92,7 +92,7 @@ export function openVerifier(
 }
 
 /** The nonce follows from the verifier, which is sealed: the row alone gives neither away. */
-export function nonceOf(house: House, verifier: string): string {
+export function nonceOf(house: IssuerHouse, verifier: string): string {
   return house.runtime.sha256(`nonce.${verifier}`)
 }
 
@@ -104,7 +104,7 @@ type Failed = TicketSubject & { readonly flowId: string }
 
 /** Slow, dead or refusing: a page by the deadline, with "Try again" (a new ticket) and the way back. */
 export function providerFailedPage(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   failed: Failed,
   entry: IssuerProvider,

@@ -17,7 +17,7 @@ import { findApproval, hasApprovedRedirect } from './approvals.ts'
 import { codeAnswer, issueForSession } from './codes.ts'
 import { consentAnswer } from './consent-page.ts'
 import { type CookieJar, readCookies } from './cookies.ts'
-import { findResource, type House, mayUse } from './house.ts'
+import { findResource, type IssuerHouse, mayUse } from './house.ts'
 import { createFlowId } from './ids.ts'
 import {
   type ClientError,
@@ -38,7 +38,7 @@ import {
 
 /** What one visit to `/authorize` knows before its request is judged. */
 interface Visit {
-  readonly house: House
+  readonly house: IssuerHouse
   readonly http: Request
   readonly jar: CookieJar
   readonly flowId: string
@@ -46,7 +46,7 @@ interface Visit {
   readonly to: Destination
 }
 
-export async function authorize(house: House, http: Request): Promise<Response> {
+export async function authorize(house: IssuerHouse, http: Request): Promise<Response> {
   const flowId = createFlowId(house.runtime)
   const parameters = readQuery(http)
   if (parameters instanceof OAuthError) return malformedPage(house, parameters, flowId)
@@ -159,7 +159,7 @@ function sentence(description: string): string {
   return `${description.charAt(0).toUpperCase()}${description.slice(1)}.`.replace(/\.\.$/, '.')
 }
 
-function malformedPage(house: House, error: OAuthError, flowId: string): Promise<Response> {
+function malformedPage(house: IssuerHouse, error: OAuthError, flowId: string): Promise<Response> {
   return refusalPage(
     house,
     { title: 'This link is broken', text: sentence(error.description), code: error.error },
@@ -172,7 +172,7 @@ function readQuery(http: Request): Parameters | OAuthError {
 }
 
 function judge(
-  house: House,
+  house: IssuerHouse,
   parameters: Parameters,
   client: Client,
   redirectUri: string,

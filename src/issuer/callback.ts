@@ -9,7 +9,7 @@ import type { Versioned } from '../ports.ts'
 import { providerFailedPage } from './attempt.ts'
 import { auditStep } from './codes.ts'
 import { type CookieJar, readCookies, transactionCookie } from './cookies.ts'
-import { findProvider, type House, type IssuerProvider } from './house.ts'
+import { findProvider, type IssuerHouse, type IssuerProvider } from './house.ts'
 import { createFlowId, createSecret, key } from './ids.ts'
 import { refusalPage } from './refusals.ts'
 import { continueSignIn } from './sign-in.ts'
@@ -17,7 +17,7 @@ import type { Answered } from './sign-in-refusals.ts'
 
 const STATE_MAX_CHARACTERS = 512
 
-export async function callback(house: House, http: Request): Promise<Response> {
+export async function callback(house: IssuerHouse, http: Request): Promise<Response> {
   const parameters = readAnswer(http)
   const state = parameters?.get('state')
   if (parameters === undefined || state === undefined || state.length > STATE_MAX_CHARACTERS) {
@@ -83,7 +83,7 @@ interface Arrived {
 }
 
 /** The stable reason of a refusal, or `undefined` when this answer is the one that was waited for. */
-async function whatIsWrong(house: House, arrived: Arrived): Promise<string | undefined> {
+async function whatIsWrong(house: IssuerHouse, arrived: Arrived): Promise<string | undefined> {
   const { jar, path, parameters, attempt, transaction, entry } = arrived
   const cookie = transactionCookie.read(jar, attempt.value.transactionId)
   const digest = transaction.value.cookieDigest
@@ -98,7 +98,11 @@ async function whatIsWrong(house: House, arrived: Arrived): Promise<string | und
 }
 
 /** The attempt dies with the refusal: whoever holds the right cookie cannot use it either (A1). */
-async function burn(house: House, attempt: Versioned<'attempt'>, reason: string): Promise<void> {
+async function burn(
+  house: IssuerHouse,
+  attempt: Versioned<'attempt'>,
+  reason: string,
+): Promise<void> {
   const { store, runtime } = house
   await store.consume('attempt', attempt.key, createSecret(runtime), runtime.nowMs())
   await store.commit([auditStep(house, 'signin.refused', { detail: reason })])
@@ -109,7 +113,7 @@ const FOREIGN =
   'This sign-in was started in another browser. Only the browser that allowed it can finish it.'
 
 function refused(
-  house: House,
+  house: IssuerHouse,
   reason: string,
   flowId?: string,
   clientId?: string,

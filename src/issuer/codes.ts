@@ -10,7 +10,7 @@ import type { Step, Versioned } from '../ports.ts'
 import { type AuthorizationRequest, type Grant, TENANT, type Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { approvalStep } from './approvals.ts'
-import { type House, report } from './house.ts'
+import { type IssuerHouse, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import type { SignedIn } from './sessions.ts'
 
@@ -40,7 +40,7 @@ export interface IssuedCode {
 
 /** The steps that approve and grant; the caller commits them with what must stand or fall with them. */
 export async function codeSteps(
-  house: House,
+  house: IssuerHouse,
   subject: GrantSubject,
   request: AuthorizationRequest,
   client: Client,
@@ -62,7 +62,7 @@ export async function codeSteps(
 }
 
 function pendingGrant(
-  house: House,
+  house: IssuerHouse,
   subject: GrantSubject,
   request: AuthorizationRequest,
   ids: { readonly grantId: string; readonly codeDigest: string },
@@ -98,7 +98,7 @@ export function guardStep(user: Versioned<'user'>): Step {
 }
 
 export function auditStep(
-  house: Pick<House, 'runtime' | 'config'>,
+  house: Pick<IssuerHouse, 'runtime' | 'config'>,
   event: string,
   who: { readonly userId?: string; readonly clientId?: string; readonly detail?: string },
 ): Step {
@@ -116,7 +116,7 @@ export function auditStep(
 
 /** The last step of every sign-in with a client: 303 with `code`, `state`, `iss`. */
 export function codeAnswer(
-  house: House,
+  house: IssuerHouse,
   request: AuthorizationRequest,
   issued: IssuedCode,
   cookies: readonly string[] = [],
@@ -136,7 +136,7 @@ export function codeAnswer(
  * @returns `undefined` when the rows it depends on kept changing.
  */
 export async function issueForSession(
-  house: House,
+  house: IssuerHouse,
   signedIn: SignedIn,
   request: AuthorizationRequest,
   client: Client,

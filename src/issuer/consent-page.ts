@@ -9,7 +9,7 @@ import { type Consent, consentPage } from '../ui/consent.ts'
 import { signInPage } from '../ui/sign-in.ts'
 import { pageAnswer } from './answers.ts'
 import { type CookieJar, formCookie } from './cookies.ts'
-import { findResource, type House, report } from './house.ts'
+import { findResource, type IssuerHouse, report } from './house.ts'
 import { createSecret } from './ids.ts'
 import { accountDetail, accountLabel, type SignedIn } from './sessions.ts'
 import { createTicket, sealTicket, type TicketSubject } from './ticket.ts'
@@ -22,7 +22,7 @@ export interface Asked {
 
 /** A sealed ticket for a new form, and the cookie that binds it to this browser. */
 export function openForm(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   subject: TicketSubject,
 ): { readonly ticket: string; readonly flowId: string; readonly cookie: string } {
@@ -37,7 +37,7 @@ export function openForm(
 }
 
 export function consentAnswer(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   asked: Asked,
   signedIn: SignedIn | undefined,
@@ -54,7 +54,7 @@ export function consentAnswer(
 }
 
 function describe(
-  house: House,
+  house: IssuerHouse,
   asked: Asked,
   signedIn: SignedIn | undefined,
   ticket: string,
@@ -99,7 +99,11 @@ function redirectKind(redirectUri: string): Consent['redirect']['kind'] {
 }
 
 /** Sign-in without a client; ends at `returnTo`, a path on our own origin. */
-export function signInAnswer(house: House, jar: CookieJar, returnTo: string): Promise<Response> {
+export function signInAnswer(
+  house: IssuerHouse,
+  jar: CookieJar,
+  returnTo: string,
+): Promise<Response> {
   const form = openForm(house, jar, { returnTo })
   const providers = house.providers.map(({ provider }) => ({
     id: provider.id,
@@ -115,7 +119,7 @@ export function signInAnswer(house: House, jar: CookieJar, returnTo: string): Pr
 }
 
 /** A path of this origin, from text that anybody may have written (A21); `undefined` for everything else. */
-export function returnPath(house: House, text: string | undefined): string | undefined {
+export function returnPath(house: IssuerHouse, text: string | undefined): string | undefined {
   if (text === undefined || !/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(text) || text.length > 2048)
     return undefined
   const url = URL.canParse(text, house.issuerUrl) ? new URL(text, house.issuerUrl) : undefined

@@ -13,7 +13,7 @@ import { startAttempt } from './attempt.ts'
 import { FORM_BODY_MAX_BYTES, isForm, readBody } from './body.ts'
 import { codeAnswer, issueForSession } from './codes.ts'
 import { type CookieJar, formCookie, readCookies } from './cookies.ts'
-import { findProvider, findResource, type House, mayUse, report } from './house.ts'
+import { findProvider, findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { createFlowId, key } from './ids.ts'
 import {
   answeredPage,
@@ -31,7 +31,7 @@ interface Trip {
 }
 type Decision = { readonly verb: 'deny' } | { readonly verb: 'allow' } | Trip
 
-export async function decide(house: House, http: Request): Promise<Response> {
+export async function decide(house: IssuerHouse, http: Request): Promise<Response> {
   const jar = readCookies(http, house.secure)
   if (!isSameOrigin(house, http)) return stalePage(house, 'form_cross_site', 403)
   const form = await readForm(http)
@@ -56,7 +56,7 @@ export async function decide(house: House, http: Request): Promise<Response> {
 }
 
 async function decideForClient(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   ticket: Ticket,
   request: AuthorizationRequest,
@@ -74,7 +74,7 @@ async function decideForClient(
 }
 
 function decideSignIn(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   ticket: Ticket,
   decision: Decision,
@@ -85,7 +85,7 @@ function decideSignIn(
 }
 
 function startTrip(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   ticket: Ticket,
   decision: Trip,
@@ -97,7 +97,7 @@ function startTrip(
 
 /** Rule (c): the page named the redirect host and the person pressed Deny. Nothing else is stored. */
 async function deny(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   ticket: Ticket,
   request: AuthorizationRequest,
@@ -115,7 +115,7 @@ async function deny(
 
 /** The account was shown, so "Allow" is about this very account: the code, with no trip to the provider. */
 async function allowWithSession(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   ticket: Ticket,
   request: AuthorizationRequest,
@@ -160,7 +160,7 @@ async function allowWithSession(
 
 /** The same request again, for a link on our own origin; `prompt` and `max_age` were answered already. */
 export function authorizePath(
-  house: House,
+  house: IssuerHouse,
   request: AuthorizationRequest,
   prompt?: string,
 ): string {
@@ -182,7 +182,7 @@ function answered(ticket: Ticket, step: Values['transaction']['step']): Values['
   return { step, flowId: ticket.flowId, expiresAtMs: ticket.expiresAtMs }
 }
 
-async function isAnswered(house: House, ticket: Ticket): Promise<boolean> {
+async function isAnswered(house: IssuerHouse, ticket: Ticket): Promise<boolean> {
   return (await house.store.get('transaction', key(ticket.id))) !== undefined
 }
 
@@ -190,7 +190,7 @@ async function isAnswered(house: House, ticket: Ticket): Promise<boolean> {
  * `Sec-Fetch-Site` decides where it is sent; `Origin` where it is not. Our own pages send `Origin:
  * null`, because of `Referrer-Policy: no-referrer`, so that alone proves nothing (CON-07).
  */
-export function isSameOrigin(house: House, http: Request): boolean {
+export function isSameOrigin(house: IssuerHouse, http: Request): boolean {
   const site = http.headers.get('sec-fetch-site')
   const origin = http.headers.get('origin')
   if (origin !== null && origin !== 'null' && origin !== house.issuerUrl.origin) return false
@@ -217,7 +217,7 @@ function readDecision(text: string | undefined): Decision | undefined {
 }
 
 function stalePage(
-  house: House,
+  house: IssuerHouse,
   reason: string,
   status: number,
   ticket?: Ticket,

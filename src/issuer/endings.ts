@@ -7,7 +7,7 @@ import type { Step } from '../ports.ts'
 import type { Grant, Mark } from '../records.ts'
 import { TENANT } from '../records.ts'
 import { auditStep } from './codes.ts'
-import { type House, report } from './house.ts'
+import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
 
 /** A mark outlives every token it covers by this much. */
@@ -22,7 +22,7 @@ export function markExpiresAtMs(nowMs: number): number {
 
 /** What ending something needs of the house. */
 export type EndingHouse = Pick<
-  House,
+  IssuerHouse,
   'store' | 'runtime' | 'emit' | 'bus' | 'config' | 'revocation'
 >
 

@@ -8,7 +8,7 @@ import { jsonAnswer, pageAnswer, redirectAnswer } from './answers.ts'
 import { isSameOrigin } from './consent.ts'
 import { returnPath, signInAnswer } from './consent-page.ts'
 import { readCookies, sessionCookie } from './cookies.ts'
-import { type House, mayUse, report } from './house.ts'
+import { type IssuerHouse, mayUse, report } from './house.ts'
 import { createFlowId, key } from './ids.ts'
 import { refusalPage } from './refusals.ts'
 import {
@@ -19,7 +19,7 @@ import {
   touchSession,
 } from './sessions.ts'
 
-export async function home(house: House, http: Request): Promise<Response> {
+export async function home(house: IssuerHouse, http: Request): Promise<Response> {
   const jar = readCookies(http, house.secure)
   const signedIn = await findSignedIn(house, jar)
   if (signedIn === undefined && house.providers.length > 0)
@@ -43,7 +43,7 @@ export async function home(house: House, http: Request): Promise<Response> {
 }
 
 /** One file for a client's settings, with every server this person may use. */
-export async function mcpJson(house: House, http: Request): Promise<Response> {
+export async function mcpJson(house: IssuerHouse, http: Request): Promise<Response> {
   const signedIn = await findSignedIn(house, readCookies(http, house.secure))
   if (signedIn === undefined && house.providers.length > 0) return redirectAnswer(house.paths.home)
   const entries = servers(house, signedIn).map((server) => [
@@ -53,7 +53,7 @@ export async function mcpJson(house: House, http: Request): Promise<Response> {
   return jsonAnswer({ mcpServers: Object.fromEntries(entries) })
 }
 
-function servers(house: House, signedIn: SignedIn | undefined): readonly HomeServer[] {
+function servers(house: IssuerHouse, signedIn: SignedIn | undefined): readonly HomeServer[] {
   return house.resources.flatMap((entry) => {
     if (entry.connector === undefined) return []
     if (signedIn !== undefined && !mayUse(house, signedIn.user.value, entry)) return []
@@ -70,7 +70,7 @@ function servers(house: House, signedIn: SignedIn | undefined): readonly HomeSer
 }
 
 /** Ends this browser's session only; `return_to` is a path of ours or nothing (A21). */
-export async function logout(house: House, http: Request): Promise<Response> {
+export async function logout(house: IssuerHouse, http: Request): Promise<Response> {
   const flowId = createFlowId(house.runtime)
   if (!isSameOrigin(house, http)) {
     const message = {

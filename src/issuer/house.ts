@@ -94,7 +94,7 @@ export interface Paths {
 }
 
 /** The dependencies plus what follows from them. */
-export interface House extends IssuerDeps {
+export interface IssuerHouse extends IssuerDeps {
   readonly issuerUrl: URL
   /** False only for the loopback http issuer: cookies lose `__Host-` and `Secure`. */
   readonly secure: boolean
@@ -105,7 +105,7 @@ export interface House extends IssuerDeps {
   readonly clients: Clients
 }
 
-export function createHouse(deps: IssuerDeps): House {
+export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
   const { config, runtime } = deps
   const issuerUrl = new URL(config.issuer)
   const base = issuerUrl.pathname.replace(/\/$/, '')
@@ -159,29 +159,33 @@ function listResources(config: Config): readonly Resource[] {
   return [...connectors, ...servers]
 }
 
-export function findResource(house: House, resource: string): Resource | undefined {
+export function findResource(house: IssuerHouse, resource: string): Resource | undefined {
   return house.resources.find((entry) => entry.resource === resource)
 }
 
-export function findProvider(house: House, id: string): IssuerProvider | undefined {
+export function findProvider(house: IssuerHouse, id: string): IssuerProvider | undefined {
   return house.providers.find((entry) => entry.provider.id === id)
 }
 
 type Person = Pick<Values['user'], 'provider' | 'subject' | 'profile' | 'groups'>
 
 /** May this person sign in here at all. */
-export function mayEnter(house: House, person: Person): boolean {
+export function mayEnter(house: IssuerHouse, person: Person): boolean {
   const { allow, development } = house.config
   // Absent means anyone only for a loopback issuer; elsewhere the start already refused it.
   return allow === undefined ? development : isAllowed(allow, person)
 }
 
 /** May this person use this resource: the house's rule, and the connector's own where it has one. */
-export function mayUse(house: House, person: Person, resource: Resource | undefined): boolean {
+export function mayUse(
+  house: IssuerHouse,
+  person: Person,
+  resource: Resource | undefined,
+): boolean {
   const allow = resource?.connector?.allow
   return mayEnter(house, person) && (allow === undefined || isAllowed(allow, person))
 }
 
-export function report(house: Pick<House, 'emit'>, event: PosternEvent): void {
+export function report(house: Pick<IssuerHouse, 'emit'>, event: PosternEvent): void {
   house.emit.event({ tenant: TENANT, ...event })
 }

@@ -6,7 +6,7 @@
 import { authorizationServerMetadata, protectedResourceMetadata } from '../oauth/metadata.ts'
 import { issuerMetadataPaths, protectedResourceMetadataPath } from '../oauth/urls.ts'
 import type { PublicDocument } from './answers.ts'
-import { type House, RESOURCE_SCOPES } from './house.ts'
+import { type IssuerHouse, RESOURCE_SCOPES } from './house.ts'
 
 const METADATA_MAX_AGE_SECONDS = 3600
 const JWKS_MAX_AGE_SECONDS = 300
@@ -15,7 +15,7 @@ const RESOURCE_METADATA_ROOT = '/.well-known/oauth-protected-resource'
 /** The document at this path and query, or `undefined`. */
 export type FindDocument = (url: URL) => PublicDocument | undefined
 
-export function createMetadata(house: House): FindDocument {
+export function createMetadata(house: IssuerHouse): FindDocument {
   const documents = new Map<string, PublicDocument>()
   const { issuer } = house.config
   const server = jsonDocument(house, authorizationServer(house), METADATA_MAX_AGE_SECONDS)
@@ -48,7 +48,7 @@ export function createMetadata(house: House): FindDocument {
   }
 }
 
-function authorizationServer(house: House): Record<string, unknown> {
+function authorizationServer(house: IssuerHouse): Record<string, unknown> {
   return authorizationServerMetadata({
     issuer: house.config.issuer,
     registration: house.config.registration.dynamic,
@@ -59,7 +59,7 @@ function authorizationServer(house: House): Record<string, unknown> {
   })
 }
 
-function jsonDocument(house: House, value: unknown, maxAgeSeconds: number): PublicDocument {
+function jsonDocument(house: IssuerHouse, value: unknown, maxAgeSeconds: number): PublicDocument {
   const body = JSON.stringify(value)
   return {
     body,

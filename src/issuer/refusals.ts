@@ -11,7 +11,7 @@ import type { PosternEvent } from '../ports.ts'
 import { type Message, messagePage } from '../ui/message.ts'
 import { shownText } from '../ui/text.ts'
 import { pageAnswer, redirectAnswer } from './answers.ts'
-import { type House, report } from './house.ts'
+import { type IssuerHouse, report } from './house.ts'
 
 /** Where a checked request wants its answer. */
 export interface Destination {
@@ -29,7 +29,7 @@ export interface ClientError {
 }
 
 export function destinationUrl(
-  house: House,
+  house: IssuerHouse,
   to: Destination,
   error: Pick<ClientError, 'error' | 'description'>,
 ): string {
@@ -44,7 +44,7 @@ export function destinationUrl(
 }
 
 export function refuseEvent(
-  house: House,
+  house: IssuerHouse,
   event: Omit<PosternEvent, 'type'> & { type?: PosternEvent['type'] },
 ): void {
   report(house, { type: 'signin.refused', level: 'info', ...event })
@@ -52,7 +52,7 @@ export function refuseEvent(
 
 /** Rule (a), (b) or (c) holds: the error goes to the client. */
 export function redirectError(
-  house: House,
+  house: IssuerHouse,
   to: Destination,
   error: ClientError,
   cookies: readonly string[] = [],
@@ -68,7 +68,7 @@ export function redirectError(
 
 /** No rule holds: a page with one button "Return to <host>" that carries the error. */
 export function returnPage(
-  house: House,
+  house: IssuerHouse,
   to: Destination,
   error: ClientError,
   message: Pick<Message, 'title' | 'text' | 'fix' | 'code' | 'retry'>,
@@ -85,7 +85,7 @@ export function returnPage(
 
 /** A page that leads nowhere outside. */
 export function refusalPage(
-  house: House,
+  house: IssuerHouse,
   message: Omit<Message, 'flowId'>,
   event: {
     readonly reason: string
@@ -106,7 +106,7 @@ export function refusalPage(
 
 /** `ERR_REDIRECT_URI` of api.md section 6. */
 export function redirectUriPage(
-  house: House,
+  house: IssuerHouse,
   client: Client,
   presented: string | undefined,
   flowId: string,
@@ -132,7 +132,7 @@ export function redirectUriPage(
 }
 
 /** `ERR_CLIENT_UNKNOWN`: never registered here, or ended. */
-export function unknownClientPage(house: House, flowId: string): Promise<Response> {
+export function unknownClientPage(house: IssuerHouse, flowId: string): Promise<Response> {
   return refusalPage(
     house,
     {
@@ -146,7 +146,10 @@ export function unknownClientPage(house: House, flowId: string): Promise<Respons
 }
 
 /** The same form a second time: double submit, back button, another tab (W7). */
-export function answeredPage(house: House, ticket: { readonly flowId: string }): Promise<Response> {
+export function answeredPage(
+  house: IssuerHouse,
+  ticket: { readonly flowId: string },
+): Promise<Response> {
   return refusalPage(
     house,
     {

@@ -7,7 +7,7 @@ import { judgeRegistration, type RegisteredMetadata } from '../oauth/registratio
 import { TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
 import { readBody } from './body.ts'
-import { type House, report } from './house.ts'
+import { type IssuerHouse, report } from './house.ts'
 import { createId, createSecret, key } from './ids.ts'
 import { createRate, networkOf } from './rate.ts'
 
@@ -16,7 +16,7 @@ const REGISTRATION_BODY_MAX_BYTES = 16_384
 const COUNT_TTL_MS = 10_000
 const FULL_RETRY_AFTER_SECONDS = 3600
 
-export function createRegistration(house: House): (request: Request) => Promise<Response> {
+export function createRegistration(house: IssuerHouse): (request: Request) => Promise<Response> {
   const rate = createRate(house.runtime, house.config.limits.registrationsPerMinuteMax)
   const isFull = createFullness(house)
   return async (request) => {
@@ -43,7 +43,7 @@ export function createRegistration(house: House): (request: Request) => Promise<
   }
 }
 
-async function register(house: House, metadata: RegisteredMetadata): Promise<Response> {
+async function register(house: IssuerHouse, metadata: RegisteredMetadata): Promise<Response> {
   const { runtime, store, config } = house
   const nowMs = runtime.nowMs()
   const clientId = createId(runtime, 'cli')
@@ -82,7 +82,7 @@ function registered(
   }
 }
 
-function createFullness(house: House): () => Promise<boolean> {
+function createFullness(house: IssuerHouse): () => Promise<boolean> {
   const { runtime, store, config } = house
   let counted: { count: number; atMs: number } | undefined
   return async () => {

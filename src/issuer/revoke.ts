@@ -11,14 +11,14 @@ import { TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
 import { auditStep } from './codes.ts'
 import { announceMark, endGrant, MARK_SLACK_MS } from './endings.ts'
-import { type House, report } from './house.ts'
+import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
 import { createRate } from './rate.ts'
 import { authenticated, readFormRequest } from './tokens.ts'
 
 const FAILURES_PER_MINUTE_MAX = 60
 
-export function createRevocationEndpoint(house: House): (http: Request) => Promise<Response> {
+export function createRevocationEndpoint(house: IssuerHouse): (http: Request) => Promise<Response> {
   const failures = createRate(house.runtime, FAILURES_PER_MINUTE_MAX)
   return async (http) => {
     const form = await readFormRequest(http)
@@ -34,7 +34,7 @@ export function createRevocationEndpoint(house: House): (http: Request) => Promi
 }
 
 /** A hint is not needed: the two forms cannot be confused. */
-async function revoke(house: House, client: Client, token: string): Promise<void> {
+async function revoke(house: IssuerHouse, client: Client, token: string): Promise<void> {
   const { runtime, keys, store, config } = house
   const refresh = parseRefreshToken(token, keys.refreshTagKey(), runtime)
   if (refresh !== undefined) {

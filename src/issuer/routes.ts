@@ -13,7 +13,7 @@ import { authorize } from './authorize.ts'
 import { callback } from './callback.ts'
 import { decide } from './consent.ts'
 import { home, logout, mcpJson } from './home.ts'
-import { createHouse, type House, type IssuerDeps, report } from './house.ts'
+import { createIssuerHouse, type IssuerDeps, type IssuerHouse, report } from './house.ts'
 import { createFlowId, createId } from './ids.ts'
 import { createMetadata, type FindDocument } from './metadata.ts'
 import { createRate, networkOf } from './rate.ts'
@@ -34,7 +34,7 @@ export interface IssuerRoutes {
 }
 
 export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
-  const house = createHouse(deps)
+  const house = createIssuerHouse(deps)
   const findDocument = createMetadata(house)
   const app = new Hono()
   app.use('*', (context, next) => guardHost(house, context, next))
@@ -47,7 +47,7 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
 
 /** Not our host: 421, except a page asked for under another loopback name, which is redirected. */
 async function guardHost(
-  house: House,
+  house: IssuerHouse,
   context: Context,
   next: () => Promise<void>,
 ): Promise<Response | undefined> {
@@ -60,7 +60,7 @@ async function guardHost(
   return undefined
 }
 
-function otherHost(house: House, http: Request): Response | undefined {
+function otherHost(house: IssuerHouse, http: Request): Response | undefined {
   const url = new URL(http.url)
   const { issuerUrl } = house
   if (url.host === issuerUrl.host) return undefined
@@ -90,7 +90,7 @@ function publicDocument(context: Context, findDocument: FindDocument): Response 
   return document === undefined ? notFound(OPEN_CORS) : documentAnswer(context.req.raw, document)
 }
 
-function addProtocol(app: Hono, house: House): void {
+function addProtocol(app: Hono, house: IssuerHouse): void {
   const endpoints: [string, (http: Request) => Promise<Response>][] = [
     [house.paths.token, createTokenEndpoint(house)],
     [house.paths.revoke, createRevocationEndpoint(house)],
@@ -106,7 +106,7 @@ function addProtocol(app: Hono, house: House): void {
 
 /** JSON errors of RFC 6749, an event with the inner reason, open CORS. */
 async function protocolAnswer(
-  house: House,
+  house: IssuerHouse,
   path: string,
   serve: () => Promise<Response>,
 ): Promise<Response> {
@@ -128,12 +128,13 @@ async function protocolAnswer(
   return response
 }
 
-function addPages(app: Hono, house: House): void {
+function addPages(app: Hono, house: IssuerHouse): void {
   const { paths } = house
   const visits = createRate(house.runtime, AUTHORIZE_PER_MINUTE_MAX)
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
-  const page = (serve: (house: House, http: Request) => Promise<Response>) => (context: Context) =>
-    pageOrApology(house, () => serve(house, context.req.raw))
+  const page =
+    (serve: (house: IssuerHouse, http: Request) => Promise<Response>) => (context: Context) =>
+      pageOrApology(house, () => serve(house, context.req.raw))
   app.get(
     paths.authorize,
     page((_, http) => limited(house, http, visits)),
@@ -155,7 +156,7 @@ function addPages(app: Hono, house: House): void {
 }
 
 function limited(
-  house: House,
+  house: IssuerHouse,
   http: Request,
   visits: ReturnType<typeof createRate>,
 ): Promise<Response> {
@@ -178,7 +179,10 @@ function limited(
 }
 
 /** A person never sees a stack or a blank page: what failed is in the log under the flow id. */
-async function pageOrApology(house: House, serve: () => Promise<Response>): Promise<Response> {
+async function pageOrApology(
+  house: IssuerHouse,
+  serve: () => Promise<Response>,
+): Promise<Response> {
   try {
     return await serve()
   } catch (error) {
@@ -240,7 +244,7 @@ function notFound(headers: Readonly<Record<string, string>> = {}): Response {
   )
 }
 
-function ownPaths(house: House, findDocument: FindDocument): (path: string) => boolean {
+function ownPaths(house: IssuerHouse, findDocument: FindDocument): (path: string) => boolean {
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
   const paths = new Set([
     ...Object.values(house.paths),

@@ -5,7 +5,7 @@
 import type { Versioned } from '../ports.ts'
 import type { Values } from '../records.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
-import { findProvider, type House, type IssuerProvider, mayEnter } from './house.ts'
+import { findProvider, type IssuerHouse, type IssuerProvider, mayEnter } from './house.ts'
 import { createSecret, key } from './ids.ts'
 
 const SESSION_ABSOLUTE_MS = 7 * 86_400_000
@@ -20,7 +20,10 @@ export interface SignedIn {
 }
 
 /** The account behind a browser, or `undefined`: no cookie, ended, disabled, no longer allowed, upstream dead. */
-export async function findSignedIn(house: House, jar: CookieJar): Promise<SignedIn | undefined> {
+export async function findSignedIn(
+  house: IssuerHouse,
+  jar: CookieJar,
+): Promise<SignedIn | undefined> {
   const value = sessionCookie.read(jar)
   if (value === undefined) return undefined
   const { store, runtime, proofs } = house
@@ -42,7 +45,7 @@ export async function findSignedIn(house: House, jar: CookieJar): Promise<Signed
 
 /** Was this person authenticated recently enough for a client that said `max_age` or `prompt=login`. */
 export function isRecentEnough(
-  house: House,
+  house: IssuerHouse,
   signedIn: SignedIn,
   request: { readonly maxAgeSeconds?: number; readonly prompt?: string },
 ): boolean {
@@ -65,7 +68,7 @@ type SessionFacts = Pick<
 
 /** A new session and the cookie that names it. The caller commits the row with the rest of the sign-in. */
 export function createSession(
-  house: House,
+  house: IssuerHouse,
   jar: CookieJar,
   facts: SessionFacts,
 ): { readonly digest: string; readonly value: Values['session']; readonly cookie: string } {
@@ -86,7 +89,7 @@ export function createSession(
 }
 
 /** Moves the idle end of a session in use, after the answer; losing a race costs nothing. */
-export function touchSession(house: House, signedIn: SignedIn): void {
+export function touchSession(house: IssuerHouse, signedIn: SignedIn): void {
   const { runtime, store, config } = house
   const { key: sessionKey, version, value } = signedIn.session
   const nowMs = runtime.nowMs()

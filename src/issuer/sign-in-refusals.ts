@@ -7,7 +7,7 @@ import type { SetUpMistake } from '../providers/provider.ts'
 import type { Values } from '../records.ts'
 import { openForm } from './consent-page.ts'
 import { type CookieJar, transactionCookie } from './cookies.ts'
-import { type House, type IssuerProvider, report } from './house.ts'
+import { type IssuerHouse, type IssuerProvider, report } from './house.ts'
 import { redirectError, refusalPage, returnPage } from './refusals.ts'
 
 /** An answer of the provider that passed every check of `callback.ts`; its attempt is consumed. */
@@ -23,7 +23,7 @@ export interface Answered {
 
 /** AZ-23: the person's no is `access_denied`, everything else `server_error`; upstream text goes nowhere. */
 export function upstreamError(
-  house: House,
+  house: IssuerHouse,
   answered: Answered,
   error: string,
 ): Promise<Response> | Response {
@@ -55,7 +55,7 @@ export function upstreamError(
 
 /** The operator's line goes to the log in full; the page shows what a visitor may know. */
 export function mistakePage(
-  house: House,
+  house: IssuerHouse,
   answered: Answered,
   mistake: SetUpMistake,
 ): Promise<Response> {
@@ -79,7 +79,7 @@ export function mistakePage(
 }
 
 export function notAllowed(
-  house: House,
+  house: IssuerHouse,
   answered: Answered,
   reason: 'not_allowed' | 'user_disabled',
 ): Promise<Response> {

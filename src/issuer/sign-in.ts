@@ -14,7 +14,7 @@ import { auditStep, COMMIT_ATTEMPTS_MAX, codeAnswer, codeSteps, type IssuedCode 
 import { authorizePath } from './consent.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
 import { withDeadline } from './deadline.ts'
-import { findResource, type House, mayUse, report } from './house.ts'
+import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import { redirectUriPage, unknownClientPage } from './refusals.ts'
 import { createSession } from './sessions.ts'
@@ -26,7 +26,7 @@ import {
   upstreamError,
 } from './sign-in-refusals.ts'
 
-export async function continueSignIn(house: House, answered: Answered): Promise<Response> {
+export async function continueSignIn(house: IssuerHouse, answered: Answered): Promise<Response> {
   const { parameters, entry, transaction } = answered
   const error = parameters.get('error')
   if (error !== undefined) return upstreamError(house, answered, error)
@@ -46,7 +46,7 @@ export async function continueSignIn(house: House, answered: Answered): Promise<
   return admit(house, answered, arrival)
 }
 
-async function exchange(house: House, answered: Answered, code: string): Promise<SignIn> {
+async function exchange(house: IssuerHouse, answered: Answered, code: string): Promise<SignIn> {
   const { entry, attempt, parameters, stateDigest } = answered
   const verifier = openVerifier(house, stateDigest, attempt.verifierSealed)
   if (verifier === undefined)
@@ -68,7 +68,7 @@ async function exchange(house: House, answered: Answered, code: string): Promise
 }
 
 /** `allow`, disabled users, client still valid, and the account that the page had shown. */
-async function admit(house: House, answered: Answered, arrival: SignIn): Promise<Response> {
+async function admit(house: IssuerHouse, answered: Answered, arrival: SignIn): Promise<Response> {
   const { transaction, entry } = answered
   const { request, flowId } = transaction
   const { identity } = arrival
@@ -103,7 +103,11 @@ interface Admitted {
   readonly switched: boolean
 }
 
-async function store(house: House, answered: Answered, admitted: Admitted): Promise<Response> {
+async function store(
+  house: IssuerHouse,
+  answered: Answered,
+  admitted: Admitted,
+): Promise<Response> {
   for (let round = 0; round < COMMIT_ATTEMPTS_MAX; round += 1) {
     const prepared = await prepare(house, answered, admitted)
     if (prepared === undefined) return notAllowed(house, answered, 'user_disabled')
@@ -129,7 +133,7 @@ interface Prepared {
 
 /** One commit, the user's row first: the rest depends on it. */
 async function prepare(
-  house: House,
+  house: IssuerHouse,
   answered: Answered,
   admitted: Admitted,
 ): Promise<Prepared | undefined> {
@@ -182,7 +186,7 @@ const VAULTS_OF_USER_MAX = 100
  * on it. One that ended, or that the provider has just refused, stays dead: the sign-in gets a new one.
  */
 async function findVault(
-  house: House,
+  house: IssuerHouse,
   user: Versioned<'user'> | undefined,
   issuer: string,
   subject: string,
@@ -198,7 +202,7 @@ async function findVault(
 }
 
 function userStep(
-  house: House,
+  house: IssuerHouse,
   answered: Answered,
   { arrival, userKey }: Admitted,
   before: Versioned<'user'> | undefined,
@@ -223,7 +227,7 @@ function userStep(
 }
 
 function vaultStep(
-  house: House,
+  house: IssuerHouse,
   answered: Answered,
   { arrival, userKey }: Admitted,
   ids: {
@@ -258,7 +262,7 @@ function vaultStep(
 }
 
 function finish(
-  house: House,
+  house: IssuerHouse,
   answered: Answered,
   admitted: Admitted,
   prepared: Prepared,
@@ -298,7 +302,7 @@ function finish(
 }
 
 /** The session that this browser had before ends with the new one (A13); nobody waits for it. */
-function endReplacedSession(house: House, jar: CookieJar): void {
+function endReplacedSession(house: IssuerHouse, jar: CookieJar): void {
   const replaced = sessionCookie.read(jar)
   if (replaced === undefined) return
   house.runtime.waitUntil(house.store.remove('session', key(house.runtime.sha256(replaced))))

@@ -28,7 +28,7 @@ import { type Grant, TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
 import { FORM_BODY_MAX_BYTES, readBody } from './body.ts'
 import { announceEnd, endGrant, endingAudit, markExpiresAtMs } from './endings.ts'
-import { findResource, type House, mayUse, report } from './house.ts'
+import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { key } from './ids.ts'
 import { createRate, networkOf, type Rate } from './rate.ts'
 
@@ -40,7 +40,7 @@ const IDLE_ROUNDING_MAX_MS = 86_400_000
 const FAILURES_PER_MINUTE_MAX = 60
 const PROOF_RETRY_AFTER_SECONDS = 1
 
-export function createTokenEndpoint(house: House): (http: Request) => Promise<Response> {
+export function createTokenEndpoint(house: IssuerHouse): (http: Request) => Promise<Response> {
   const failures = createRate(house.runtime, FAILURES_PER_MINUTE_MAX)
   return async (http) => {
     const request = parseTokenRequest(await readFormRequest(http))
@@ -79,7 +79,7 @@ export async function readFormRequest(
 
 /** @throws {OAuthError} `invalid_client`; 429 after too many wrong secrets from one network. */
 export async function authenticated(
-  house: House,
+  house: IssuerHouse,
   http: Request,
   presented: PresentedClient,
   failures: Rate,
@@ -105,7 +105,7 @@ export async function authenticated(
 
 /** Checks client, redirect URI, verifier and resource first; then one UPDATE (TOK-08). */
 async function redeem(
-  house: House,
+  house: IssuerHouse,
   client: Client,
   request: AuthorizationCodeRequest,
 ): Promise<TokenAnswer> {
@@ -159,7 +159,7 @@ async function redeem(
 
 /** flows.md section 9. */
 async function refresh(
-  house: House,
+  house: IssuerHouse,
   client: Client,
   request: RefreshTokenRequest,
   failures: Rate,
@@ -209,7 +209,7 @@ interface Presented {
 
 /** One conditional write; a replay inside the window gets the same successor and the same `exp`. */
 async function rotate(
-  house: House,
+  house: IssuerHouse,
   grant: Grant,
   presented: Presented,
 ): Promise<{ refreshToken: string; issuedAtSeconds: number }> {
@@ -266,7 +266,7 @@ async function rotate(
  * Is the person still allowed, is the sign-in still good at its provider: from the user's row and the
  * proof in memory. Beyond their bounds: 503, and the proof is renewed behind, for the next call.
  */
-async function requireStanding(house: House, grant: Grant): Promise<void> {
+async function requireStanding(house: IssuerHouse, grant: Grant): Promise<void> {
   const { store, proofs } = house
   const [user, vault] = await Promise.all([
     store.get('user', key(grant.userKey)),
@@ -297,7 +297,7 @@ async function requireStanding(house: House, grant: Grant): Promise<void> {
 }
 
 function sign(
-  house: House,
+  house: IssuerHouse,
   grant: Grant,
   scopes: readonly string[],
   issuedAtSeconds: number,
@@ -326,7 +326,7 @@ function sign(
 }
 
 /** Idle end, rounded up by at most a thirtieth (and a day), so that a rotation rarely moves an index. */
-function idleEndMs(house: House, grant: Grant, nowMs: number): number {
+function idleEndMs(house: IssuerHouse, grant: Grant, nowMs: number): number {
   const idleMs = house.config.limits.refreshTokenIdleSeconds * 1000
   const step = Math.min(IDLE_ROUNDING_MAX_MS, Math.ceil(idleMs / 30))
   return Math.min(Math.ceil((nowMs + idleMs) / step) * step, grant.absoluteExpiresAtMs)

@@ -7,7 +7,7 @@
 import { pino } from 'pino'
 import type { Config } from '../config.ts'
 import { levelOf, tell } from '../events.ts'
-import type { Emit, PosternEvent } from '../ports.ts'
+import type { Emit, EventType, PosternEvent } from '../ports.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 
 const LINES_PER_SECOND_MAX = 200
@@ -40,11 +40,24 @@ export function createNodeEmit(
       const level = levelOf(event)
       if (line.enabled(level) && (level === 'error' || budget())) line.write(level, event)
       tell(onEvent, event)
+      countSignIn(metrics, event)
     },
     count: (name, labels, by = 1) => metrics.count(name, labels, by),
     observe: (name, value, labels) => metrics.observe(name, value, labels),
     gauge: (name, value, labels) => metrics.gauge(name, value, labels),
   }
+}
+
+const SIGN_IN_OUTCOMES: Partial<Readonly<Record<EventType, string>>> = {
+  'signin.completed': 'completed',
+  'signin.refused': 'refused',
+}
+
+/** A sign-in at a provider; answers of this house alone name none. */
+function countSignIn(metrics: Metrics, { type, provider }: PosternEvent): void {
+  const outcome = SIGN_IN_OUTCOMES[type]
+  if (outcome === undefined || provider === undefined) return
+  metrics.count('postern_signins_total', { provider, outcome }, 1)
 }
 
 /** Lets LINES_PER_SECOND_MAX lines a second through. */

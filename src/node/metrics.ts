@@ -23,7 +23,6 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     'Time to the end of the answer.',
     'route',
   ),
-  postern_auth_duration_seconds: metric('histogram', 'Time to authenticate a call.', 'outcome'),
   postern_auth_refusals_total: metric('counter', 'Calls refused, by reason.', 'reason'),
   postern_proxy_upstream_duration_seconds: metric(
     'histogram',
@@ -41,19 +40,10 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     'Duration of our own outbound exchanges.',
     'operation',
   ),
-  postern_remote_calls_on_hot_path_total: metric(
-    'counter',
-    'Outbound exchanges that a warm call waited for (0).',
-  ),
   postern_hot_path_waits_total: metric(
     'counter',
     'Calls that waited for something cold.',
     'reason',
-  ),
-  postern_remote_calls_saved_total: metric(
-    'counter',
-    'Remote calls that the old way would have made.',
-    'operation',
   ),
   postern_cache_reads_total: metric('counter', 'Reads of a loading cache.', 'cache', 'outcome'),
   postern_cache_age_seconds: metric('histogram', 'Age of what a loading cache served.', 'cache'),
@@ -69,11 +59,6 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   postern_revocation_view_age_seconds: metric('gauge', 'Age of the revocation view.'),
   postern_signins_total: metric('counter', 'Sign-ins.', 'provider', 'outcome'),
   postern_streams_open: metric('gauge', 'Open event streams.'),
-  postern_store_duration_seconds: metric('histogram', 'Store operations.', 'operation'),
-  postern_store_writes_on_hot_path_total: metric(
-    'counter',
-    'Durable writes that a warm call waited for (0).',
-  ),
   postern_events_dropped_total: metric('counter', 'Log lines over the cap per second.'),
   postern_build_info: metric('gauge', 'Always 1.', 'version', 'engine'),
 }
