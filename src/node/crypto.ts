@@ -2,8 +2,8 @@
  * The synchronous cryptography of a Runtime on `node:crypto`, shared by Node and Workers.
  *
  * Text goes in as UTF-8, results come out as base64url. Sealed values and signatures are accepted
- * only in canonical base64url, so that one value has one text. The two platforms differ in one
- * thing, how a key is handed to `sign` and `verify`: that is the parameter.
+ * only in canonical base64url, so that one value has one text. Keys are handed over as bare key
+ * objects and signatures in DER, which both platforms take and which OpenSSL does fastest.
  */
 import * as nodeCrypto from 'node:crypto'
 import type { EcJwk, Runtime, SigningKey, VerifyKey } from '../ports.ts'
@@ -23,63 +23,86 @@ type Cryptography = Pick<
   | 'sign'
   | 'verify'
 >
-type SignInput = Parameters<typeof nodeCrypto.sign>[2]
-type VerifyInput = Parameters<typeof nodeCrypto.verify>[2]
-
-/** What `sign` and `verify` of one platform take for a JWK. Made once per key, used per call. */
-export interface KeyInputs {
-  signing(privateJwk: EcJwk): SignInput
-  verifying(publicJwk: EcJwk): VerifyInput
-}
-
 const AES_KEY_BYTES = 32
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 /** ES256: r and s, 32 bytes each (RFC 7518 section 3.4). */
 const SIGNATURE_CHARACTERS = 86
-const DSA_ENCODING = 'ieee-p1363'
+const INTEGER_BYTES = 32
 
-/** Node: key objects, imported once. */
-export const KEY_OBJECTS: KeyInputs = {
-  signing: (jwk) => ({
-    key: nodeCrypto.createPrivateKey({ key: { ...jwk }, format: 'jwk' }),
-    dsaEncoding: DSA_ENCODING,
-  }),
-  verifying: (jwk) => ({
-    key: nodeCrypto.createPublicKey({ key: { ...jwk }, format: 'jwk' }),
-    dsaEncoding: DSA_ENCODING,
-  }),
-}
-
-/** Workers: `sign` refuses key objects there, but takes the JWK itself. */
-export const KEY_MEMBERS: KeyInputs = {
-  signing: (jwk) => ({ key: { ...jwk }, format: 'jwk', dsaEncoding: DSA_ENCODING }),
-  verifying: (jwk) => ({ key: { ...jwk }, format: 'jwk', dsaEncoding: DSA_ENCODING }),
-}
-
-export function createCryptography(keys: KeyInputs): Cryptography {
+export function createCryptography(): Cryptography {
   return {
     randomBytes: (lengthBytes) => new Uint8Array(nodeCrypto.randomBytes(lengthBytes)),
     sha256: (data) => nodeCrypto.hash('sha256', data, 'base64url'),
-    hmacSha256: (key, data) => nodeCrypto.createHmac('sha256', key).update(data).digest(),
+    hmacSha256: (key, data) => nodeCrypto.createHmac('sha256', macKey(key)).update(data).digest(),
     hkdfSha256: (secret, info, lengthBytes) =>
       new Uint8Array(nodeCrypto.hkdfSync('sha256', secret, '', info, lengthBytes)),
     equal,
     seal,
     open,
     createSigningJwk,
-    importSigningKey: (jwk) => asSigningKey(keys.signing(jwk)),
-    importVerifyKey: (jwk) =>
-      asVerifyKey(keys.verifying({ kty: 'EC', crv: 'P-256', x: jwk.x, y: jwk.y })),
-    sign: (key, data) =>
-      nodeCrypto.sign('sha256', Buffer.from(data), fromSigningKey(key)).toString('base64url'),
+    importSigningKey: (jwk) =>
+      asSigningKey(nodeCrypto.createPrivateKey({ key: { ...jwk }, format: 'jwk' })),
+    importVerifyKey: ({ x, y }) =>
+      asVerifyKey(
+        nodeCrypto.createPublicKey({ key: { kty: 'EC', crv: 'P-256', x, y }, format: 'jwk' }),
+      ),
+    sign: (key, data) => {
+      const der = nodeCrypto.sign('sha256', Buffer.from(data), fromSigningKey(key))
+      return rawOf(der).toString('base64url')
+    },
     verify: (key, data, signature) => {
       if (signature.length !== SIGNATURE_CHARACTERS) return false
-      const bytes = canonicalBytes(signature)
-      if (bytes === undefined) return false
-      return nodeCrypto.verify('sha256', Buffer.from(data), fromVerifyKey(key), bytes)
+      const raw = canonicalBytes(signature)
+      if (raw === undefined) return false
+      return nodeCrypto.verify('sha256', Buffer.from(data), fromVerifyKey(key), derOf(raw))
     },
   }
+}
+
+/** Key objects by the bytes they were made of, which nobody changes afterwards. */
+const MAC_KEYS = new WeakMap<Uint8Array, nodeCrypto.KeyObject>()
+
+function macKey(key: Uint8Array): nodeCrypto.KeyObject {
+  const known = MAC_KEYS.get(key)
+  if (known !== undefined) return known
+  const made = nodeCrypto.createSecretKey(key)
+  MAC_KEYS.set(key, made)
+  return made
+}
+
+/** r and s of 32 bytes each (RFC 7518 section 3.4) as an ASN.1 sequence of two integers. */
+function derOf(raw: Buffer): Buffer {
+  const r = derInteger(raw.subarray(0, INTEGER_BYTES))
+  const s = derInteger(raw.subarray(INTEGER_BYTES))
+  return Buffer.concat([Buffer.from([0x30, r.length + s.length]), r, s])
+}
+
+/** Without leading zeros, with one where the first bit would say "negative". */
+function derInteger(bytes: Buffer): Buffer {
+  let start = 0
+  while (start < INTEGER_BYTES - 1 && bytes[start] === 0) start += 1
+  const pad = (bytes[start] ?? 0) > 0x7f ? 1 : 0
+  const length = INTEGER_BYTES - start + pad
+  const der = Buffer.alloc(2 + length)
+  der[0] = 0x02
+  der[1] = length
+  bytes.copy(der, 2 + pad, start)
+  return der
+}
+
+/** The two integers of a P-256 signature, whose sequence is always under 128 bytes long. */
+function rawOf(der: Buffer): Buffer {
+  const raw = Buffer.alloc(2 * INTEGER_BYTES)
+  let at = 2
+  for (const end of [INTEGER_BYTES, 2 * INTEGER_BYTES]) {
+    const length = der[at + 1] ?? 0
+    const integer = der.subarray(at + 2, at + 2 + length)
+    const kept = integer.length > INTEGER_BYTES ? integer.subarray(1) : integer
+    kept.copy(raw, end - kept.length)
+    at += 2 + length
+  }
+  return raw
 }
 
 function equal(left: string | Uint8Array, right: string | Uint8Array): boolean {
@@ -138,7 +161,9 @@ function createSigningJwk(): EcJwk {
 }
 
 // The core sees opaque keys; these four are the only places that know what is inside.
-const asSigningKey = (input: SignInput): SigningKey => input as unknown as SigningKey
-const fromSigningKey = (key: SigningKey): SignInput => key as unknown as SignInput
-const asVerifyKey = (input: VerifyInput): VerifyKey => input as unknown as VerifyKey
-const fromVerifyKey = (key: VerifyKey): VerifyInput => key as unknown as VerifyInput
+const asSigningKey = (key: nodeCrypto.KeyObject): SigningKey => key as unknown as SigningKey
+const fromSigningKey = (key: SigningKey): nodeCrypto.KeyObject =>
+  key as unknown as nodeCrypto.KeyObject
+const asVerifyKey = (key: nodeCrypto.KeyObject): VerifyKey => key as unknown as VerifyKey
+const fromVerifyKey = (key: VerifyKey): nodeCrypto.KeyObject =>
+  key as unknown as nodeCrypto.KeyObject

@@ -5,7 +5,7 @@
  * shutdown can wait for it; its rejection goes to `onRejection`, never up.
  */
 import type { Runtime } from '../ports.ts'
-import { createCryptography, KEY_OBJECTS } from './crypto.ts'
+import { createCryptography } from './crypto.ts'
 
 /** `setTimeout` takes 31 bits and fires at once beyond them. */
 const TIMER_MAX_MS = 2_147_483_647
@@ -21,7 +21,7 @@ export function createNodeRuntime(
   const onRejection = options.onRejection ?? warnOfRejection
   const background = new Set<Promise<void>>()
   return {
-    ...createCryptography(KEY_OBJECTS),
+    ...createCryptography(),
     sharesPromises: true,
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),

@@ -5,7 +5,7 @@
  * operations, and timers live as long as the request that armed them: callers that need an age
  * bound check it on use. `waitUntil` comes from the execution context of the platform.
  */
-import { createCryptography, KEY_MEMBERS } from '../node/crypto.ts'
+import { createCryptography } from '../node/crypto.ts'
 import type { Runtime } from '../ports.ts'
 
 export function createWorkersRuntime(options: {
@@ -14,7 +14,7 @@ export function createWorkersRuntime(options: {
 }): Runtime {
   const onRejection = options.onRejection ?? (() => undefined)
   return {
-    ...createCryptography(KEY_MEMBERS),
+    ...createCryptography(),
     sharesPromises: false,
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),

@@ -5,7 +5,7 @@
  * but lets promises settle between timers, which is what code needs that arms a timer after an
  * `await`. Nothing here waits for real time.
  */
-import { createCryptography, KEY_OBJECTS } from '../../src/node/crypto.ts'
+import { createCryptography } from '../../src/node/crypto.ts'
 import type { Runtime } from '../../src/ports.ts'
 
 export interface TestRuntime extends Runtime {
@@ -68,7 +68,7 @@ export function createTestRuntime(
   }
 
   return {
-    ...createCryptography(KEY_OBJECTS),
+    ...createCryptography(),
     sharesPromises: options.sharesPromises ?? true,
     nowMs: () => wallMs,
     monotonicMs: () => monotonicMs,
