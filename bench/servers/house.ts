@@ -9,6 +9,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createPostern, openingOf } from '../../src/app.ts'
 import type { PosternConfig } from '../../src/config.ts'
+import type { Principal } from '../../src/index.ts'
 import { mount, protect, serve } from '../../src/node/index.ts'
 import { oidc } from '../../src/providers/index.ts'
 import { answerCall } from './answer.ts'
@@ -69,10 +70,14 @@ if (settings.kind === 'gateway') {
   await postern.ready()
   const guard = protect(postern, { resource })
   const server = createServer(
+    // Warm, the principal is there at once; a handler that awaits it lets Node buffer the body first.
     mount(postern, (request, response) => {
-      void guard(request, response).then((principal) => {
+      const answer = (principal: Principal | undefined) => {
         if (principal !== undefined) answerCall(request, response)
-      })
+      }
+      const principal = guard(request, response)
+      if (principal instanceof Promise) void principal.then(answer)
+      else answer(principal)
     }),
   )
   await new Promise<void>((resolve) => server.listen(settings.port, '127.0.0.1', resolve))

@@ -81,6 +81,7 @@ class Loading<V> implements LoadingCache<V> {
   readonly #wheel: Wheel
   readonly #writes: WriteBehind<V> | undefined
   readonly #labels: Readonly<Record<Read<V>['state'], Readonly<Record<string, string>>>>
+  readonly #nameLabels: Readonly<Record<string, string>>
   #closed = false
 
   constructor(options: LoadingCacheOptions<V>) {
@@ -92,6 +93,7 @@ class Loading<V> implements LoadingCache<V> {
     this.#wheel = createWheel(runtime, (key) => this.#wake(key))
     this.#writes = persist === undefined ? undefined : createWriteBehind(persist, runtime)
     // Made once: a read on the hot path allocates no labels.
+    this.#nameLabels = { cache: options.name }
     this.#labels = {
       hit: { cache, outcome: 'hit' },
       stale: { cache, outcome: 'stale' },
@@ -467,17 +469,17 @@ class Loading<V> implements LoadingCache<V> {
   }
 
   #report(outcome: Read<V>['state'], read: Read<V>): void {
-    const { emit, name } = this.#options
+    const { emit } = this.#options
     emit.count('postern_cache_reads_total', this.#labels[outcome])
     if ('ageSeconds' in read)
-      emit.observe('postern_cache_age_seconds', read.ageSeconds, { cache: name })
+      emit.observe('postern_cache_age_seconds', read.ageSeconds, this.#nameLabels)
   }
 
   #gauge(): void {
-    const { emit, name } = this.#options
+    const { emit } = this.#options
     const { entries, bytes } = this.#store.size()
-    emit.gauge('postern_cache_entries', entries, { cache: name })
-    emit.gauge('postern_cache_bytes', bytes, { cache: name })
+    emit.gauge('postern_cache_entries', entries, this.#nameLabels)
+    emit.gauge('postern_cache_bytes', bytes, this.#nameLabels)
   }
 
   #error(

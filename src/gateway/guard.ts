@@ -19,6 +19,7 @@ import type { GatewayView } from './view.ts'
 
 /** Waits for at most these: the session, then its proof. */
 const WAITS_MAX = 2
+const BEARER = 'Bearer '
 const RETRY_AFTER_SECONDS = '2'
 
 export interface GuardDeps {
@@ -36,9 +37,18 @@ type Verdict =
   | { readonly wait: Need; readonly token: string; readonly session: Session | undefined }
 
 export function createGuard(deps: GuardDeps): Guard {
+  // Each `protect()` hands over its own options object on every call.
+  const resources = new WeakMap<ProtectOptions, string>()
+  const resourceFor = (options: ProtectOptions): string => {
+    const known = resources.get(options)
+    if (known !== undefined) return known
+    const found = resourceOf(deps.resources, options)
+    resources.set(options, found)
+    return found
+  }
   return {
     authenticate(authorization, options) {
-      const resource = resourceOf(deps.resources, options)
+      const resource = resourceFor(options)
       const verdict = judge(deps, authorization, resource, options)
       return 'wait' in verdict
         ? settle(deps, authorization, resource, options, verdict)
@@ -74,18 +84,34 @@ function judge(
   resource: string,
   options: ProtectOptions,
 ): Verdict {
+  // Exact bytes seen before need no grammar: a remembered token was a whole, well-formed one.
+  const exact = authorization?.startsWith(BEARER) ? authorization.slice(BEARER.length) : undefined
+  const known = exact === undefined ? undefined : view.remembered(exact)
+  if (exact !== undefined && known !== undefined) {
+    return judgeSession(view, known, exact, resource, options)
+  }
   const bearer = readBearer(authorization)
   if (bearer.kind === 'absent' || bearer.kind === 'other')
     return unauthorized(resource, 'token_missing')
   if (bearer.kind === 'malformed') return malformed(resource)
   const { token } = bearer
-  const session: Judged = view.remembered(token) ?? view.judge(token)
+  const session: Judged = view.judge(token)
   if (typeof session === 'string') return judgeUnknown(session, resource, token)
+  return judgeSession(view, session, token, resource, options)
+}
+
+function judgeSession(
+  view: GuardDeps['view'],
+  session: Session,
+  token: string,
+  resource: string,
+  options: ProtectOptions,
+): Verdict {
   const admission = admit(session, resource, undefined, view)
   switch (admission) {
     case 'admitted':
     case 'renew':
-      if (!(options.scopes ?? []).every((scope) => session.scopes.includes(scope))) {
+      if (options.scopes?.every((scope) => session.scopes.includes(scope)) === false) {
         return insufficient(resource, session, options)
       }
       view.settled(session, admission === 'renew')
@@ -109,9 +135,21 @@ function judgeUnknown(judged: Exclude<Judged, Session>, resource: string, token:
   return unauthorized(resource, judged === 'expired' ? 'token_expired' : 'token_invalid')
 }
 
+/** A remembered token gives the same principal each time. */
+const PRINCIPALS = new WeakMap<Session, Principal>()
+
 function admitted(token: string, session: Session): GuardAnswer {
+  let principal = PRINCIPALS.get(session)
+  if (principal === undefined) {
+    principal = principalOf(session)
+    PRINCIPALS.set(session, principal)
+  }
+  return { ok: true, principal, authInfo: authInfoOf(token, principal) }
+}
+
+function principalOf(session: Session): Principal {
   const { provider, identityIssuer, subject, profile, groups } = session
-  const principal: Principal = {
+  return {
     userId: session.userId,
     tenant: session.tenant,
     clientId: session.clientId,
@@ -125,7 +163,6 @@ function admitted(token: string, session: Session): GuardAnswer {
     ...(profile === undefined ? {} : { profile }),
     ...(groups === undefined ? {} : { groups }),
   }
-  return { ok: true, principal, authInfo: authInfoOf(token, principal) }
 }
 
 /** The resource that this `protect()` stands for: named, or the only one. */

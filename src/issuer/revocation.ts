@@ -73,7 +73,8 @@ class View implements RevocationView {
   readonly #runtime: Runtime
   readonly #emit: Emit
   readonly #marksMax: number
-  readonly #marks = emptyMarks()
+  /** By tenant, so that a look-up builds no key. */
+  readonly #marks = new Map<string, Record<MarkKind, MarksOfKind>>()
   readonly #listeners = new Set<(mark: Mark) => void>()
   #cursor = 0
   #epoch: number | undefined
@@ -103,13 +104,12 @@ class View implements RevocationView {
     for (const row of rows) {
       // Its tokens are dead by themselves.
       if (row.expiresAtMs <= this.#runtime.nowMs()) continue
-      const known = this.#marks[row.kind]
-      const name = markName(row.tenant, row.id)
-      if (this.size() >= this.#marksMax && !known.has(name)) {
+      const known = this.#marksOf(row.tenant)[row.kind]
+      if (this.size() >= this.#marksMax && !known.has(row.id)) {
         this.#overflow()
         continue
       }
-      if (!remember(known, name, row)) continue
+      if (!remember(known, row)) continue
       for (const listener of this.#listeners) listener(row)
     }
   }
@@ -117,15 +117,16 @@ class View implements RevocationView {
   marked(session: Markable): boolean | 'view-too-old' {
     if (this.#isTooOld()) return 'view-too-old'
     const { tenant, issuedAtMs } = session
-    const marks = this.#marks
+    const marks = this.#marks.get(tenant)
+    if (marks === undefined) return false
     return (
-      covers(marks.grant, tenant, session.grantId, issuedAtMs) ||
-      covers(marks.user, tenant, session.userId, issuedAtMs) ||
-      covers(marks.token, tenant, session.jti ?? session.digest, issuedAtMs) ||
-      covers(marks.client, tenant, session.clientId, issuedAtMs) ||
-      covers(marks.connector, tenant, session.resource, issuedAtMs) ||
-      covers(marks.tenant, tenant, tenant, issuedAtMs) ||
-      covers(marks.key, tenant, session.keyId, issuedAtMs)
+      covers(marks.grant, session.grantId, issuedAtMs) ||
+      covers(marks.user, session.userId, issuedAtMs) ||
+      covers(marks.token, session.jti ?? session.digest, issuedAtMs) ||
+      covers(marks.client, session.clientId, issuedAtMs) ||
+      covers(marks.connector, session.resource, issuedAtMs) ||
+      covers(marks.tenant, tenant, issuedAtMs) ||
+      covers(marks.key, session.keyId, issuedAtMs)
     )
   }
 
@@ -151,7 +152,11 @@ class View implements RevocationView {
   }
 
   size(): number {
-    return MARK_KINDS.reduce((sum, kind) => sum + this.#marks[kind].size, 0)
+    let total = 0
+    for (const marks of this.#marks.values()) {
+      for (const kind of MARK_KINDS) total += marks[kind].size
+    }
+    return total
   }
 
   async start(): Promise<void> {
@@ -259,12 +264,22 @@ class View implements RevocationView {
     )
   }
 
+  #marksOf(tenant: string): Record<MarkKind, MarksOfKind> {
+    const known = this.#marks.get(tenant)
+    if (known !== undefined) return known
+    const made = emptyMarks()
+    this.#marks.set(tenant, made)
+    return made
+  }
+
   #prune(): void {
     if (this.#runtime.monotonicMs() - this.#prunedAtMs < PRUNE_MS) return
     this.#prunedAtMs = this.#runtime.monotonicMs()
-    for (const kind of MARK_KINDS) {
-      for (const [name, known] of this.#marks[kind]) {
-        if (known.expiresAtMs <= this.#runtime.nowMs()) this.#marks[kind].delete(name)
+    for (const marks of this.#marks.values()) {
+      for (const kind of MARK_KINDS) {
+        for (const [id, known] of marks[kind]) {
+          if (known.expiresAtMs <= this.#runtime.nowMs()) marks[kind].delete(id)
+        }
       }
     }
   }
@@ -282,16 +297,11 @@ function emptyMarks(): Record<MarkKind, MarksOfKind> {
   }
 }
 
-/** Ids hold no NUL (F15), so the pair has one name. */
-function markName(tenant: string, id: string): string {
-  return `${tenant}\0${id}`
-}
-
 /** The latest time wins, the longest life is kept. True when this mark covers something new. */
-function remember(known: MarksOfKind, name: string, mark: Mark): boolean {
-  const before = known.get(name)
+function remember(known: MarksOfKind, mark: Mark): boolean {
+  const before = known.get(mark.id)
   if (before === undefined) {
-    known.set(name, { issuedBeforeMs: mark.issuedBeforeMs, expiresAtMs: mark.expiresAtMs })
+    known.set(mark.id, { issuedBeforeMs: mark.issuedBeforeMs, expiresAtMs: mark.expiresAtMs })
     return true
   }
   const isNew = mark.issuedBeforeMs > before.issuedBeforeMs
@@ -301,8 +311,8 @@ function remember(known: MarksOfKind, name: string, mark: Mark): boolean {
 }
 
 // A token of the very millisecond counts as before: `iat` is whole seconds, rounded down.
-function covers(known: MarksOfKind, tenant: string, id: string, issuedAtMs: number): boolean {
+function covers(known: MarksOfKind, id: string, issuedAtMs: number): boolean {
   if (known.size === 0) return false
-  const mark = known.get(markName(tenant, id))
+  const mark = known.get(id)
   return mark !== undefined && issuedAtMs <= mark.issuedBeforeMs
 }

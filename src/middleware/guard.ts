@@ -69,9 +69,21 @@ export function authInfoOf(token: string, principal: Principal): AuthInfo {
     clientId: principal.clientId,
     scopes: [...principal.scopes],
     expiresAt: principal.expiresAtSeconds,
-    resource: new URL(principal.resource),
+    resource: resourceUrl(principal.resource),
     extra: { principal },
   }
+}
+
+const RESOURCE_URLS_MAX = 64
+const RESOURCE_URLS = new Map<string, URL>()
+
+/** Parsed once: a process protects few resources, and answers many calls. */
+function resourceUrl(resource: string): URL {
+  const known = RESOURCE_URLS.get(resource)
+  if (known !== undefined) return known
+  const parsed = new URL(resource)
+  if (RESOURCE_URLS.size < RESOURCE_URLS_MAX) RESOURCE_URLS.set(resource, parsed)
+  return parsed
 }
 
 export function refusalResponse(refusal: Refusal): Response {

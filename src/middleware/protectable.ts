@@ -44,6 +44,8 @@ export interface Mounted {
   /** Against what a path is resolved. */
   readonly base: string
   handles(url: string | URL): boolean
+  /** Whether what `handles` says of a path outside `/.well-known/` will stay so. */
+  settled(): boolean
   fetch(request: Request): Promise<Response>
 }
 
@@ -58,7 +60,10 @@ export function mountable(house: Mountable, platform?: DefaultPlatform): Mounted
     : mountedHouse(house as Postern, opening)
 }
 
-function mountedHouse(postern: Postern, { config, platform, mounted }: Opening): Mounted {
+function mountedHouse(
+  postern: Postern,
+  { config, platform, mounted, opened }: Opening,
+): Mounted {
   mounted()
   const { issuer } = config
   const issuerUrl = new URL(issuer)
@@ -82,6 +87,7 @@ function mountedHouse(postern: Postern, { config, platform, mounted }: Opening):
       const url = new URL(input, issuer)
       return named(url).length > 0 || postern.handles(url)
     },
+    settled: () => opened() !== undefined,
     async fetch(request) {
       const document = find(new URL(request.url))
       return document === undefined ? postern.fetch(request) : document.answer(request)
@@ -104,6 +110,7 @@ function mountedDocument(house: RemoteHouse, platform: DefaultPlatform | undefin
   return {
     base,
     handles,
+    settled: () => true,
     async fetch(request) {
       return handles(request.url) ? document.answer(request) : new Response(null, { status: 404 })
     },

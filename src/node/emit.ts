@@ -1,5 +1,5 @@
 /**
- * Log, metrics and the call stream on Node: `pino` for lines, `prom-client` for series.
+ * Log, metrics and the call stream on Node: `pino` for lines, our own registry for series.
  *
  * Never throws and never blocks a request. Lines over `LINES_PER_SECOND_MAX` are counted and
  * dropped, so that a flood of refusals costs no disk (D5).

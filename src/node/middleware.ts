@@ -11,7 +11,13 @@ import type {
   ProtectOptions,
   Refusal,
 } from '../middleware/guard.ts'
-import { guardOf, type Mountable, mountable, type Protectable } from '../middleware/protectable.ts'
+import {
+  guardOf,
+  type Mountable,
+  type Mounted,
+  mountable,
+  type Protectable,
+} from '../middleware/protectable.ts'
 import { remotePlatform } from './remote-platform.ts'
 
 /** A request that `protect` let through carries these, as the official SDK's middleware does. */
@@ -37,15 +43,33 @@ export function mountedListener(
     overrideGlobalObjects: false,
     hostname: new URL(routes.base).host,
   })
-  return (request, response, path = request.url ?? '/') => {
-    if (!routes.handles(new URL(path, routes.base))) return false
+  const isForeign = createForeignPaths(routes)
+  return (request, response, target = request.url ?? '/') => {
+    if (isForeign(target)) return false
     void answer(request, response)
     return true
   }
 }
 
+const FOREIGN_PATHS_MAX = 256
+
+/** Remembers paths that are not the house's, so that the application's own requests parse no URL. */
+function createForeignPaths(routes: Mounted): (target: string) => boolean {
+  const foreign = new Set<string>()
+  return (target) => {
+    const query = target.indexOf('?')
+    const path = query < 0 ? target : target.slice(0, query)
+    if (foreign.has(path)) return true
+    if (routes.handles(new URL(target, routes.base))) return false
+    if (!routes.settled() || path.startsWith('/.well-known')) return true
+    if (foreign.size >= FOREIGN_PATHS_MAX) foreign.clear()
+    foreign.add(path)
+    return true
+  }
+}
+
 /**
- * @returns The principal, with `req.auth` and `req.principal` set; `undefined` when the request has
+ * @returns The principal at once when everything is warm, else a promise of it, with `req.auth` and `req.principal` set; `undefined` when the request has
  * been answered already (400, 401, 403, or 503 with `Retry-After`).
  */
 export function protect(
@@ -54,12 +78,13 @@ export function protect(
 ): (
   request: IncomingMessage & Authenticated,
   response: ServerResponse,
-) => Promise<Principal | undefined> {
+) => Principal | undefined | Promise<Principal | undefined> {
   const guard = guardOf(house, remotePlatform)
-  return async (request, response) => {
+  return (request, response) => {
     const pending = guard.authenticate(request.headers.authorization, options)
-    const answer = pending instanceof Promise ? await pending : pending
-    return settle(answer, request, response)
+    return pending instanceof Promise
+      ? pending.then((answer) => settle(answer, request, response))
+      : settle(pending, request, response)
   }
 }
 
