@@ -11,11 +11,12 @@ import { lookup as systemLookup } from 'node:dns'
 import { readFileSync } from 'node:fs'
 import type { LookupFunction } from 'node:net'
 import { getCACertificates } from 'node:tls'
-import { type Dispatcher, Pool, ProxyAgent } from 'undici'
+import type { Dispatcher } from 'undici'
 import { isPublicAddress, literalAddress } from '../net/address.ts'
 import { FetchFailure } from '../net/failure.ts'
 import type { Fetch, FetchRequest, FetchResponse } from '../ports.ts'
 import { failureOf } from './fetch-failure.ts'
+import { loadedUndici, loadUndici } from './undici.ts'
 
 /** Also the cap on exchanges in flight per origin; the rest waits within its own deadline (F9). */
 const CONNECTIONS_PER_ORIGIN_MAX = 32
@@ -56,7 +57,8 @@ export function createNodeFetch(options: NodeFetchOptions = {}): NodeFetch {
     fetch: async (request) => {
       refuseLiteral(request)
       try {
-        return await send(pools.of(request), request)
+        const undici = loadedUndici() ?? (await loadUndici())
+        return await send(pools.of(request, undici), request)
       } catch (error) {
         throw failureOf(error)
       }
@@ -126,15 +128,20 @@ function toStream(body: Dispatcher.ResponseData['body']): ReadableStream<Uint8Ar
   )
 }
 
+type Undici = typeof import('undici')
+
 function createPools(options: NodeFetchOptions) {
   const pools = new Map<string, Dispatcher>()
   const ca = authorities(options.extraCaFile)
   const open = options.proxyUrl === undefined ? openPool : openProxy
+  let isClosed = false
   return {
-    of(request: FetchRequest): Dispatcher {
+    of(request: FetchRequest, undici: Undici): Dispatcher {
+      // Closed while the library was being loaded: nothing would end a pool made now.
+      if (isClosed) throw new FetchFailure('ERR_UPSTREAM_CONNECT', 'closed')
       const { addresses, url, connectTimeoutMs } = request
       const key = `${addresses} ${connectTimeoutMs} ${url.origin}`
-      const pool = pools.get(key) ?? open(request, options, ca)
+      const pool = pools.get(key) ?? open(undici, request, options, ca)
       // Map order is the order of use: the first is the least recently used.
       pools.delete(key)
       pools.set(key, pool)
@@ -142,6 +149,7 @@ function createPools(options: NodeFetchOptions) {
       return pool
     },
     async close(): Promise<void> {
+      isClosed = true
       const opened = [...pools.values()]
       pools.clear()
       await Promise.all(opened.map((pool) => pool.destroy()))
@@ -184,6 +192,7 @@ function clientOptions(
 }
 
 function openPool(
+  { Pool }: Undici,
   request: FetchRequest,
   options: NodeFetchOptions,
   ca: string[] | undefined,
@@ -192,6 +201,7 @@ function openPool(
 }
 
 function openProxy(
+  { ProxyAgent }: Undici,
   request: FetchRequest,
   options: NodeFetchOptions,
   ca: string[] | undefined,

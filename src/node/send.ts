@@ -3,13 +3,24 @@
  * `serve` does not come here: its calls go through `carrier.ts`.
  */
 import { Readable } from 'node:stream'
-import { Agent, request as undiciRequest } from 'undici'
+import type { Agent } from 'undici'
 import { UpstreamError } from '../errors.ts'
 import type { Send } from '../ports.ts'
+import { loadUndici } from './undici.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 const HEADER_MAX_BYTES = 16_384
 const CLIENT_TTL_MS = 300_000
+
+const AGENT_OPTIONS: Agent.Options = {
+  allowH2: false,
+  connections: null,
+  headersTimeout: 0,
+  bodyTimeout: 0,
+  maxHeaderSize: HEADER_MAX_BYTES,
+  clientTtl: CLIENT_TTL_MS,
+  connect: { timeout: CONNECT_TIMEOUT_MS },
+}
 
 /** Failures before the first byte was sent: nothing has been processed. */
 const NOT_SENT = new Set([
@@ -21,18 +32,15 @@ const NOT_SENT = new Set([
 ])
 
 export function createSend(): { send: Send; close(): Promise<void> } {
-  const agent = new Agent({
-    allowH2: false,
-    connections: null,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    maxHeaderSize: HEADER_MAX_BYTES,
-    clientTtl: CLIENT_TTL_MS,
-    connect: { timeout: CONNECT_TIMEOUT_MS },
-  })
+  let agent: Agent | undefined
+  let isClosed = false
   const send: Send = async ({ url, method, headers, body, signal }) => {
     try {
-      const answer = await undiciRequest(url, {
+      const undici = await loadUndici()
+      // Closed while the library was being loaded: nothing would end an agent made now.
+      if (isClosed) throw new Error('closed')
+      agent ??= new undici.Agent(AGENT_OPTIONS)
+      const answer = await undici.request(url, {
         dispatcher: agent,
         method: method as 'GET',
         headers: [...headers].flat(),
@@ -57,7 +65,13 @@ export function createSend(): { send: Send; close(): Promise<void> } {
       })
     }
   }
-  return { send, close: () => agent.destroy() }
+  return {
+    send,
+    async close() {
+      isClosed = true
+      await agent?.destroy()
+    },
+  }
 }
 
 function flatHeaders(headers: Record<string, string | string[] | undefined>): [string, string][] {

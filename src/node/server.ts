@@ -14,6 +14,7 @@ import { rememberClientAddress } from '../middleware/client-address.ts'
 import { type Carrier, createCarrier } from './carrier.ts'
 import { createClientAddress, knowsClientAddress } from './client-address.ts'
 import type { NodeEmit } from './emit.ts'
+import { loadUndici } from './undici.ts'
 import { createUpstreams } from './upstreams.ts'
 
 export interface ServeOptions {
@@ -41,6 +42,8 @@ const METRICS_VARIABLE = 'POSTERN_LISTEN_METRICS_PORT'
 const HEADER_MAX_BYTES = 16_384
 const PROBE_TIMEOUT_MS = 2_000
 const PROBE_MAX_BYTES = 1_048_576
+/** Loading what calls go out with holds the process for tens of milliseconds: first let it answer. */
+const PRELOAD_AFTER_MS = 200
 
 const manifest = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
@@ -83,6 +86,10 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
     await shut(0)
     throw error
   }
+  // Behind the first answers; a failure shows at the first exchange.
+  const cancelPreload = platform.runtime.after(PRELOAD_AFTER_MS, () => {
+    loadUndici().catch(() => {})
+  })
   emit.gauge?.('postern_build_info', 1, {
     version: manifest.version,
     engine: config.databaseUrl.split(':')[0] ?? '',
@@ -94,6 +101,7 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
     settled = resolve
   })
   const close = async (): Promise<void> => {
+    cancelPreload()
     await shut(config.limits.drainTimeoutMs)
     settled()
   }

@@ -1,5 +1,5 @@
 /**
- * Connections to the servers behind: the only file that imports `undici` for the proxy leg.
+ * Connections to the servers behind: the only file that uses `undici` for the proxy leg.
  *
  * Never a queue: our counters say `full` before anything is dispatched (T2). Calls and streams have
  * pools of their own, HTTP/1.1 only (T12), retired when a storm has left many idle clients (T11).
@@ -10,10 +10,11 @@
 import { lookup as systemLookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
-import { Client, type Dispatcher, Pool } from 'undici'
+import type { Client, Dispatcher, Pool } from 'undici'
 import type { Upstream } from '../connectors/connectors.ts'
 import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
 import { isPublicAddress, literalAddress } from '../net/address.ts'
+import { loadedUndici, loadUndici } from './undici.ts'
 
 export type ExchangeKind = 'call' | 'stream'
 
@@ -91,7 +92,9 @@ const CIRCUIT_OPEN_MS = 1_000
 
 /** One pool, and how many exchanges it ever ran at once: that is how many clients it keeps. */
 interface Slot {
-  readonly pool: Pool
+  /** Made at the first exchange, when the library is here. */
+  pool: Pool | undefined
+  hasEnded: boolean
   readonly madeAtMs: number
   running: number
   peak: number
@@ -109,8 +112,9 @@ interface Pools {
 
 export function createUpstreams(options: UpstreamOptions): Upstreams {
   const byKey = new Map<string, Pools>()
-  const slotFor = (upstream: Upstream): Slot => ({
-    pool: new Pool(upstream.origin, poolOptions(upstream, options)),
+  const newSlot = (): Slot => ({
+    pool: undefined,
+    hasEnded: false,
     madeAtMs: performance.now(),
     running: 0,
     peak: 0,
@@ -121,8 +125,8 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     if (known !== undefined) return known
     const made: Pools = {
       upstream,
-      calls: slotFor(upstream),
-      streams: slotFor(upstream),
+      calls: newSlot(),
+      streams: newSlot(),
       callsRunning: 0,
       streamsRunning: 0,
       connectTimeouts: 0,
@@ -133,18 +137,18 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
   }
   const shrink = (pools: Pools): void => {
     for (const kind of ['calls', 'streams'] as const) {
-      const { pool, running, peak } = pools[kind]
-      if (peak <= POOL_CLIENTS_MAX || running > peak / 4) continue
-      pools[kind] = slotFor(pools.upstream)
-      letGo(pool)
+      const slot = pools[kind]
+      if (slot.peak <= POOL_CLIENTS_MAX || slot.running > slot.peak / 4) continue
+      pools[kind] = newSlot()
+      letGo(slot)
     }
   }
   // Not undici's `clientTtl`: it costs a stream 16 KB and looks at every client on every call.
   const refresh = (pools: Pools, kind: 'calls' | 'streams'): void => {
-    const { pool, madeAtMs } = pools[kind]
-    if (performance.now() - madeAtMs < (options.clientTtlMs ?? CLIENT_TTL_MS)) return
-    pools[kind] = slotFor(pools.upstream)
-    letGo(pool)
+    const slot = pools[kind]
+    if (performance.now() - slot.madeAtMs < (options.clientTtlMs ?? CLIENT_TTL_MS)) return
+    pools[kind] = newSlot()
+    letGo(slot)
   }
   const house: House = { options, shrink }
   return {
@@ -167,17 +171,18 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
       const pools = byKey.get(keyOf(upstream))
       if (pools === undefined) return
       byKey.delete(keyOf(upstream))
-      letGo(pools.calls.pool)
-      letGo(pools.streams.pool)
+      letGo(pools.calls)
+      letGo(pools.streams)
     },
     async close() {
-      const all = [...byKey.values()].flatMap(({ calls, streams }) => [calls.pool, streams.pool])
+      const all = [...byKey.values()].flatMap(({ calls, streams }) => [calls, streams])
       byKey.clear()
-      await Promise.all(all.map((pool) => pool.destroy().catch(() => {})))
+      for (const slot of all) slot.hasEnded = true
+      await Promise.all(all.map(({ pool }) => pool?.destroy().catch(() => {})))
     },
     counts(upstream) {
       const { calls, streams, callsRunning, streamsRunning } = poolsOf(upstream)
-      const clients = calls.pool.stats.connected + streams.pool.stats.connected
+      const clients = connectedIn(calls) + connectedIn(streams)
       return { calls: callsRunning, streams: streamsRunning, clients }
     },
   }
@@ -196,8 +201,13 @@ function keyOf({ addresses, origin }: Upstream): string {
 }
 
 /** Running exchanges finish; idle sockets close. */
-function letGo(pool: Pool): void {
-  pool.close().catch(() => {})
+function letGo(slot: Slot): void {
+  slot.hasEnded = true
+  slot.pool?.close().catch(() => {})
+}
+
+function connectedIn({ pool }: Slot): number {
+  return pool?.stats.connected ?? 0
 }
 
 function poolOptions(upstream: Upstream, options: UpstreamOptions): Pool.Options {
@@ -227,6 +237,8 @@ function lookupOf(
   if (addresses === 'public') return { lookup: publicOnly(lookup) }
   return lookup === undefined ? {} : { lookup }
 }
+
+type Undici = typeof import('undici')
 
 interface House {
   readonly options: UpstreamOptions
@@ -267,11 +279,21 @@ class Leg implements Exchange, Dispatcher.DispatchHandler {
     this.#startedAtMs = performance.now()
     const { connectTimeoutMs, firstByteTimeoutMs } = this.#house.options
     this.#timer = setTimeout(onTimer, Math.min(connectTimeoutMs, firstByteTimeoutMs), this)
-    if (request.fresh === true)
-      this.#oneOff = freshClient(this.#pools.upstream, this.#house.options)
-    const dispatcher = this.#oneOff ?? this.#slot.pool
+    const undici = loadedUndici()
+    if (undici !== undefined) this.#send(undici, request)
+    else {
+      // Only the first calls of a process; aborts and timers work meanwhile.
+      loadUndici().then(
+        (loaded) => this.#send(loaded, request),
+        (error: unknown) => this.failWith('ERR_UPSTREAM_CONNECT', error),
+      )
+    }
+  }
+
+  #send(undici: Undici, request: ExchangeRequest): void {
+    if (this.#sink === undefined) return
     try {
-      dispatcher.dispatch(
+      this.#dispatcherFor(undici, request).dispatch(
         {
           path: request.path,
           // The type lists methods; the grammar was checked by the server's parser.
@@ -284,6 +306,20 @@ class Leg implements Exchange, Dispatcher.DispatchHandler {
     } catch (error) {
       this.onResponseError(undefined, error instanceof Error ? error : new Error('dispatch'))
     }
+  }
+
+  #dispatcherFor({ Client, Pool }: Undici, { fresh }: ExchangeRequest): Dispatcher {
+    const { upstream } = this.#pools
+    const slot = this.#slot
+    if (fresh === true) {
+      const { connections: _, ...rest } = poolOptions(upstream, this.#house.options)
+      this.#oneOff = new Client(upstream.origin, rest)
+      return this.#oneOff
+    }
+    // Let go while the library was being loaded: nothing would end a pool made now.
+    if (slot.hasEnded && slot.pool === undefined) throw new Error('closed')
+    slot.pool ??= new Pool(upstream.origin, poolOptions(upstream, this.#house.options))
+    return slot.pool
   }
 
   /** First connect, then first byte; a slow connect counts into the first byte's time. */
@@ -383,11 +419,6 @@ class Leg implements Exchange, Dispatcher.DispatchHandler {
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
     this.failWith(codeOf(error, this.sent), error)
   }
-}
-
-function freshClient(upstream: Upstream, options: UpstreamOptions): Client {
-  const { connections: _, ...rest } = poolOptions(upstream, options)
-  return new Client(upstream.origin, rest)
 }
 
 /** After a stall the timer is due before the answer that already waits in the socket: read that first (K8). */

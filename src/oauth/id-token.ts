@@ -4,14 +4,7 @@
  * The algorithm comes from the provider's list and our own, never from the token alone; keys come
  * from the set, never from the header (VAL-15, J1, J2). Never throws, never fetches.
  */
-import {
-  createLocalJWKSet,
-  decodeProtectedHeader,
-  errors,
-  type JSONWebKeySet,
-  type JWTPayload,
-  jwtVerify,
-} from 'jose'
+import type { JSONWebKeySet, JWTPayload } from 'jose'
 import { decodeBase64url } from './base64url.ts'
 
 export const ID_TOKEN_MAX_CHARS = 16_384
@@ -73,11 +66,15 @@ export type IdTokenJudgement =
   | { ok: true; claims: IdTokenClaims }
   | { ok: false; reason: IdTokenRefusal }
 
+type Jose = typeof import('jose')
+
 export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<IdTokenJudgement> {
-  const early = judgeHeader(jwt, facts)
+  // Loaded at the first sign-in: a start and a house without OpenID providers do without it.
+  const jose = await import('jose')
+  const early = judgeHeader(jwt, facts, jose)
   if (early !== undefined) return { ok: false, reason: early }
   try {
-    const { payload } = await jwtVerify(jwt, createLocalJWKSet(facts.jwks), {
+    const { payload } = await jose.jwtVerify(jwt, jose.createLocalJWKSet(facts.jwks), {
       issuer: facts.issuer,
       audience: facts.clientId,
       algorithms: facts.algorithms.filter((name) => ALGORITHMS.has(name)),
@@ -87,12 +84,16 @@ export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<Id
     })
     return judgeClaims(payload, facts)
   } catch (error) {
-    return { ok: false, reason: refusalOf(error) }
+    return { ok: false, reason: refusalOf(error, jose) }
   }
 }
 
 /** What can be refused before any key is touched. */
-function judgeHeader(jwt: string, facts: IdTokenFacts): IdTokenRefusal | undefined {
+function judgeHeader(
+  jwt: string,
+  facts: IdTokenFacts,
+  { decodeProtectedHeader }: Jose,
+): IdTokenRefusal | undefined {
   // The library decodes leniently (spaces, padding, unused bits); one token has one text here.
   if (jwt.length > ID_TOKEN_MAX_CHARS || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) return 'malformed'
   if (decodeBase64url(jwt.slice(jwt.lastIndexOf('.') + 1)) === undefined) return 'malformed'
@@ -157,7 +158,7 @@ const CLAIM_REFUSALS: Readonly<Record<string, IdTokenRefusal>> = {
   nbf: 'not_yet',
 }
 
-function refusalOf(error: unknown): IdTokenRefusal {
+function refusalOf(error: unknown, { errors }: Jose): IdTokenRefusal {
   if (error instanceof errors.JWTExpired) return 'expired'
   if (error instanceof errors.JWTClaimValidationFailed) {
     return error.reason === 'check_failed' ? (CLAIM_REFUSALS[error.claim] ?? 'claims') : 'claims'
