@@ -114,16 +114,21 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
       if (known.untilMs > runtime.monotonicMs()) return known.word
       refused.delete(digest)
     }
-    if (failures.exhausted(token)) return 'budget'
+    let jti = ''
     const verdict = judgeAccessToken(token, {
       keys: deps.keys.verifyKeys(),
       tagKey: deps.keys.tagKey(),
       issuer: deps.issuer,
       nowSeconds: Math.floor(runtime.nowMs() / 1000),
       runtime,
+      mayVerify: (claimed) => {
+        jti = claimed
+        return !failures.exhausted(claimed)
+      },
     })
     if (!verdict.ok) {
-      if (verdict.reason === 'signature') failures.add(token)
+      if (verdict.reason === 'signature') failures.add(jti)
+      if (verdict.reason === 'budget') return 'budget'
       return verdict.reason === 'expired' ? 'expired' : 'token'
     }
     if (pending.size >= PENDING_MAX) return 'busy'
@@ -246,38 +251,23 @@ function withDeadline<T>(work: Promise<T>, deps: AuthenticatorDeps): Promise<T |
  * token is remembered and does not come here.
  */
 function createFailureBudget(runtime: Runtime): {
-  exhausted(token: string): boolean
-  add(token: string): void
+  exhausted(jti: string): boolean
+  add(jti: string): void
 } {
   const byJti = new Map<string, { count: number; untilMs: number }>()
   return {
-    exhausted(token) {
-      if (byJti.size === 0) return false
-      const jti = claimedJti(token)
+    exhausted(jti) {
       const entry = byJti.get(jti)
       if (entry === undefined) return false
       if (entry.untilMs > runtime.monotonicMs()) return entry.count >= SIGNATURE_FAILURES_MAX
       byJti.delete(jti)
       return false
     },
-    add(token) {
-      const jti = claimedJti(token)
+    add(jti) {
       const count = (byJti.get(jti)?.count ?? 0) + 1
       const untilMs = runtime.monotonicMs() + SIGNATURE_FAILURES_MS
       remember(byJti, jti, { count, untilMs }, FAILING_JTI_MAX)
     },
-  }
-}
-
-/** The `jti` that a token claims to have; `''` when there is none. */
-function claimedJti(token: string): string {
-  try {
-    const payload = (token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/')
-    const claims: unknown = JSON.parse(atob(payload))
-    const jti: unknown = typeof claims === 'object' && claims !== null && Reflect.get(claims, 'jti')
-    return typeof jti === 'string' ? jti : ''
-  } catch {
-    return ''
   }
 }
 

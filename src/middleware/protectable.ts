@@ -60,10 +60,7 @@ export function mountable(house: Mountable, platform?: DefaultPlatform): Mounted
     : mountedHouse(house as Postern, opening)
 }
 
-function mountedHouse(
-  postern: Postern,
-  { config, platform, mounted, opened }: Opening,
-): Mounted {
+function mountedHouse(postern: Postern, { config, platform, mounted, opened }: Opening): Mounted {
   mounted()
   const { issuer } = config
   const issuerUrl = new URL(issuer)

@@ -27,9 +27,14 @@ export function reply(
   finish(request, response, options.head, body)
 }
 
-/** The request has a body that has not arrived in full. Asks our head: Node would parse its own first. */
+/**
+ * The request has a body that has not arrived in full, and more of it than we would read to keep the
+ * connection: a short one is usually in the same packet, and a new connection costs more than it. A
+ * client that waits for `100 Continue` may send its body or not, so its connection ends.
+ */
 export function isUploading(request: IncomingMessage, head: Head): boolean {
-  return !request.complete && (head.chunked || (head.contentLength ?? 0) > 0)
+  if (request.complete) return false
+  return head.chunked || head.expect || (head.contentLength ?? 0) > LINGER_BYTES
 }
 
 /** Ends the answer; its head, with a length, has been written. */

@@ -58,6 +58,7 @@ export type AccessTokenRefusal =
   | 'algorithm'
   | 'typ'
   | 'unknown_key'
+  | 'budget'
   | 'signature'
   | 'issuer'
   | 'claims'
@@ -75,6 +76,8 @@ export interface AccessTokenFacts {
   readonly issuer: string
   readonly nowSeconds: number
   readonly runtime: Runtime
+  /** Asked right before the signature is checked, which is the costly part; default: yes. */
+  readonly mayVerify?: (jti: string) => boolean
 }
 
 export function judgeAccessToken(token: string, facts: AccessTokenFacts): AccessTokenJudgement {
@@ -91,6 +94,7 @@ export function judgeAccessToken(token: string, facts: AccessTokenFacts): Access
   if (typeof keyId !== 'string' || keyId.length > KEY_ID_MAX_CHARS) return refuse('unknown_key')
   const key = facts.keys.get(keyId)
   if (key === undefined) return refuse('unknown_key')
+  if (facts.mayVerify?.(String(payload.jti)) === false) return refuse('budget')
   if (!isSigned(token, last, key, facts.runtime)) return refuse('signature')
   return judgeClaims(payload, keyId, facts)
 }
