@@ -73,8 +73,17 @@ async function settle(
   return counted(deps, 'wait' in verdict ? unavailable('proof_unknown') : verdict)
 }
 
+const REASON_LABELS = new Map<string, Readonly<Record<string, string>>>()
+
 function counted(deps: GuardDeps, answer: GuardAnswer): GuardAnswer {
-  if (!answer.ok) deps.emit.count('postern_auth_refusals_total', { reason: answer.refusal.reason })
+  if (answer.ok) return answer
+  const { reason } = answer.refusal
+  let labels = REASON_LABELS.get(reason)
+  if (labels === undefined) {
+    labels = { reason }
+    REASON_LABELS.set(reason, labels)
+  }
+  deps.emit.count('postern_auth_refusals_total', labels)
   return answer
 }
 
@@ -201,8 +210,20 @@ function metadataUrl(resource: string): string {
   return new URL(resource).origin + protectedResourceMetadataPath(resource)
 }
 
-/** PR-07, PR-08: no `error` attribute where no credentials came. */
+/** Refusals of a flood are all alike: made once per resource and reason, which are both few. */
+const UNAUTHORIZED = new Map<string, GuardAnswer>()
+
 export function unauthorized(resource: string, reason: string): GuardAnswer {
+  const name = `${reason} ${resource}`
+  const known = UNAUTHORIZED.get(name)
+  if (known !== undefined) return known
+  const made = createUnauthorized(resource, reason)
+  UNAUTHORIZED.set(name, made)
+  return made
+}
+
+/** PR-07, PR-08: no `error` attribute where no credentials came. */
+function createUnauthorized(resource: string, reason: string): GuardAnswer {
   const error = reason === 'token_missing' ? undefined : 'invalid_token'
   const value = challenge({
     resourceMetadata: metadataUrl(resource),

@@ -60,6 +60,14 @@ describe('cryptography', () => {
     expect(Buffer.from(hmac).toString('hex')).toBe(
       '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843',
     )
+    // RFC 4231 test case 6: a key longer than a block.
+    const long = cryptography.hmacSha256(
+      new Uint8Array(131).fill(0xaa),
+      'Test Using Larger Than Block-Size Key - Hash Key First',
+    )
+    expect(Buffer.from(long).toString('hex')).toBe(
+      '60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54',
+    )
     // RFC 5869 test case 3: no salt, no info.
     const derived = cryptography.hkdfSha256(new Uint8Array(22).fill(0x0b), '', 42)
     expect(Buffer.from(derived).toString('hex')).toBe(

@@ -34,7 +34,7 @@ export function createCryptography(): Cryptography {
   return {
     randomBytes: (lengthBytes) => new Uint8Array(nodeCrypto.randomBytes(lengthBytes)),
     sha256: (data) => nodeCrypto.hash('sha256', data, 'base64url'),
-    hmacSha256: (key, data) => nodeCrypto.createHmac('sha256', macKey(key)).update(data).digest(),
+    hmacSha256,
     hkdfSha256: (secret, info, lengthBytes) =>
       new Uint8Array(nodeCrypto.hkdfSync('sha256', secret, '', info, lengthBytes)),
     equal,
@@ -60,15 +60,34 @@ export function createCryptography(): Cryptography {
   }
 }
 
-/** Key objects by the bytes they were made of, which nobody changes afterwards. */
-const MAC_KEYS = new WeakMap<Uint8Array, nodeCrypto.KeyObject>()
+const HASH_BLOCK_BYTES = 64
+/** Padded keys by the bytes they were made of, which nobody changes afterwards. */
+const PADDED_KEYS = new WeakMap<Uint8Array, { inner: Buffer; outer: Buffer }>()
 
-function macKey(key: Uint8Array): nodeCrypto.KeyObject {
-  const known = MAC_KEYS.get(key)
-  if (known !== undefined) return known
-  const made = nodeCrypto.createSecretKey(key)
-  MAC_KEYS.set(key, made)
-  return made
+/**
+ * HMAC (RFC 2104) from two one-shot digests: a tenth of `createHmac`, which makes and collects a
+ * native object for every tag of a flood of forged tokens.
+ */
+function hmacSha256(key: Uint8Array, data: string | Uint8Array): Uint8Array {
+  let padded = PADDED_KEYS.get(key)
+  if (padded === undefined) {
+    padded = { inner: padKey(key, 0x36), outer: padKey(key, 0x5c) }
+    PADDED_KEYS.set(key, padded)
+  }
+  const bytes = typeof data === 'string' ? Buffer.from(data) : data
+  const inner = digestBytes(Buffer.concat([padded.inner, bytes]))
+  return digestBytes(Buffer.concat([padded.outer, inner]))
+}
+
+function padKey(key: Uint8Array, pad: number): Buffer {
+  const block = Buffer.alloc(HASH_BLOCK_BYTES, pad)
+  const short = key.byteLength > HASH_BLOCK_BYTES ? digestBytes(key) : key
+  for (const [index, byte] of short.entries()) block[index] = byte ^ pad
+  return block
+}
+
+function digestBytes(data: Uint8Array): Buffer {
+  return Buffer.from(nodeCrypto.hash('sha256', data, 'base64url'), 'base64url')
 }
 
 /** r and s of 32 bytes each (RFC 7518 section 3.4) as an ASN.1 sequence of two integers. */

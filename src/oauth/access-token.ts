@@ -76,7 +76,7 @@ export interface AccessTokenFacts {
   readonly issuer: string
   readonly nowSeconds: number
   readonly runtime: Runtime
-  /** Asked right before the signature is checked, which is the costly part; default: yes. */
+  /** Asked after the tag, before everything that costs more; default: yes. */
   readonly mayVerify?: (jti: string) => boolean
 }
 
@@ -86,6 +86,7 @@ export function judgeAccessToken(token: string, facts: AccessTokenFacts): Access
   const last = token.lastIndexOf('.')
   const payload = decodeJson(token.slice(first + 1, last))
   if (payload === undefined || !hasTag(payload, facts)) return refuse('tag')
+  if (facts.mayVerify?.(String(payload.jti)) === false) return refuse('budget')
   const header = decodeJson(token.slice(0, first))
   if (header === undefined) return refuse('malformed')
   if (header.alg !== 'ES256' || 'crit' in header) return refuse('algorithm')
@@ -94,7 +95,6 @@ export function judgeAccessToken(token: string, facts: AccessTokenFacts): Access
   if (typeof keyId !== 'string' || keyId.length > KEY_ID_MAX_CHARS) return refuse('unknown_key')
   const key = facts.keys.get(keyId)
   if (key === undefined) return refuse('unknown_key')
-  if (facts.mayVerify?.(String(payload.jti)) === false) return refuse('budget')
   if (!isSigned(token, last, key, facts.runtime)) return refuse('signature')
   return judgeClaims(payload, keyId, facts)
 }
