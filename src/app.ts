@@ -4,7 +4,7 @@
  */
 import { ENDPOINT_SEGMENTS } from './config/paths.ts'
 import { type Config, type PosternConfig, parseConfig } from './config.ts'
-import { type House, openHouse } from './house.ts'
+import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
 import { refusalResponse } from './middleware/guard.ts'
@@ -66,7 +66,13 @@ export function createPostern(
   )
   platform.emit.configure?.(config.log, config.onEvent)
   let endpointPrefix = ''
-  const rooms = createOpener(platform, () => openHouse(config, platform, endpointPrefix))
+  const rooms = createOpener(platform, async () => {
+    const store = platform.openStore(config.databaseUrl)
+    // Told where it is awaited. The store opens in its own thread while the rooms are being loaded.
+    store.catch(() => undefined)
+    const { openHouse } = await import('./house.ts')
+    return openHouse(config, platform, endpointPrefix, await store)
+  })
   const guard: Guard = {
     authenticate: (authorization, options) =>
       rooms.opened()?.guard.authenticate(authorization, options) ??

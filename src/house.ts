@@ -37,6 +37,8 @@ export interface House {
   readonly guard: Guard
   readonly egress: Egress
   fetch(request: Request): Promise<Response>
+  /** The answer for `/healthz` and `/readyz`; `undefined` for any other path. */
+  health(path: string): Health | undefined
   /** Pages and endpoints of this house itself, not of a connector. */
   isOurs(path: string): boolean
   /** What a mounted house answers: all but `/`, `/healthz`, `/readyz`, which stay the application's. */
@@ -44,6 +46,13 @@ export interface House {
   onMark(listener: (mark: Mark) => void): () => void
   runDue(): Promise<void>
   close(): Promise<void>
+}
+
+/** Plain values: a listener that has just started answers probes without `Response`. */
+export interface Health {
+  readonly status: 200 | 503
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
 }
 
 /** Rows removed by one sweep; the next is due after this wait, or at once when there are more. */
@@ -67,13 +76,13 @@ interface Ground {
   readonly revocation: RevocationView
 }
 
-/** @throws {StoreError} when the store cannot be opened. @throws {ConfigError} for a wrong sealing key. */
+/** @throws {StoreError} when the store cannot be read. @throws {ConfigError} for a wrong sealing key. */
 export async function openHouse(
   config: Config,
   platform: Platform,
   endpointPrefix: string,
+  { store, bus }: Awaited<ReturnType<Platform['openStore']>>,
 ): Promise<House> {
-  const { store, bus } = await platform.openStore(config.databaseUrl)
   const outbound = platform.openFetch(config.egress)
   try {
     const ground = await layGround(config, platform, { store, bus, outbound })
@@ -280,7 +289,7 @@ function openDoors(
   { view, proxy }: Gateway,
   issuer: IssuerRoutes,
   refresher: Refresher,
-): Pick<House, 'fetch' | 'isOurs' | 'handles'> {
+): Pick<House, 'fetch' | 'health' | 'isOurs' | 'handles'> {
   // At the issuer itself, whatever moves below `prefix`: other processes know nothing but the issuer.
   const base = new URL(config.issuer).pathname.replace(/\/$/, '')
   const feedPath = base + REVOCATION_FEED_PATH
@@ -288,14 +297,18 @@ function openDoors(
   const feed = createRevocationFeed({ config, store, runtime: platform.runtime, revocation })
   const maxAgeMs = config.limits.revocationViewMaxAgeSeconds * 1000
   const isOurs = (path: string) => (hasFeed && path === feedPath) || issuer.handles(path)
+  const health = (path: string): Health | undefined => {
+    if (path === '/healthz') return healthAnswer(true)
+    if (path !== '/readyz') return undefined
+    // Tokens that a provider gave us and that are not on disk yet: not healthy (R7).
+    return healthAnswer(revocation.ageMs() < maxAgeMs && refresher.unwritten() === 0)
+  }
   return {
+    health,
     async fetch(request) {
       const { pathname } = new URL(request.url)
-      if (pathname === '/healthz') return health(true)
-      if (pathname === '/readyz') {
-        // Tokens that a provider gave us and that are not on disk yet: not healthy (R7).
-        return health(revocation.ageMs() < maxAgeMs && refresher.unwritten() === 0)
-      }
+      const answer = health(pathname)
+      if (answer !== undefined) return new Response(answer.body, answer)
       if (hasFeed && pathname === feedPath) return feed(request)
       if (view.claims(pathname)) return proxy(request)
       if (issuer.handles(pathname)) return issuer.app.fetch(request)
@@ -351,9 +364,10 @@ function sweepEvery({ runtime, emit }: Platform, sweep: () => Promise<boolean>):
   return () => cancel()
 }
 
-function health(ok: boolean): Response {
-  return new Response(ok ? 'ok\n' : 'not ready\n', {
+function healthAnswer(ok: boolean): Health {
+  return {
     status: ok ? 200 : 503,
     headers: { 'cache-control': 'no-store', 'content-type': 'text/plain' },
-  })
+    body: ok ? 'ok\n' : 'not ready\n',
+  }
 }

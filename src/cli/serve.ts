@@ -8,7 +8,6 @@ import { allowFromList } from '../config/environment.ts'
 import type { PosternConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { node } from '../node/platform.ts'
-import { serve } from '../node/server.ts'
 import { banner, probeConnectors } from './banner.ts'
 import { loadConfiguration } from './configuration.ts'
 
@@ -38,6 +37,9 @@ export const serveCommand = defineCommand({
     const input = withArguments(loaded.input, args)
     const platform = node({ environment: loaded.environment })
     const postern = createPostern(input, platform, overridesOf(args))
+    // The store opens while the listeners are being loaded; `serve` tells what went wrong.
+    postern.ready().catch(() => undefined)
+    const { serve } = await import('../node/server.ts')
     const server = await serve(postern)
     for (const line of args.quiet ? [] : banner(server, await probeConnectors(server)))
       console.log(line)

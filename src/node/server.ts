@@ -3,13 +3,12 @@
  * pages and OAuth endpoints go through Hono. Drains on SIGTERM and SIGINT, then closes the house.
  */
 import { readFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
 import { openingOf, type Postern } from '../app.ts'
 import type { Config } from '../config.ts'
 import { ConfigError } from '../errors.ts'
-import type { House } from '../house.ts'
+import type { Health, House } from '../house.ts'
 import { rememberClientAddress } from '../middleware/client-address.ts'
 import { type Carrier, createCarrier } from './carrier.ts'
 import { createClientAddress, knowsClientAddress } from './client-address.ts'
@@ -38,11 +37,15 @@ export interface RunningServer {
   readonly closed: Promise<void>
 }
 
+// An import statement would read every member of the module, and one of them loads the platform's
+// own fetch: a fifth of the start.
+const { createServer } = process.getBuiltinModule('node:http')
+
 const METRICS_VARIABLE = 'POSTERN_LISTEN_METRICS_PORT'
 const HEADER_MAX_BYTES = 16_384
 const PROBE_TIMEOUT_MS = 2_000
 const PROBE_MAX_BYTES = 1_048_576
-/** Loading what calls go out with holds the process for tens of milliseconds: first let it answer. */
+/** Loading what pages and calls need holds the process for tens of milliseconds: first let it answer. */
 const PRELOAD_AFTER_MS = 200
 
 const manifest = JSON.parse(
@@ -68,7 +71,8 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   })
   const carrier = createCarrier(house.view, upstreams, platform.emit)
   const stopListening = house.onMark(() => carrier.recheck())
-  const listener = createListener(postern, house, carrier, options)
+  const pages = createPages(postern, config)
+  const listener = createListener(house, carrier, pages, options)
   const metricsText = async () => (await emit.metrics?.text()) ?? ''
   let metricsServer: Server | undefined
   const shut = async (drainTimeoutMs: number): Promise<void> => {
@@ -86,9 +90,9 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
     await shut(0)
     throw error
   }
-  // Behind the first answers; a failure shows at the first exchange.
+  // Behind the first answers; a failure shows where it is used.
   const cancelPreload = platform.runtime.after(PRELOAD_AFTER_MS, () => {
-    loadUndici().catch(() => {})
+    Promise.all([pages.load(), loadUndici()]).catch(() => {})
   })
   emit.gauge?.('postern_build_info', 1, {
     version: manifest.version,
@@ -168,27 +172,59 @@ async function listenEverywhere(config: Config, create: () => Server): Promise<n
   return port
 }
 
-function createListener(
-  postern: Postern,
-  house: House,
-  carrier: Carrier,
-  options: ServeOptions,
-): (request: IncomingMessage, response: ServerResponse) => void {
-  const { config } = house
+interface Pages {
+  readonly answer: RequestListener
+  load(): Promise<unknown>
+}
+
+/** Pages and OAuth endpoints, by way of `Request` and `Response`; what that takes is loaded late. */
+function createPages(postern: Postern, config: Config): Pages {
   const findAddress = createClientAddress(config.listen.trustedProxies)
   const addressOf = knowsClientAddress(config) ? findAddress : () => undefined
-  const pages = getRequestListener(
-    (request, { incoming }) => {
-      rememberClientAddress(request, addressOf(incoming as IncomingMessage))
-      return postern.fetch(request)
-    },
-    { overrideGlobalObjects: false, hostname: new URL(config.issuer).host },
-  )
-  return (request, response) => {
-    if (options.intercept?.(request, response) === true) return
-    if (isCall(request.url ?? '/', house, carrier)) carrier.handle(request, response)
-    else void pages(request, response)
+  let loaded: RequestListener | undefined
+  const load = async (): Promise<RequestListener> => {
+    const { getRequestListener } = await import('@hono/node-server')
+    loaded ??= getRequestListener(
+      (request, { incoming }) => {
+        rememberClientAddress(request, addressOf(incoming as IncomingMessage))
+        return postern.fetch(request)
+      },
+      { overrideGlobalObjects: false, hostname: new URL(config.issuer).host },
+    )
+    return loaded
   }
+  return {
+    load,
+    answer(request, response) {
+      if (loaded !== undefined) void loaded(request, response)
+      else {
+        load().then(
+          (listener) => listener(request, response),
+          () => response.destroy(),
+        )
+      }
+    },
+  }
+}
+
+function createListener(
+  house: House,
+  carrier: Carrier,
+  pages: Pages,
+  options: ServeOptions,
+): RequestListener {
+  return (request, response) => {
+    const target = request.url ?? '/'
+    if (options.intercept?.(request, response) === true) return
+    const health = house.health(target)
+    if (health !== undefined) answerHealth(response, health)
+    else if (isCall(target, house, carrier)) carrier.handle(request, response)
+    else pages.answer(request, response)
+  }
+}
+
+function answerHealth(response: ServerResponse, { status, headers, body }: Health): void {
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
 }
 
 /** A connector's endpoint; or a path that is not ours and that some connector's routes take. */

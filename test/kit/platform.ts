@@ -3,6 +3,8 @@
  * way to wait until nothing of Postern's own input and output is under way. Real sockets, real
  * SQLite; with a test runtime the clocks and timers are the test's.
  */
+// The house loads it at the first ID token; `settle` does not see an import under way.
+import 'jose'
 import { createMemoryLock } from '../../src/adapters/memory.ts'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
 import { type NodePlatform, node } from '../../src/node/index.ts'

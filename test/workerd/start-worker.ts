@@ -98,7 +98,10 @@ async function bundle(entry: string | URL): Promise<{ code: string; imports: rea
     const { output } = await build.generate({ format: 'esm', codeSplitting: false })
     return {
       code: output[0].code,
-      imports: [...output[0].imports, ...output[0].dynamicImports].sort(),
+      // What is imported late lies in the same file here: that one is not the platform's.
+      imports: [...output[0].imports, ...output[0].dynamicImports]
+        .filter((name) => name !== output[0].fileName)
+        .sort(),
     }
   } finally {
     await build.close()
