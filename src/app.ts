@@ -74,9 +74,9 @@ export function createPostern(
     return openHouse(config, platform, endpointPrefix, await store)
   })
   const guard: Guard = {
-    authenticate: (authorization, options) =>
-      rooms.opened()?.guard.authenticate(authorization, options) ??
-      rooms.open().then((house) => house.guard.authenticate(authorization, options)),
+    authenticate: (authorization, options, memory) =>
+      rooms.opened()?.guard.authenticate(authorization, options, memory) ??
+      rooms.open().then((house) => house.guard.authenticate(authorization, options, memory)),
   }
   const postern: Postern = {
     fetch: async (request) => (rooms.opened() ?? (await rooms.open())).fetch(request),

@@ -5,6 +5,7 @@
 import type { Judged, Session } from '../issuer/authenticate.ts'
 import {
   authInfoOf,
+  type ConnectionMemory,
   type Guard,
   type GuardAnswer,
   type Principal,
@@ -47,9 +48,9 @@ export function createGuard(deps: GuardDeps): Guard {
     return found
   }
   return {
-    authenticate(authorization, options) {
+    authenticate(authorization, options, memory) {
       const resource = resourceFor(options)
-      const verdict = judge(deps, authorization, resource, options)
+      const verdict = judge(deps, authorization, resource, options, memory)
       return 'wait' in verdict
         ? settle(deps, authorization, resource, options, verdict)
         : counted(deps, verdict)
@@ -88,16 +89,25 @@ function counted(deps: GuardDeps, answer: GuardAnswer): GuardAnswer {
 }
 
 function judge(
-  { view }: GuardDeps,
+  deps: GuardDeps,
   authorization: string | undefined,
   resource: string,
   options: ProtectOptions,
+  memory?: ConnectionMemory,
 ): Verdict {
+  const { view } = deps
   // Exact bytes seen before need no grammar: a remembered token was a whole, well-formed one.
-  const exact = authorization?.startsWith(BEARER) ? authorization.slice(BEARER.length) : undefined
-  const known = exact === undefined ? undefined : view.remembered(exact)
-  if (exact !== undefined && known !== undefined) {
-    return judgeSession(view, known, exact, resource, options)
+  if (authorization?.startsWith(BEARER)) {
+    const token = authorization.slice(BEARER.length)
+    const known = recall(deps, authorization, memory) ?? view.remembered(token)
+    if (known !== undefined) {
+      if (memory !== undefined && memory.session !== known) {
+        memory.owner = deps
+        memory.authorization = authorization
+        memory.session = known
+      }
+      return judgeSession(view, known, token, resource, options)
+    }
   }
   const bearer = readBearer(authorization)
   if (bearer.kind === 'absent' || bearer.kind === 'other')
@@ -107,6 +117,16 @@ function judge(
   const session: Judged = view.judge(token)
   if (typeof session === 'string') return judgeUnknown(session, resource, token)
   return judgeSession(view, session, token, resource, options)
+}
+
+function recall(
+  deps: GuardDeps,
+  authorization: string,
+  memory: ConnectionMemory | undefined,
+): Session | undefined {
+  return memory?.owner === deps && memory.authorization === authorization
+    ? memory.session
+    : undefined
 }
 
 function judgeSession(

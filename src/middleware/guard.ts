@@ -2,6 +2,7 @@
  * What `protect()` asks, in the issuer's process and in any other: is this `Authorization` header good
  * for this resource, and who is it? One answer type for every runtime's middleware.
  */
+import type { Session } from '../issuer/authenticate.ts'
 import type { Profile } from '../records.ts'
 
 /** The person and client behind a call, after every check. */
@@ -54,11 +55,26 @@ export type GuardAnswer =
   | { readonly ok: true; readonly principal: Principal; readonly authInfo: AuthInfo }
   | { readonly ok: false; readonly refusal: Refusal }
 
+/**
+ * What the last call on one connection carried and who it was, so that the next one with the very same
+ * bytes needs no digest. Only its owner believes it, and everything that can change is asked again.
+ */
+export interface ConnectionMemory {
+  owner?: object
+  authorization?: string
+  session?: Session
+}
+
 export interface Guard {
-  /** Answers at once when everything is warm; a promise only when something is cold. */
+  /**
+   * Answers at once when everything is warm; a promise only when something is cold.
+   *
+   * @param memory One object per connection, where the runtime has connections.
+   */
   authenticate(
     authorization: string | undefined,
     options: ProtectOptions,
+    memory?: ConnectionMemory,
   ): GuardAnswer | Promise<GuardAnswer>
 }
 

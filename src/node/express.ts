@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ProtectOptions } from '../middleware/guard.ts'
 import { guardOf, type Mountable, type Protectable } from '../middleware/protectable.ts'
-import { type Authenticated, mountedListener, settle } from './middleware.ts'
+import { type Authenticated, memoryOf, mountedListener, settle } from './middleware.ts'
 import { remotePlatform } from './remote-platform.ts'
 
 /** Express's middleware shape, without its types, so that Express stays the user's dependency. */
@@ -28,7 +28,11 @@ export function protect(house: Protectable, options: ProtectOptions = {}): Expre
     const proceed = (principal: unknown) => {
       if (principal !== undefined) next()
     }
-    const pending = guard.authenticate(request.headers.authorization, options)
+    const pending = guard.authenticate(
+      request.headers.authorization,
+      options,
+      memoryOf(request.socket),
+    )
     if (!(pending instanceof Promise)) proceed(settle(pending, request, response))
     else pending.then((answer) => proceed(settle(answer, request, response)), next)
   }

@@ -3,9 +3,11 @@
  * body parser. A warm call is decided from its headers alone, with no `Request` object.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type {
   AuthInfo,
+  ConnectionMemory,
   GuardAnswer,
   Principal,
   ProtectOptions,
@@ -81,11 +83,23 @@ export function protect(
 ) => Principal | undefined | Promise<Principal | undefined> {
   const guard = guardOf(house, remotePlatform)
   return (request, response) => {
-    const pending = guard.authenticate(request.headers.authorization, options)
+    const pending = guard.authenticate(
+      request.headers.authorization,
+      options,
+      memoryOf(request.socket),
+    )
     return pending instanceof Promise
       ? pending.then((answer) => settle(answer, request, response))
       : settle(pending, request, response)
   }
+}
+
+const MEMORY = Symbol('postern.connection')
+
+/** What the guard remembers of this connection, gone with it. */
+export function memoryOf(socket: Socket & { [MEMORY]?: ConnectionMemory }): ConnectionMemory {
+  socket[MEMORY] ??= {}
+  return socket[MEMORY]
 }
 
 /** Sets what a handler reads, or writes the refusal. */
