@@ -8,7 +8,7 @@
  */
 import { ConfigError } from '../errors.ts'
 import type { Runtime } from '../ports.ts'
-import { numberOf, type Sql, textOf } from './sql.ts'
+import { numberOf, type Row, type Sql, textOf } from './sql.ts'
 
 export interface Migration {
   readonly number: number
@@ -17,6 +17,21 @@ export interface Migration {
 
 const MIGRATIONS_TABLE =
   'CREATE TABLE IF NOT EXISTS schema_migrations (number BIGINT PRIMARY KEY, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)'
+
+export const APPLIED_MIGRATIONS = 'SELECT number, checksum FROM schema_migrations ORDER BY number'
+
+/** Whether the rows of `APPLIED_MIGRATIONS` are exactly what this release writes. */
+export function isMigrated(rows: readonly Row[], runtime: Pick<Runtime, 'sha256'>): boolean {
+  if (rows.length !== MIGRATIONS.length) return false
+  return MIGRATIONS.every(({ number, statements }, index) => {
+    const row = rows[index]
+    return (
+      row !== undefined &&
+      numberOf(row, 'number') === number &&
+      textOf(row, 'checksum') === runtime.sha256(statements.join('\n'))
+    )
+  })
+}
 
 /** `?1` is the epoch of the revocation clock where it is used. */
 export const MIGRATIONS: readonly Migration[] = [

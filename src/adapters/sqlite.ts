@@ -5,12 +5,12 @@
  * a writer). Two processes may share the file during a rolling restart: writes take turns by
  * SQLite's lock, and the bus notices the other one's commits by `PRAGMA data_version`.
  */
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
+import { chmodSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreError } from '../errors.ts'
 import type { Bus, Runtime, Store } from '../ports.ts'
-import { migrate } from './schema.ts'
+import { APPLIED_MIGRATIONS, isMigrated, migrate } from './schema.ts'
 import type { Sql } from './sql.ts'
 import { createSqlStore } from './sql-store.ts'
 import { createPreparer, execute, failed } from './sqlite-batch.ts'
@@ -38,8 +38,13 @@ export async function openSqlite(
   const busyTimeoutMs = options.busyTimeoutMs ?? BUSY_TIMEOUT_MS
   prepareFile(path)
   const writer = createSqliteWriter({ path, busyTimeoutMs })
-  await writer.open()
-  const reader = new DatabaseSync(path, { readOnly: true, timeout: READ_BUSY_TIMEOUT_MS })
+  const opened = writer.open()
+  // A file that needs no migration is read while the writer's thread starts. Should that fail, the
+  // first write tries again and says so.
+  opened.catch(() => undefined)
+  const early = openMigrated(path, options.runtime)
+  if (early === undefined) await opened
+  const reader = early ?? openReader(path)
   const prepare = createPreparer(reader)
   const bus = createSqliteBus({ runtime: options.runtime, dataVersion })
 
@@ -69,12 +74,30 @@ export async function openSqlite(
     },
   }
   try {
-    await migrate(sql, options.runtime)
+    if (early === undefined) await migrate(sql, options.runtime)
   } catch (error) {
     await sql.close()
     throw error
   }
   return { store: createSqlStore(sql), bus, sql }
+}
+
+function openReader(path: string): DatabaseSync {
+  return new DatabaseSync(path, { readOnly: true, timeout: READ_BUSY_TIMEOUT_MS })
+}
+
+/** A reader of a file with this release's tables; `undefined` for any other, whatever is wrong. */
+function openMigrated(path: string, runtime: Runtime): DatabaseSync | undefined {
+  if (statSync(path).size === 0) return undefined
+  let reader: DatabaseSync | undefined
+  try {
+    reader = openReader(path)
+    if (isMigrated(reader.prepare(APPLIED_MIGRATIONS).all(), runtime)) return reader
+  } catch {
+    // The writer finds out what it is, and tells.
+  }
+  reader?.close()
+  return undefined
 }
 
 /** Made by us with a tight mode before SQLite sees it; the WAL files take over the mode. */
