@@ -83,7 +83,7 @@ export function authInfoOf(token: string, principal: Principal): AuthInfo {
   return {
     token,
     clientId: principal.clientId,
-    scopes: [...principal.scopes],
+    scopes: principal.scopes.slice(),
     expiresAt: principal.expiresAtSeconds,
     resource: resourceUrl(principal.resource),
     extra: { principal },

@@ -5,7 +5,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ProtectOptions } from '../middleware/guard.ts'
 import { guardOf, type Mountable, type Protectable } from '../middleware/protectable.ts'
-import { type Authenticated, memoryOf, mountedListener, settle } from './middleware.ts'
+import {
+  type Authenticated,
+  authorizationOf,
+  memoryOf,
+  mountedListener,
+  settle,
+} from './middleware.ts'
 import { remotePlatform } from './remote-platform.ts'
 
 /** Express's middleware shape, without its types, so that Express stays the user's dependency. */
@@ -29,7 +35,7 @@ export function protect(house: Protectable, options: ProtectOptions = {}): Expre
       if (principal !== undefined) next()
     }
     const pending = guard.authenticate(
-      request.headers.authorization,
+      authorizationOf(request.rawHeaders),
       options,
       memoryOf(request.socket),
     )

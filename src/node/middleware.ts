@@ -84,7 +84,7 @@ export function protect(
   const guard = guardOf(house, remotePlatform)
   return (request, response) => {
     const pending = guard.authenticate(
-      request.headers.authorization,
+      authorizationOf(request.rawHeaders),
       options,
       memoryOf(request.socket),
     )
@@ -92,6 +92,24 @@ export function protect(
       ? pending.then((answer) => settle(answer, request, response))
       : settle(pending, request, response)
   }
+}
+
+const AUTHORIZATION = 'authorization'
+
+/**
+ * The header as it came, without making Node build its object of all headers. Sent twice, the two
+ * are joined, which no grammar accepts: Node would silently keep the first (PR-12).
+ */
+export function authorizationOf(rawHeaders: readonly string[]): string | undefined {
+  let found: string | undefined
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length !== AUTHORIZATION.length) continue
+    if (name !== AUTHORIZATION && name.toLowerCase() !== AUTHORIZATION) continue
+    const value = rawHeaders[index + 1]
+    found = found === undefined ? value : `${found}, ${value}`
+  }
+  return found
 }
 
 const MEMORY = Symbol('postern.connection')
