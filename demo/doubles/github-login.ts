@@ -8,8 +8,8 @@ import { escapeHtml, readBody } from './faults.ts'
 import {
   ACCESS_LIFE_SECONDS,
   type App,
-  challengeOf,
   type Code,
+  challengeOf,
   normalizeScopes,
   REFRESH_LIFE_SECONDS,
   type State,

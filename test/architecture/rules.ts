@@ -25,17 +25,7 @@ const HOST_FOLDERS = /^src\/(node|cli)\/|^src\/adapters\/sqlite[^/]*\.ts$/
 const FETCH_FILES =
   /^src\/(net\/egress|node\/fetch|workers\/fetch)\.ts$|^src\/(widget|ui\/browser)\//
 /** Names of products: they appear only where a product is adapted or a process is started. */
-const PRODUCT_PACKAGES = [
-  '@clack/prompts',
-  '@hono/node-server',
-  'citty',
-  'express',
-  'ioredis',
-  'pg',
-  'pino',
-  'prom-client',
-  'redis',
-]
+const PRODUCT_PACKAGES = ['@hono/node-server', 'citty', 'express', 'ioredis', 'pg', 'pino', 'redis']
 const OAUTH_PACKAGES = ['jose', 'zod']
 const OAUTH_FILES = /^src\/(oauth\/.*|errors|records|secret)\.ts$/
 

@@ -25,7 +25,10 @@ export interface TestCertificate {
 export interface TestCa {
   /** PEM of the root: `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`, `extraCaFile`. */
   readonly cert: string
-  issue(hostNames: readonly string[], faults?: { expired?: boolean; selfSigned?: boolean }): TestCertificate
+  issue(
+    hostNames: readonly string[],
+    faults?: { expired?: boolean; selfSigned?: boolean },
+  ): TestCertificate
   /** Base64 SHA-256 of a certificate's public key: chromium's `--ignore-certificate-errors-spki-list`. */
   spkiDigest(cert: string): string
 }
@@ -63,7 +66,11 @@ export function createTestCa(): TestCa {
           extension('2.5.29.37', false, sequence(objectId('1.3.6.1.5.5.7.3.1'))),
           extension('2.5.29.17', false, sequence(...names)),
           extension('2.5.29.14', false, octets(keyId(leaf.publicKey))),
-          extension('2.5.29.35', false, sequence(tlv(0x80, faults.selfSigned === true ? keyId(leaf.publicKey) : rootId))),
+          extension(
+            '2.5.29.35',
+            false,
+            sequence(tlv(0x80, faults.selfSigned === true ? keyId(leaf.publicKey) : rootId)),
+          ),
         ],
       })
       return { cert, key: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
