@@ -11,7 +11,7 @@ import { createGuard } from './gateway/guard.ts'
 import { createProxy } from './gateway/proxy.ts'
 import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
-import { createAuthenticator, type Session } from './issuer/authenticate.ts'
+import { type Authenticator, createAuthenticator, type Session } from './issuer/authenticate.ts'
 import type { IssuerProvider } from './issuer/house.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
@@ -139,7 +139,20 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   }))
   const { vault, proofs, refresher } = await openProofs(ground, providers)
   const gateway = openGateway(ground, proofs)
-  const deps = { config, store, runtime, emit, bus, keys, vault, proofs, revocation, providers }
+  const { adopt } = gateway.authenticator
+  const deps = {
+    config,
+    store,
+    runtime,
+    emit,
+    bus,
+    keys,
+    vault,
+    proofs,
+    revocation,
+    providers,
+    adopt,
+  }
   const issuer = createIssuerRoutes({ ...deps, clientAddress, endpointPrefix })
   // Where promises are not shared a timer ends with its request: requests poll, `runDue` sweeps.
   if (sharesPromises) {
@@ -253,6 +266,7 @@ const SHARED_MEMBERS: readonly (keyof Session & string)[] = [
 
 interface Gateway {
   readonly table: TokenTable<Session>
+  readonly authenticator: Authenticator
   readonly view: GatewayView
   readonly guard: Guard
   readonly proxy: (request: Request) => Promise<Response>
@@ -264,11 +278,12 @@ function openGateway(ground: Ground, proofs: Proofs): Gateway {
   const { rememberedTokensMax: max, firstByteTimeoutMs } = config.limits
   const { issuer } = config
   const table = createTokenTable<Session>({ max, runtime, shared: SHARED_MEMBERS })
+  const authenticator = createAuthenticator({ runtime, emit, store, issuer, keys, table })
   const view = createView({
     config,
     runtime,
     connectors: createConnectors(config),
-    authenticator: createAuthenticator({ runtime, emit, store, issuer, keys, table }),
+    authenticator,
     credentials: createCredentials({ config, keys, runtime }),
     sessionIds: createSessionIds({ runtime, key: () => keys.mcpSessionKey() }),
     proofs,
@@ -277,6 +292,7 @@ function openGateway(ground: Ground, proofs: Proofs): Gateway {
   const resources = config.resources.map(({ url }) => canonicalResource(url) ?? url)
   return {
     table,
+    authenticator,
     view,
     guard: createGuard({ view, emit, resources }),
     proxy: createProxy({ view, emit, runtime, send: outbound.send, firstByteTimeoutMs }),

@@ -276,3 +276,31 @@ function tamper(token: string, part: 0 | 1, change: Readonly<Record<string, unkn
   parts[part] = Buffer.from(JSON.stringify({ ...value, ...change })).toString('base64url')
   return parts.join('.')
 }
+
+describe('a token that was just signed here (P3)', () => {
+  const claimsOf = (token: string): AccessTokenClaims =>
+    JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'))
+
+  it('is known at its first call: no signature check, no read, no wait', async () => {
+    const world = createWorld()
+    const token = world.sign()
+    world.authenticator.adopt(token, claimsOf(token), 'k1')
+    await world.runtime.settle()
+    const { reads } = world.store
+    expect(world.authenticator.judge(token)).toMatchObject({ grantId: 'g1', userId: 'usr_1' })
+    expect([world.verifications, world.store.reads]).toEqual([0, reads])
+  })
+
+  it('waits for its load when the call is faster, and is an ordinary token when that failed', async () => {
+    const world = createWorld()
+    const token = world.sign()
+    world.authenticator.adopt(token, claimsOf(token), 'k1')
+    expect(world.authenticator.judge(token)).toBe('cold')
+    await world.authenticator.load(token)
+    expect(world.authenticator.judge(token)).toMatchObject({ grantId: 'g1' })
+    const ended = world.sign({ gid: 'g2' })
+    world.authenticator.adopt(ended, claimsOf(ended), 'k1')
+    await world.runtime.settle()
+    expect(world.authenticator.judge(ended)).toBe('ended')
+  })
+})

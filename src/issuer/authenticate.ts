@@ -57,6 +57,11 @@ export interface Authenticator {
   judge(token: string): Judged
   /** Loads the grant of a token that `judge` called `cold`. Never rejects: ask `judge` again. */
   load(token: string): Promise<void>
+  /**
+   * A token that this node has just signed, for a grant that is active in the store: remembered
+   * behind the answer, so that its first call checks no signature and reads nothing.
+   */
+  adopt(token: string, claims: AccessTokenClaims, keyId: string): void
   /** Forgets one token, for instance when its grant ended here. */
   forget(digest: string): void
 }
@@ -171,6 +176,15 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
       if (!runtime.sharesPromises) return settle(digest, entry)
       entry.flight ??= settle(digest, entry)
       return entry.flight
+    },
+    adopt(token, claims, keyId) {
+      if (pending.size >= PENDING_MAX) return
+      const digest = runtime.sha256(token)
+      const entry: Pending = { claims, keyId }
+      pending.set(digest, entry)
+      const flight = settle(digest, entry)
+      if (runtime.sharesPromises) entry.flight = flight
+      runtime.waitUntil(flight)
     },
     forget: (digest) => table.delete(digest),
   }

@@ -5,6 +5,7 @@
 
 import type { EndpointSegment } from '../config/paths.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
+import type { AccessTokenClaims } from '../oauth/access-token.ts'
 import { isAllowed } from '../oauth/allow.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import { canonicalResource } from '../oauth/urls.ts'
@@ -67,6 +68,8 @@ export interface IssuerDeps {
   readonly proofs: IssuerProofs
   readonly revocation: IssuerRevocation
   readonly providers: readonly IssuerProvider[]
+  /** Told of each access token of an active grant, before it is sent (issuer/authenticate.ts). */
+  readonly adopt?: (token: string, claims: AccessTokenClaims, keyId: string) => void
   /** Address of the peer, behind trusted proxies the client's; `undefined`: limits per address are off. */
   readonly clientAddress?: (request: Request) => string | undefined
   /** Where the OAuth endpoints live below the issuer, when an application mounts them. Default ''. */

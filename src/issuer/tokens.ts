@@ -3,7 +3,7 @@
  * before one conditional write consumes anything; nothing here asks anybody outside (TOK-24).
  */
 import { OAuthError, StoreError } from '../errors.ts'
-import { createJti, signAccessToken } from '../oauth/access-token.ts'
+import { type AccessTokenClaims, createJti, signAccessToken } from '../oauth/access-token.ts'
 import type { Client } from '../oauth/client.ts'
 import { parseCode } from '../oauth/code.ts'
 import { matchesChallenge } from '../oauth/pkce.ts'
@@ -307,21 +307,20 @@ function sign(
     issuedAtSeconds + config.limits.accessTokenTtlSeconds,
     Math.floor(grant.absoluteExpiresAtMs / 1000),
   )
-  const accessToken = signAccessToken(
-    {
-      iss: config.issuer,
-      aud: grant.resource,
-      sub: grant.userId,
-      client_id: grant.clientId,
-      iat: issuedAtSeconds,
-      exp,
-      jti: createJti(runtime, keys.tagKey(), { gid: grant.id, exp }),
-      scope: formatScope(scopes),
-      gid: grant.id,
-    },
-    keys.current(),
-    runtime,
-  )
+  const claims: AccessTokenClaims = {
+    iss: config.issuer,
+    aud: grant.resource,
+    sub: grant.userId,
+    client_id: grant.clientId,
+    iat: issuedAtSeconds,
+    exp,
+    jti: createJti(runtime, keys.tagKey(), { gid: grant.id, exp }),
+    scope: formatScope(scopes),
+    gid: grant.id,
+  }
+  const current = keys.current()
+  const accessToken = signAccessToken(claims, current, runtime)
+  house.adopt?.(accessToken, claims, current.kid)
   return { accessToken, expiresInSeconds: Math.max(1, exp - Math.floor(runtime.nowMs() / 1000)) }
 }
 
