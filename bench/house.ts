@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type OpenIdDouble, startOpenIdDouble } from '../demo/doubles/openid.ts'
-import { signInAsClient } from '../demo/sign-in.ts'
+import { refresh, signInAsClient } from '../demo/sign-in.ts'
 import { createVisitor } from '../demo/visitor.ts'
 import { alsoClose, type Child, freePort, startChild } from './children.ts'
 import type { HouseSettings } from './servers/house.ts'
@@ -22,6 +22,8 @@ export interface BenchHouse {
   readonly provider: OpenIdDouble
   /** Ada's token for the resource of `path`. */
   signIn(path: string): Promise<string>
+  /** Access tokens that the house issues by its token endpoint, to eight clients. */
+  issue(path: string, count: number): Promise<readonly string[]>
   /** A counter of the metrics listener; 0 when it was never counted. */
   metric(name: string): Promise<number>
 }
@@ -34,6 +36,10 @@ const MARKS = 10_000
 export const PROTECTED_PATH = '/calls'
 export const CALLS_PATH = '/mcp/calls'
 export const STREAMS_PATH = '/mcp/streams'
+
+const PRESS = [/^allow and continue with bench provider$/i, /^continue as ada/i]
+/** Sign-ins whose refresh tokens are rotated side by side. */
+const CHAINS = 8
 
 export async function openBenchHouse(
   options: Pick<HouseSettings, 'kind'> &
@@ -66,11 +72,23 @@ export async function openBenchHouse(
     port,
     provider,
     async signIn(path) {
-      const visitor = createVisitor({
-        press: [/^allow and continue with bench provider$/i, /^continue as ada/i],
-      })
+      const visitor = createVisitor({ press: PRESS })
       const resource = `http://127.0.0.1:${port}${path}`
       return (await signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor })).accessToken
+    },
+    async issue(path, count) {
+      const resource = `http://127.0.0.1:${port}${path}`
+      const chain = async (): Promise<string[]> => {
+        const visitor = createVisitor({ press: PRESS })
+        let client = await signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor })
+        const tokens: string[] = []
+        while (tokens.length < count / CHAINS) {
+          client = await refresh(client)
+          tokens.push(client.accessToken)
+        }
+        return tokens
+      }
+      return (await Promise.all(Array.from({ length: CHAINS }, chain))).flat()
     },
     async metric(name) {
       const text = await child.call<string>('metrics')

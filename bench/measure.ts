@@ -3,7 +3,7 @@
  * request and the best round's requests per second. A side that runs twice (A/A) gives the noise.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { awake, type LoadResult, load, type Target } from './load.ts'
+import { awake, type LoadResult, load, send, type Target } from './load.ts'
 
 export interface Side {
   readonly name: string
@@ -29,6 +29,8 @@ export interface CompareOptions {
   readonly rounds?: number
   readonly roundMs?: number
   readonly warmMs?: number
+  /** Rounds of exactly this many requests instead of a time: for targets that run out. */
+  readonly requests?: number
   /** More processes than processors work on a request: the client sleeps while it waits. */
   readonly clientSleeps?: boolean
 }
@@ -89,11 +91,14 @@ export async function compare(
 
 async function round(
   side: Side,
-  { concurrency, clientSleeps = false }: CompareOptions,
+  { concurrency, requests, clientSleeps = false }: CompareOptions,
   durationMs: number,
 ): Promise<{ cpuUs: number; result: LoadResult }> {
   const before = cpuNs(side.pids)
-  const work = load(side.target, concurrency, durationMs)
+  const work =
+    requests === undefined
+      ? load(side.target, concurrency, durationMs)
+      : send(side.target, concurrency, requests)
   const result = await (clientSleeps ? work : awake(work))
   const usedNs = cpuNs(side.pids) - before
   requireStatus(side.name, result, side.status ?? 200)
