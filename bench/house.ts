@@ -15,6 +15,8 @@ import type { HouseSettings } from './servers/house.ts'
 export interface BenchHouse {
   readonly child: Child<{
     readonly port: number
+    /** `protect` only: the same answers with nothing of ours in front. */
+    readonly openPort: number
     readonly issuer: string
     readonly resource: string
   }>

@@ -3,7 +3,7 @@ import { type Child, startChild } from '../children.ts'
 import { type BenchHouse, openBenchHouse, PROTECTED_PATH } from '../house.ts'
 import { cycle, mcpRequest, once, toolCall } from '../load.ts'
 import { compare, type Measured, type Side } from '../measure.ts'
-import type { Bars, Benchmark } from '../report.ts'
+import type { Benchmark } from '../report.ts'
 
 const BODY = toolCall(150)
 const ROUNDS_COLD = 21
@@ -45,20 +45,27 @@ async function openSides() {
   }
 }
 
-/** The same for both concurrencies and for both ways of holding the client. */
-function bars(cpu: number, rps: number): Bars {
-  const below = ['<=', cpu] as const
-  const above = ['>=', rps] as const
-  return { cpu1: below, cpu32: below, cpu32ClientAsleep: below, rps1: above, rps32: above }
-}
+const P1_CPU = ['<=', 1.15] as const
+const P1_CPU_AIM = ['<=', 1.06] as const
+const P1_RPS = ['>=', 0.88] as const
+const P1_RPS_AIM = ['>=', 0.93] as const
 
+/** The same server: one process that answers the same bytes with `protect` and, beside it, without. */
 export const P1: Benchmark = {
   id: 'P1',
   title: 'authenticated / unauthenticated, own token warm, the same server',
   async run() {
-    const { plain, twin, bare, house, token } = await openSides()
-    const target = cycle(house.port, [protectedRequest(house, token)])
-    const sides = [plain, { name: 'protected', pids: [house.child.pid], target }, twin, bare]
+    const { plain, bare, house, token } = await openSides()
+    const pids = [house.child.pid]
+    const bytes = (port: number) =>
+      cycle(port, [mcpRequest({ port, path: PROTECTED_PATH, body: BODY, token })])
+    const sides = [
+      { name: 'open', pids, target: bytes(house.child.ready.openPort) },
+      { name: 'protected', pids, target: bytes(house.port) },
+      { name: 'open again', pids, target: bytes(house.child.ready.openPort) },
+      plain,
+      bare,
+    ]
     const one = await compare(sides, { concurrency: 1 })
     const many = await compare(sides, { concurrency: 32 })
     const asleep = await compare(sides, {
@@ -66,28 +73,29 @@ export const P1: Benchmark = {
       rounds: ROUNDS_AGAIN,
       clientSleeps: true,
     })
-    const cpu = (of: (name: string) => Measured, name: string) => of(name).cpuUs / of('plain').cpuUs
+    const cpu = (of: (name: string) => Measured, name: string, base = 'open') =>
+      of(name).cpuUs / of(base).cpuUs
     const rps = (of: (name: string) => Measured, name: string) =>
-      of(name).requestsPerSecond / of('plain').requestsPerSecond
+      of(name).requestsPerSecond / of('open').requestsPerSecond
     return {
       figures: {
         cpu1: cpu(one, 'protected'),
         cpu32: cpu(many, 'protected'),
-        cpu32ClientAsleep: cpu(asleep, 'protected'),
         rps1: rps(one, 'protected'),
         rps32: rps(many, 'protected'),
-        plainCpu32Us: many('plain').cpuUs,
+        cpu32ClientAsleep: cpu(asleep, 'protected'),
+        cpu32OtherProcess: cpu(many, 'protected', 'plain'),
+        cpu32OtherProcessNoToken: cpu(many, 'protected', 'bare'),
+        openCpu32Us: many('open').cpuUs,
         protectedCpu32Us: many('protected').cpuUs,
-        bareCpu32Us: many('bare').cpuUs,
       },
-      must: bars(1.15, 0.88),
-      aim: bars(1.06, 0.93),
+      must: { cpu1: P1_CPU, cpu32: P1_CPU, rps1: P1_RPS, rps32: P1_RPS },
+      aim: { cpu1: P1_CPU_AIM, cpu32: P1_CPU_AIM, rps1: P1_RPS_AIM, rps32: P1_RPS_AIM },
       control: {
-        cpu1: cpu(one, 'twin'),
-        cpu32: cpu(many, 'twin'),
-        cpu32ClientAsleep: cpu(asleep, 'twin'),
-        rps1: rps(one, 'twin'),
-        rps32: rps(many, 'twin'),
+        cpu1: cpu(one, 'open again'),
+        cpu32: cpu(many, 'open again'),
+        rps1: rps(one, 'open again'),
+        rps32: rps(many, 'open again'),
       },
     }
   },
