@@ -16,6 +16,7 @@ import { challenge, readBearer } from '../oauth/challenge.ts'
 import { canonicalResource, protectedResourceMetadataPath } from '../oauth/urls.ts'
 import type { Emit } from '../ports.ts'
 import { admit, type Need } from './decide.ts'
+import { createLabels } from './records.ts'
 import type { GatewayView } from './view.ts'
 
 /** Waits for at most these: the session, then its proof. */
@@ -74,17 +75,11 @@ async function settle(
   return counted(deps, 'wait' in verdict ? unavailable('proof_unknown') : verdict)
 }
 
-const REASON_LABELS = new Map<string, Readonly<Record<string, string>>>()
+const reasonLabels = createLabels('reason')
 
 function counted(deps: GuardDeps, answer: GuardAnswer): GuardAnswer {
-  if (answer.ok) return answer
-  const { reason } = answer.refusal
-  let labels = REASON_LABELS.get(reason)
-  if (labels === undefined) {
-    labels = { reason }
-    REASON_LABELS.set(reason, labels)
-  }
-  deps.emit.count('postern_auth_refusals_total', labels)
+  if (!answer.ok)
+    deps.emit.count('postern_auth_refusals_total', reasonLabels(answer.refusal.reason))
   return answer
 }
 

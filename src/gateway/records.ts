@@ -111,7 +111,8 @@ export function createRecords(emit: Emit): Records {
 const METHODS = ['other', 'POST', 'GET', 'DELETE', 'HEAD', 'PUT', 'PATCH', 'OPTIONS']
 
 /** Label objects by value, each made once. Values are names of ours: the map is bounded by them. */
-function createLabels(label: string): (value: string) => Labels {
+/** Label objects by value, made once: metrics find a series by the object. */
+export function createLabels(label: string): (value: string) => Labels {
   const made = new Map<string, Labels>()
   return (value) => {
     let labels = made.get(value)

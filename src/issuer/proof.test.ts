@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { createRecordingEmit } from '../../test/kit/emit.ts'
 import { createTestRuntime, type TestRuntime } from '../../test/kit/runtime.ts'
-import {
-  type Checked,
-  createProofs,
-  type ProofAnswer,
-  type ProofFact,
-  type ProofsOptions,
-} from './proof.ts'
+import type { Proof } from '../providers/provider.ts'
+import { type Checked, createProofs, type ProofFact, type ProofsOptions } from './proof.ts'
 
 const ANSWER_MS = 200
 const LIMITS = {
@@ -28,7 +23,7 @@ function setUp(options: Partial<ProofsOptions> & { runtime?: TestRuntime } = {})
     checks: 0,
     seen: [] as (ProofFact | undefined)[],
   }
-  const answer = (mode: Mode): ProofAnswer => {
+  const answer = (mode: Mode): Proof => {
     if (mode === 'yes') return { outcome: 'yes', etag: `"${provider.checks}"`, scopes: ['repo'] }
     if (mode === 'no') return { outcome: 'no', reason: 'revoked' }
     if (mode === 'client-refused') return { outcome: 'client-refused' }

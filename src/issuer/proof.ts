@@ -10,23 +10,13 @@ import { LRUCache } from 'lru-cache'
 import { createLoadingCache, type Loaded, type LoadingCache } from '../cache/loading-cache.ts'
 import type { Persist } from '../cache/write-behind.ts'
 import type { Emit, Runtime } from '../ports.ts'
+import type { Proof } from '../providers/provider.ts'
 import { createProviderGuard, type ProviderGuard } from './provider-guard.ts'
 
 export type ProofState = 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
 
-/** What a provider said about one vault record. `no` is only its documented refusal. */
-export type ProofAnswer =
-  | {
-      readonly outcome: 'yes'
-      readonly scopes?: readonly string[]
-      readonly etag?: string
-      readonly identity?: object
-    }
-  | { readonly outcome: 'no'; readonly reason: string }
-  | { readonly outcome: 'unknown'; readonly reason: string; readonly retryAfterMs?: number }
-  | { readonly outcome: 'client-refused' }
 /** With the configured id of the provider that was asked, and whom it was asked about. */
-export type Checked = ProofAnswer & { readonly provider: string; readonly person?: string }
+export type Checked = Proof & { readonly provider: string; readonly person?: string }
 
 /** What is remembered of a good proof. */
 export interface ProofFact {

@@ -71,8 +71,9 @@ function createForeignPaths(routes: Mounted): (target: string) => boolean {
 }
 
 /**
- * @returns The principal at once when everything is warm, else a promise of it, with `req.auth` and `req.principal` set; `undefined` when the request has
- * been answered already (400, 401, 403, or 503 with `Retry-After`).
+ * @returns The principal, with `req.auth` and `req.principal` set: at once when everything is warm,
+ * else as a promise. `undefined` when the request has been answered already (400, 401, 403, or 503
+ * with `Retry-After`).
  */
 export function protect(
   house: Protectable,

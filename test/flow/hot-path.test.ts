@@ -3,9 +3,9 @@
  * sockets, durable writes at the store and by SQLite itself, seen from another connection.
  */
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { until } from '../kit/http.ts'
-import { callTool, type Plane, type ProviderKind, startPlane } from '../kit/plane.ts'
+import { callTool, openPlane, type Plane, type ProviderKind } from '../kit/plane.ts'
 
 const PROVIDERS: readonly ProviderKind[] = ['github', 'openid']
 const CALLS = 1_000
@@ -16,21 +16,10 @@ const NIGHT_MS = 43_200_000
 const COLD_CALLERS = 100
 const DAY_SECONDS = 86_400
 
-const cleanups: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-async function open(...[options]: Parameters<typeof startPlane>): Promise<Plane> {
-  const plane = await startPlane(options)
-  cleanups.push(() => plane.close())
-  return plane
-}
-
 /** SQLite's own word on whether anybody else has committed. */
 function watchCommits(plane: Plane): { version(): number; rows(kind: string): number } {
   const reader = new DatabaseSync(plane.databasePath, { readOnly: true })
-  cleanups.push(() => reader.close())
+  onTestFinished(() => reader.close())
   return {
     version: () => Number(reader.prepare('PRAGMA data_version').get()?.['data_version']),
     rows: (kind) =>
@@ -40,7 +29,7 @@ function watchCommits(plane: Plane): { version(): number; rows(kind: string): nu
 
 describe.each(PROVIDERS)('warm calls of a person of %s', (provider) => {
   it('VAL-02 P4 P21: 1,000 calls make 0 exchanges of our own and 0 durable writes', async () => {
-    const plane = await open({ provider, clock: 'real' })
+    const plane = await openPlane({ provider, clock: 'real' })
     const caller = await plane.signIn()
     expect((await plane.call(caller)).status).toBe(200)
     const database = watchCommits(plane)
@@ -74,7 +63,7 @@ describe.each(PROVIDERS)('warm calls of a person of %s', (provider) => {
   })
 
   it('P4: a call every 400 s for two hours waits for nobody; the provider is asked behind', async () => {
-    const plane = await open({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
+    const plane = await openPlane({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
     const caller = await plane.signIn()
     await plane.call(caller)
     const waits = await plane.metric('postern_hot_path_waits_total')
@@ -99,7 +88,7 @@ describe.each(PROVIDERS)('warm calls of a person of %s', (provider) => {
   })
 
   it('keeps nothing warm for a person who is not there: after an hour nobody is asked', async () => {
-    const plane = await open({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
+    const plane = await openPlane({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
     await plane.call(await plane.signIn())
     await plane.elapse(3_900_000, 5_000)
     plane.provider.forget()
@@ -109,7 +98,7 @@ describe.each(PROVIDERS)('warm calls of a person of %s', (provider) => {
   })
 
   it(`C8: ${COLD_CALLERS} cold callers make one provider call`, async () => {
-    const plane = await open({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
+    const plane = await openPlane({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
     const caller = await plane.signIn()
     await plane.stop()
     forgetProofs(plane)
@@ -124,7 +113,7 @@ describe.each(PROVIDERS)('warm calls of a person of %s', (provider) => {
   })
 
   it(`C8: ${COLD_CALLERS} callers after a night make one provider call`, async () => {
-    const plane = await open({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
+    const plane = await openPlane({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
     const caller = await plane.signIn()
     await plane.call(caller)
     await plane.elapse(NIGHT_MS, 20_000)

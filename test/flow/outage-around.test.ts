@@ -3,9 +3,9 @@
  * starts, the MCP server behind while somebody calls.
  */
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { startServer } from '../kit/http.ts'
-import { type Plane, type ProviderKind, startPlane } from '../kit/plane.ts'
+import { openPlane, type Plane, type ProviderKind } from '../kit/plane.ts'
 
 const PROVIDERS: readonly ProviderKind[] = ['github', 'openid']
 const TITLES = { github: 'GitHub', openid: 'OpenID' }
@@ -18,24 +18,11 @@ const BOUND_MS = 3_600_000
 /** Longer than any test: the clock of Postern is the only one that ends it. */
 const NEVER_MS = 600_000
 
-const cleanups: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-async function open<K extends ProviderKind>(
-  options: Parameters<typeof startPlane<K>>[0],
-): Promise<Plane<K>> {
-  const plane = await startPlane(options)
-  cleanups.push(() => plane.close())
-  return plane
-}
-
 describe.each(PROVIDERS)('signing in when %s', (kind) => {
   const page = new RegExp(`\\(50[234]\\): .*${TITLES[kind]} does not answer.*Try again`)
 
   it('F1: takes too long: a page with "Try again" by the deadline', async () => {
-    const plane = await open({ provider: kind })
+    const plane = await openPlane({ provider: kind })
     plane.provider.slow(NEVER_MS, 'back-channel')
     const sinceMs = plane.elapsedMs()
     await expect(plane.during(plane.signIn())).rejects.toThrow(page)
@@ -45,7 +32,7 @@ describe.each(PROVIDERS)('signing in when %s', (kind) => {
   })
 
   it('F3: answers 500 to the code: a page, no consent remembered as a sign-in, then it works', async () => {
-    const plane = await open({ provider: kind })
+    const plane = await openPlane({ provider: kind })
     const endpoint = kind === 'github' ? 'POST /login/oauth/access_token' : 'POST /token'
     plane.provider.answerWith(endpoint, { status: 500, body: '<h1>oops</h1>' })
     await expect(plane.during(plane.signIn())).rejects.toThrow(page)
@@ -59,7 +46,7 @@ describe('signing in at an OpenID provider that never answered', () => {
   it.each(['dead', 'hanging'] as const)(
     'F2: %s since before the start: a page by the deadline',
     async (how) => {
-      const plane = await open({ provider: 'openid' })
+      const plane = await openPlane({ provider: 'openid' })
       await plane.stop()
       forgetFacts(plane)
       if (how === 'dead') await plane.provider.kill()
@@ -79,7 +66,10 @@ describe('signing in at an OpenID provider that never answered', () => {
 
 describe.each(PROVIDERS)('a restart while %s is dead', (kind) => {
   it('A10: calls go on from the persisted proof, within its bound and no longer', async () => {
-    const plane = await open({ provider: kind, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
+    const plane = await openPlane({
+      provider: kind,
+      limits: { accessTokenTtlSeconds: DAY_SECONDS },
+    })
     const caller = await plane.signIn()
     expect((await plane.call(caller)).status).toBe(200)
     const provedMs = plane.elapsedMs()
@@ -108,7 +98,7 @@ describe.each(PROVIDERS)('a restart while %s is dead', (kind) => {
 
 describe('an MCP server behind', () => {
   it.each([7, 'seven'])('refuses connections: 502 with a JSON-RPC error for id %j', async (id) => {
-    const plane = await open({ provider: 'github', clock: 'real' })
+    const plane = await openPlane({ provider: 'github', clock: 'real' })
     const caller = await plane.signIn()
     expect((await plane.call(caller, { id })).status).toBe(200)
     await plane.notes.close()
@@ -123,8 +113,8 @@ describe('an MCP server behind', () => {
 
   it('never answers: 504 with a JSON-RPC error by its deadline', async () => {
     const silent = await startServer(() => undefined)
-    cleanups.push(() => silent.close())
-    const plane = await open({
+    onTestFinished(() => silent.close())
+    const plane = await openPlane({
       provider: 'github',
       clock: 'real',
       connectorUrl: `${silent.origin}/mcp`,

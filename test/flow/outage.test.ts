@@ -2,10 +2,10 @@
  * What a person who is signed in notices of a sick provider: nothing within the stated bound, then
  * 503 with `Retry-After`, never `invalid_token`; and everything again soon after it is well.
  */
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { GitHubDouble } from '../../demo/doubles/github.ts'
 import type { OpenIdDouble } from '../../demo/doubles/openid.ts'
-import { type Answer, type Plane, type ProviderKind, startPlane } from '../kit/plane.ts'
+import { type Answer, openPlane } from '../kit/plane.ts'
 
 /** `upstreamProofStaleIfErrorSeconds` by default: the stated bound. */
 const BOUND_MS = 3_600_000
@@ -18,19 +18,6 @@ const RECOVERY_MS = 140_000
 /** Longest wait that a provider may order, with its jitter. */
 const ORDERED_MS = 400_000
 const RECOVERY_STEP_MS = 5_000
-
-const cleanups: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-async function open<K extends ProviderKind>(
-  options: Parameters<typeof startPlane<K>>[0],
-): Promise<Plane<K>> {
-  const plane = await startPlane(options)
-  cleanups.push(() => plane.close())
-  return plane
-}
 
 type Sickness = readonly [name: string, fall: (double: GitHubDouble & OpenIdDouble) => unknown]
 
@@ -83,7 +70,7 @@ describe('a person who is signed in', () => {
   it.each(CASES)(
     '%s %s: no refusal within the bound, then 503, then well again',
     async (provider, name, fall) => {
-      const plane = await open({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
+      const plane = await openPlane({ provider, limits: { accessTokenTtlSeconds: DAY_SECONDS } })
       const caller = await plane.signIn()
       expect((await plane.call(caller)).status).toBe(200)
       const double = plane.provider as GitHubDouble & OpenIdDouble

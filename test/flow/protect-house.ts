@@ -93,9 +93,9 @@ export async function startProtectHouse(
   }
 }
 
-/** One authenticated POST, as an MCP client sends it. */
-export function callWith(url: string, accessToken?: string): Promise<Response> {
-  return fetch(url, {
+/** One `tools/call`, as an MCP client sends it. */
+export function toolCallRequest(tool: string, accessToken?: string): RequestInit {
+  return {
     method: 'POST',
     headers: {
       'content-type': 'application/json',
@@ -106,7 +106,11 @@ export function callWith(url: string, accessToken?: string): Promise<Response> {
       jsonrpc: '2.0',
       id: 1,
       method: 'tools/call',
-      params: { name: 'whoami', arguments: {} },
+      params: { name: tool, arguments: {} },
     }),
-  })
+  }
+}
+
+export function callWith(url: string, accessToken?: string): Promise<Response> {
+  return fetch(url, toolCallRequest('whoami', accessToken))
 }

@@ -3,9 +3,9 @@
  * and what a provider that is merely confused cannot do to anybody.
  * @see flows.md section 10, threats F11 and F12
  */
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Person } from '../../demo/doubles/people.ts'
-import { type Caller, type Plane, type ProviderKind, startPlane } from '../kit/plane.ts'
+import { type Caller, openPlane, type Plane, type ProviderKind } from '../kit/plane.ts'
 import type { SeenEvent } from '../kit/platform.ts'
 
 const PROVIDERS: readonly ProviderKind[] = ['github', 'openid']
@@ -20,19 +20,6 @@ const REAL_CALLS_MAX = 2_000
 const REAL_PAUSE_MS = 20
 const CROWD = 25
 const PROOF_ENDPOINT = { github: 'GET /user', openid: 'GET /me' }
-
-const cleanups: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-async function open<K extends ProviderKind>(
-  options: Parameters<typeof startPlane<K>>[0],
-): Promise<Plane<K>> {
-  const plane = await startPlane(options)
-  cleanups.push(() => plane.close())
-  return plane
-}
 
 async function expectEnded(plane: Plane, caller: Caller): Promise<void> {
   const refused = await plane.call(caller)
@@ -57,7 +44,7 @@ describe.each(PROVIDERS)('revoked at %s', (provider) => {
   ])(
     'I5: %s: 503 within the bound, 401 at most 10 s later, a new sign-in works',
     async (_how, everyMs) => {
-      const plane = await open({ provider })
+      const plane = await openPlane({ provider })
       const [ada, grace] = [await plane.signIn('ada'), await plane.signIn('grace')]
       expect((await plane.call(ada)).status).toBe(200)
       expect(plane.provider.revoke('ada')).toBeGreaterThan(0)
@@ -90,7 +77,7 @@ describe.each(PROVIDERS)('revoked at %s', (provider) => {
   )
 
   it('I5: stays revoked after a restart, and the provider is not asked about it again', async () => {
-    const plane = await open({ provider })
+    const plane = await openPlane({ provider })
     const ada = await plane.signIn('ada')
     await plane.call(ada)
     plane.provider.revoke('ada')
@@ -105,7 +92,7 @@ describe.each(PROVIDERS)('revoked at %s', (provider) => {
   it('in real time with 2 s and 5 s: 200 until the bound, 503 (suspect), 401 within 10 s', {
     timeout: 60_000,
   }, async () => {
-    const plane = await open({ provider, clock: 'real', limits: SHORT })
+    const plane = await openPlane({ provider, clock: 'real', limits: SHORT })
     const ada = await plane.signIn('ada')
     expect((await plane.call(ada)).status).toBe(200)
     plane.provider.revoke('ada')
@@ -142,7 +129,7 @@ function lastRefusal(plane: Plane): string | undefined {
 
 describe('tokens that expire', () => {
   it('F11: at GitHub the refresh is the second opinion: a dead refresh token ends the grant', async () => {
-    const plane = await open({ provider: 'github', expiringTokens: true })
+    const plane = await openPlane({ provider: 'github', expiringTokens: true })
     const ada = await plane.signIn('ada')
     await plane.call(ada)
     plane.provider.revoke('ada')
@@ -152,7 +139,7 @@ describe('tokens that expire', () => {
   })
 
   it('F11: an access token that died alone is renewed: nobody is refused', async () => {
-    const plane = await open({ provider: 'openid' })
+    const plane = await openPlane({ provider: 'openid' })
     const ada = await plane.signIn('ada')
     await plane.call(ada)
     expect(plane.provider.expireAccessTokens()).toBeGreaterThan(0)
@@ -179,7 +166,7 @@ describe.each(PROVIDERS)('%s says no to everybody', (provider) => {
   it(`F12: a storm of ${CROWD} refusals at once ends nothing, and passes`, {
     timeout: 60_000,
   }, async () => {
-    const plane = await open({ provider, people })
+    const plane = await openPlane({ provider, people })
     const callers: Caller[] = []
     for (const { login } of people) callers.push(await plane.signIn(login))
     await plane.elapse(100_000)
@@ -234,7 +221,7 @@ function forgiveEverybody(plane: Plane): void {
 
 describe('the provider refuses our own client', () => {
   it('F12: GitHub does not know the app: a no about a person is not believed', async () => {
-    const plane = await open({ provider: 'github' })
+    const plane = await openPlane({ provider: 'github' })
     const ada = await plane.signIn('ada')
     await plane.call(ada)
     refuseEverybody(plane)
@@ -257,7 +244,7 @@ describe('the provider refuses our own client', () => {
   })
 
   it('F12: the OpenID provider has forgotten our client: nothing ends', async () => {
-    const plane = await open({ provider: 'openid' })
+    const plane = await openPlane({ provider: 'openid' })
     const ada = await plane.signIn('ada')
     await plane.call(ada)
     plane.provider.removeClient('postern')

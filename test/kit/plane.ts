@@ -5,9 +5,11 @@
  * With the fake clock every age, deadline and timer of Postern is the test's; sockets stay real, so
  * `elapse` lets traffic settle between two steps. Counts are taken at the other side's socket.
  */
+
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
 import { type GitHubDouble, startGitHubDouble } from '../../demo/doubles/github.ts'
 import { type OpenIdDouble, startOpenIdDouble } from '../../demo/doubles/openid.ts'
 import { PEOPLE, type Person } from '../../demo/doubles/people.ts'
@@ -284,4 +286,13 @@ async function refresh(
     }),
   })
   return { status: response.status, body: { ...((await response.json()) as object) } }
+}
+
+/** As `startPlane`, closed when the running test ends. */
+export async function openPlane<K extends ProviderKind>(
+  options: PlaneOptions<K>,
+): Promise<Plane<K>> {
+  const plane = await startPlane(options)
+  onTestFinished(() => plane.close())
+  return plane
 }

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type OpenIdDouble, startOpenIdDouble } from '../../demo/doubles/openid.ts'
+import { toolCallRequest } from '../flow/protect-house.ts'
 import { startServer, type TestServer } from '../kit/http.ts'
 import { type RunningWorker, startWorker } from './start-worker.ts'
 
@@ -42,20 +43,7 @@ describe('sign-in and call in real workerd', () => {
   })
 
   const call = (accessToken?: string): Promise<Response> =>
-    worker.fetch('/mcp/notes', {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream',
-        ...(accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }),
-      },
-      body: JSON.stringify({
-        jsonrpc: '2.0',
-        id: 1,
-        method: 'tools/call',
-        params: { name: 'list', arguments: {} },
-      }),
-    })
+    worker.fetch('/mcp/notes', toolCallRequest('list', accessToken))
 
   it('made at module scope, it opens on the first requests, also when they come together', async () => {
     expect(worker.outboundExchanges).toEqual([])
