@@ -5,13 +5,13 @@
  * names refused with the nearest known one. The table of scalar fields is `config/fields.ts`,
  * from which `docs/configuration.md` is generated.
  */
-import type { ClaimName, Limits, LogFormat, LogLevel } from './config/fields.ts'
+import type { Capability, ClaimName, Limits, LogFormat, LogLevel } from './config/fields.ts'
 import type { AllowRule as Allow } from './oauth/allow.ts'
 import type { PosternEvent } from './ports.ts'
 import type { Provider, ProviderEntry } from './providers/provider.ts'
 import type { Secret } from './secret.ts'
 
-export type { ClaimName, Limits } from './config/fields.ts'
+export type { Capability, ClaimName, Limits } from './config/fields.ts'
 export type { AllowRule as Allow } from './oauth/allow.ts'
 
 /** A remote MCP server as a user writes it. Name: `[a-z0-9-]{1,40}`, part of URLs. */
@@ -76,8 +76,17 @@ export interface PosternConfig {
   readonly scopeAliases?: Readonly<Record<string, string>>
   /** Clients registered by hand, by client id. */
   readonly clients?: Readonly<Record<string, StaticClientInput>>
-  /** Dynamic registration (RFC 7591), default true; hosts that redirect URIs may have, default all https. */
-  readonly registration?: { readonly dynamic?: boolean; readonly redirectHosts?: readonly string[] }
+  /**
+   * Dynamic registration (RFC 7591) and Client ID Metadata Documents, default both; hosts that redirect
+   * URIs may have, default all https.
+   */
+  readonly registration?: {
+    readonly dynamic?: boolean
+    readonly metadataDocuments?: boolean
+    readonly redirectHosts?: readonly string[]
+  }
+  /** Optional grants and endpoints, off until named. Default none. */
+  readonly enable?: readonly Capability[]
   /** Rules of outbound requests; origins of this file are approved besides. */
   readonly egress?: {
     readonly allowHosts?: readonly string[]
@@ -152,7 +161,12 @@ export interface Config {
   readonly defaultResource?: string
   readonly scopeAliases: Readonly<Record<string, string>>
   readonly clients: readonly StaticClient[]
-  readonly registration: { readonly dynamic: boolean; readonly redirectHosts: readonly string[] }
+  readonly registration: {
+    readonly dynamic: boolean
+    readonly metadataDocuments: boolean
+    readonly redirectHosts: readonly string[]
+  }
+  readonly enable: readonly Capability[]
   readonly egress: {
     readonly allowHosts: readonly string[]
     readonly denyHosts: readonly string[]

@@ -44,7 +44,7 @@ export interface Values {
     name?: string
     redirectUris: readonly string[]
     grantTypes: readonly string[]
-    authMethod: 'none' | 'client_secret_basic' | 'client_secret_post'
+    authMethod: 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
     secretDigest?: string
     applicationType: 'native' | 'web'
     clientUri?: string
@@ -139,6 +139,8 @@ export interface Values {
   }
   /** A persisted remote fact (discovery, JWKS): last good copy across restarts. Key: cache name and key. */
   fact: { name: string; body: string; loadedAtMs: number; expiresAtMs: number }
+  /** An identifier that may be used once: the `jti` of an assertion or event. Key: digest of purpose and `jti`. */
+  spent: { purpose: string; expiresAtMs: number }
   /** One change of state, kept `auditTtlDays`. */
   audit: {
     event: string
@@ -221,6 +223,12 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     life: '`discoveryStaleIfErrorSeconds`',
     sealed: [],
   },
+  spent: {
+    holds: 'an identifier that was used',
+    key: 'digest of purpose and `jti`',
+    life: 'until what carried it ends',
+    sealed: [],
+  },
   audit: { holds: 'one change of state', key: 'random id', life: '`auditTtlDays`', sealed: [] },
 }
 
@@ -260,6 +268,10 @@ export interface Grant {
   readonly refreshGeneration: number
   readonly refreshGraceUntilMs?: number
   readonly authTimeSeconds: number
+  /** How the person was authenticated, in the provider's words (RFC 9470). */
+  readonly acr?: string
+  /** Thumbprint of the key that tokens of this grant are bound to (RFC 9449); absent: Bearer. */
+  readonly jkt?: string
   readonly createdAtMs: number
   readonly absoluteExpiresAtMs: number
   /** Idle end; a pending grant's is its code's. */

@@ -19,7 +19,7 @@ import {
 } from './sql.ts'
 
 export function createGrantStatement(grant: Grant): Statement {
-  const { scopes, redirectUri, codeChallenge, authTimeSeconds, userKey } = grant
+  const { scopes, redirectUri, codeChallenge, authTimeSeconds, userKey, acr, jkt } = grant
   return {
     sql: `INSERT INTO grants (tenant, id, user_id, client_id, resource, vault_id, session_id, state,
       cause, code_digest, code_expires_at, redeemed_at, refresh_current, refresh_previous,
@@ -47,7 +47,7 @@ export function createGrantStatement(grant: Grant): Statement {
       wholeNumber(grant.createdAtMs),
       wholeNumber(grant.absoluteExpiresAtMs),
       wholeNumber(grant.expiresAtMs),
-      encodeValue({ scopes, redirectUri, codeChallenge, authTimeSeconds, userKey }),
+      encodeValue({ scopes, redirectUri, codeChallenge, authTimeSeconds, userKey, acr, jkt }),
       wholeNumber(grant.version),
     ],
   }
@@ -55,7 +55,7 @@ export function createGrantStatement(grant: Grant): Statement {
 
 type GrantData = Pick<
   Grant,
-  'scopes' | 'redirectUri' | 'codeChallenge' | 'authTimeSeconds' | 'userKey'
+  'scopes' | 'redirectUri' | 'codeChallenge' | 'authTimeSeconds' | 'userKey' | 'acr' | 'jkt'
 >
 
 export function grantOf(row: Row): Grant {

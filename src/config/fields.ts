@@ -29,6 +29,17 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 export const LOG_FORMATS = ['auto', 'text', 'json'] as const
 export type LogFormat = (typeof LOG_FORMATS)[number]
 
+/** What `enable` may name: served and advertised only then. */
+export const CAPABILITIES = [
+  'token-exchange',
+  'client-credentials',
+  'id-jag',
+  'dpop',
+  'pushed-requests',
+  'shared-signals',
+] as const
+export type Capability = (typeof CAPABILITIES)[number]
+
 /** What an identity JWT may tell a connector about a person. */
 export const CLAIM_NAMES = [
   'name',
@@ -107,6 +118,13 @@ export const FIELDS: readonly Field[] = [
     'Hosts and private-use schemes that redirect URIs may have; empty = all https, loopback and the known private-use ones.',
     { default: [] },
   ),
+  field(
+    'registration.metadataDocuments',
+    'boolean',
+    'Clients named by the URL of their metadata document (CIMD).',
+    { default: true },
+  ),
+  field('enable', 'list', 'Optional grants and endpoints, off until named here.', { default: [] }),
   field(
     'egress.allowHosts',
     'list',

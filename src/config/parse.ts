@@ -10,7 +10,7 @@ import { readAllow } from './allow.ts'
 import { readConnectors } from './connectors.ts'
 import { environmentValues, refuseUnknownEnvironment } from './environment.ts'
 import { FieldValues } from './field-values.ts'
-import { type Limits, LOG_FORMATS, LOG_LEVELS } from './fields.ts'
+import { CAPABILITIES, type Capability, type Limits, LOG_FORMATS, LOG_LEVELS } from './fields.ts'
 import { readProviders } from './providers.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
@@ -30,6 +30,7 @@ const TOP_LEVEL = [
   'scopeAliases',
   'clients',
   'registration',
+  'enable',
   'egress',
   'brand',
   'log',
@@ -89,6 +90,7 @@ type Scalars =
   | 'databaseUrl'
   | 'defaultResource'
   | 'registration'
+  | 'enable'
   | 'egress'
   | 'brand'
   | 'log'
@@ -109,8 +111,10 @@ function readScalars(fields: FieldValues): Pick<Config, Scalars> {
     ...(defaultResource === undefined ? {} : { defaultResource }),
     registration: {
       dynamic: fields.boolean('registration.dynamic'),
+      metadataDocuments: fields.boolean('registration.metadataDocuments'),
       redirectHosts: fields.list('registration.redirectHosts'),
     },
+    enable: readEnable(fields.list('enable')),
     egress: {
       allowHosts: fields.list('egress.allowHosts'),
       denyHosts: fields.list('egress.denyHosts'),
@@ -239,6 +243,14 @@ function readClients(value: unknown, sources: Sources): readonly StaticClient[] 
         ? {}
         : { secret: read.secret(`${at}.secret`, input.secret, sources) }),
     }
+  })
+}
+
+function readEnable(names: readonly string[]): readonly Capability[] {
+  return names.map((name, index) => {
+    const known = CAPABILITIES.find((capability) => capability === name)
+    if (known !== undefined) return known
+    throw read.invalid(`enable[${index}]`, `one of ${CAPABILITIES.join(', ')}`)
   })
 }
 

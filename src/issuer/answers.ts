@@ -93,3 +93,24 @@ function withCookies(cookies: readonly string[]): Headers {
   for (const cookie of cookies) headers.append('set-cookie', cookie)
   return headers
 }
+
+export function preflight(methods: string): Response {
+  const headers = {
+    ...OPEN_CORS,
+    'access-control-allow-methods': methods,
+    'access-control-allow-headers': 'Authorization, Content-Type, MCP-Protocol-Version',
+    'access-control-max-age': '86400',
+  }
+  return new Response(null, { status: 204, headers })
+}
+
+export function methodNotAllowed(
+  allow: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const body = { error: 'invalid_request', error_description: 'method not allowed' }
+  return Response.json(body, {
+    status: 405,
+    headers: { allow, 'cache-control': 'no-store', ...headers },
+  })
+}

@@ -9,12 +9,12 @@ import { parseRefreshToken } from '../oauth/refresh-token.ts'
 import { parseForm, readPresentedClient } from '../oauth/token-request.ts'
 import { TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
+import { authenticated, readFormRequest } from './client-authentication.ts'
 import { auditStep } from './codes.ts'
 import { announceMark, endGrant, MARK_SLACK_MS } from './endings.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
 import { createRate } from './rate.ts'
-import { authenticated, readFormRequest } from './tokens.ts'
 
 const FAILURES_PER_MINUTE_MAX = 60
 

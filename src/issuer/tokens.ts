@@ -16,8 +16,6 @@ import {
 import { formatScope, narrowScopes } from '../oauth/scope.ts'
 import {
   type AuthorizationCodeRequest,
-  authenticateClient,
-  type PresentedClient,
   parseTokenRequest,
   type RefreshTokenRequest,
   requireGrantedResource,
@@ -26,11 +24,11 @@ import {
 } from '../oauth/token-request.ts'
 import { type Grant, TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
-import { FORM_BODY_MAX_BYTES, readBody } from './body.ts'
+import { authenticated, readFormRequest, refuseTooMany } from './client-authentication.ts'
 import { announceEnd, endGrant, endingAudit, markExpiresAtMs } from './endings.ts'
 import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { key } from './ids.ts'
-import { createRate, networkOf, type Rate } from './rate.ts'
+import { createRate, type Rate } from './rate.ts'
 
 /** A rotated token is answered with the same successor this long, until the successor is used (A8). */
 const REFRESH_GRACE_MS = 60_000
@@ -58,49 +56,6 @@ export function createTokenEndpoint(house: IssuerHouse): (http: Request) => Prom
     house.clients.markUsed(client)
     return jsonAnswer(tokenResponse(answer))
   }
-}
-
-export async function readFormRequest(
-  http: Request,
-): Promise<{ contentType: string | undefined; body: string; authorization: string | undefined }> {
-  const body = await readBody(http, FORM_BODY_MAX_BYTES)
-  if (body === undefined) {
-    throw new OAuthError('invalid_request', 'the body is too large', {
-      status: 413,
-      reason: 'body_too_large',
-    })
-  }
-  return {
-    contentType: http.headers.get('content-type') ?? undefined,
-    body,
-    authorization: http.headers.get('authorization') ?? undefined,
-  }
-}
-
-/** @throws {OAuthError} `invalid_client`; 429 after too many wrong secrets from one network. */
-export async function authenticated(
-  house: IssuerHouse,
-  http: Request,
-  presented: PresentedClient,
-  failures: Rate,
-): Promise<Client> {
-  const address = house.clientAddress?.(http)
-  // Without addresses nobody can be told apart: a limit would lock out the rightful client.
-  const isCounted = presented.secret !== undefined && address !== undefined
-  const source = `${presented.clientId} from ${networkOf(address ?? '')}`
-  if (isCounted) refuseTooMany(failures.look(source))
-  const found = await house.clients.find(presented.clientId)
-  // The operator gives a static client a secret, not a method: either way of sending it is right.
-  const eitherWay =
-    found?.kind === 'static' && found.secretDigest !== undefined && presented.method !== 'none'
-  const client = eitherWay ? { ...found, authMethod: presented.method } : found
-  try {
-    authenticateClient(presented, client, house.runtime)
-  } catch (error) {
-    if (isCounted) failures.take(source)
-    throw error
-  }
-  return client
 }
 
 /** Checks client, redirect URI, verifier and resource first; then one UPDATE (TOK-08). */
@@ -339,14 +294,5 @@ function about(grant: Grant): { grantId: string; userId: string; clientId: strin
 function invalidGrant(reason: string): OAuthError {
   return new OAuthError('invalid_grant', 'the code or refresh token is not valid here any more', {
     reason,
-  })
-}
-
-function refuseTooMany({ retryAfterSeconds }: { readonly retryAfterSeconds?: number }): void {
-  if (retryAfterSeconds === undefined) return
-  throw new OAuthError('temporarily_unavailable', 'too many failed requests', {
-    status: 429,
-    reason: 'token_failures',
-    headers: { 'retry-after': String(retryAfterSeconds) },
   })
 }

@@ -1,5 +1,6 @@
 /**
- * A client, whichever way it became known: from the configuration (static) or by registration.
+ * A client, whichever way it became known: from the configuration (static), by registration
+ * (dynamic), or from the document that its identifier is the URL of (document).
  *
  * The issuer makes it from a record or the configuration; after that the type is the proof.
  */
@@ -8,13 +9,16 @@ import type { AuthMethod } from './registration.ts'
 
 export interface Client {
   readonly clientId: string
-  readonly kind: 'static' | 'dynamic'
+  readonly kind: 'static' | 'dynamic' | 'document'
   readonly name?: string
   readonly clientUri?: string
   readonly redirectUris: readonly string[]
   readonly authMethod: AuthMethod
   /** base64url SHA-256 of the secret; absent for public clients. */
   readonly secretDigest?: string
+  /** Keys of a `private_key_jwt` client: its own set, or where that set is published. */
+  readonly jwks?: { readonly keys: readonly object[] }
+  readonly jwksUri?: string
   readonly grantTypes: readonly string[]
   readonly applicationType: 'native' | 'web'
   /** Changes when anything changes that a person agreed to (REG-16). */

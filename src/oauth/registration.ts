@@ -14,7 +14,7 @@ export const REGISTERED_SCOPE_MAX_CHARS = 1_024
 const LIST_MAX = 32
 
 export const AUTH_METHODS = ['none', 'client_secret_basic', 'client_secret_post'] as const
-export type AuthMethod = (typeof AUTH_METHODS)[number]
+export type AuthMethod = (typeof AUTH_METHODS)[number] | 'private_key_jwt'
 const GRANT_TYPES = ['authorization_code', 'refresh_token'] as const
 
 /** What is kept of a registration; the members of the stored `client` that the client chose. */

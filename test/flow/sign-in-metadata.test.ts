@@ -66,7 +66,7 @@ describe('metadata and keys', () => {
 
   it('AS-10: with registration off the member is gone and POST is 404', async () => {
     const house = createTestIssuer({
-      config: { registration: { dynamic: false, redirectHosts: [] } },
+      config: { registration: { dynamic: false, metadataDocuments: true, redirectHosts: [] } },
     })
     expect(
       await (await house.fetch(at('/.well-known/oauth-authorization-server'))).json(),

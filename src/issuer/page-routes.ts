@@ -1,0 +1,113 @@
+/**
+ * The pages that people see: `/authorize`, `/consent`, callbacks, sign-out, home. A person never sees
+ * a stack or a blank page: what failed is in the log under the flow id that the page shows.
+ */
+import type { Context, Hono } from 'hono'
+import { isPosternError, placeOf } from '../errors.ts'
+import { MARK_ICON } from '../ui/layout.ts'
+import { messagePage } from '../ui/message.ts'
+import { methodNotAllowed, pageAnswer, redirectAnswer } from './answers.ts'
+import { authorize } from './authorize.ts'
+import { callback } from './callback.ts'
+import { decide } from './consent.ts'
+import { home, logout, mcpJson } from './home.ts'
+import { type IssuerHouse, report } from './house.ts'
+import { createFlowId } from './ids.ts'
+import { createRate, networkOf } from './rate.ts'
+import { refusalPage } from './refusals.ts'
+
+const ASSET_MAX_AGE_SECONDS = 31_536_000
+/** Visits to `/authorize` a minute from one network; hosted clients send people, not themselves. */
+const AUTHORIZE_PER_MINUTE_MAX = 120
+const UNAVAILABLE_RETRY_AFTER_SECONDS = 2
+
+export function addPageRoutes(app: Hono, house: IssuerHouse): void {
+  const { paths } = house
+  const visits = createRate(house.runtime, AUTHORIZE_PER_MINUTE_MAX)
+  const base = house.issuerUrl.pathname.replace(/\/$/, '')
+  const page =
+    (serve: (house: IssuerHouse, http: Request) => Promise<Response>) => (context: Context) =>
+      pageOrApology(house, () => serve(house, context.req.raw))
+  app.get(
+    paths.authorize,
+    page((_, http) => limited(house, http, visits)),
+  )
+  app.all(paths.authorize, () => methodNotAllowed('GET'))
+  app.post(paths.consent, page(decide))
+  app.all(paths.consent, () => methodNotAllowed('POST'))
+  for (const { provider } of house.providers) {
+    app.get(`${base}${provider.callbackPath}`, page(callback))
+    app.all(`${base}${provider.callbackPath}`, () => methodNotAllowed('GET'))
+  }
+  app.post(paths.logout, page(logout))
+  app.all(paths.logout, () => methodNotAllowed('POST'))
+  app.get(paths.home, page(home))
+  if (house.config.prefix !== '') app.get(paths.home.slice(0, -1), () => redirectAnswer(paths.home))
+  app.get(paths.mcpJson, page(mcpJson))
+  app.get(paths.style, () => asset(house.style, 'text/css; charset=utf-8'))
+  app.get(paths.mark, () => asset(MARK_ICON, 'image/svg+xml'))
+}
+
+function limited(
+  house: IssuerHouse,
+  http: Request,
+  visits: ReturnType<typeof createRate>,
+): Promise<Response> {
+  const address = house.clientAddress?.(http)
+  const { retryAfterSeconds } = address === undefined ? {} : visits.take(networkOf(address))
+  if (retryAfterSeconds === undefined) return authorize(house, http)
+  const message = {
+    title: 'Too many sign-ins at once',
+    text: 'Wait a minute, then start again from the app.',
+  }
+  return refusalPage(
+    house,
+    message,
+    { reason: 'authorize_rate', flowId: createFlowId(house.runtime) },
+    { status: 429 },
+  ).then((response) => {
+    response.headers.set('retry-after', String(retryAfterSeconds))
+    return response
+  })
+}
+
+/** A person never sees a stack or a blank page: what failed is in the log under the flow id. */
+async function pageOrApology(
+  house: IssuerHouse,
+  serve: () => Promise<Response>,
+): Promise<Response> {
+  try {
+    return await serve()
+  } catch (error) {
+    const flowId = createFlowId(house.runtime)
+    const expected = isPosternError(error)
+    const reason = expected ? error.name : 'unexpected'
+    report(house, {
+      type: 'server.failed',
+      level: 'error',
+      reason,
+      flowId,
+      place: placeOf(error),
+      status: expected ? 503 : 500,
+    })
+    const message = {
+      title: expected ? 'Not available right now' : 'Something went wrong here',
+      text: expected
+        ? 'This server cannot reach its own storage.'
+        : 'This is our fault. Nothing was shared.',
+      fix: 'Try again in a moment.',
+      flowId,
+    }
+    const response = await pageAnswer(messagePage(house.pages, message), expected ? 503 : 500)
+    if (expected) response.headers.set('retry-after', String(UNAVAILABLE_RETRY_AFTER_SECONDS))
+    return response
+  }
+}
+
+function asset(body: string, contentType: string): Response {
+  const headers = {
+    'content-type': contentType,
+    'cache-control': `public, max-age=${ASSET_MAX_AGE_SECONDS}, immutable`,
+  }
+  return new Response(body, { headers })
+}
