@@ -20,6 +20,10 @@ export interface Identity {
   readonly subject: string
   readonly profile: Profile
   readonly groups: readonly string[]
+  /** Roles of the person in our application, where the provider knows such (Entra, Keycloak). */
+  readonly roles?: readonly string[]
+  /** The organisation that vouches for the account: Entra `tid`, Google `hd`. */
+  readonly tenant?: string
 }
 
 export interface ProviderContext {
