@@ -25,3 +25,20 @@ export const GITHUB_FACTS: ProviderFacts = {
     '`DELETE /applications/{client_id}/token` (REST, OAuth applications, delete an app token)',
   events: 'none for OAuth apps',
 }
+
+/** Scopes for OAuth apps, "Normalized scopes": an answer names the larger one only. */
+export const GITHUB_IMPLIED_SCOPES: Readonly<Record<string, readonly string[]>> = {
+  repo: ['repo:status', 'repo_deployment', 'public_repo', 'repo:invite', 'security_events'],
+  'admin:repo_hook': ['write:repo_hook', 'read:repo_hook'],
+  'write:repo_hook': ['read:repo_hook'],
+  'admin:org': ['write:org', 'read:org'],
+  'write:org': ['read:org'],
+  'admin:public_key': ['write:public_key', 'read:public_key'],
+  'write:public_key': ['read:public_key'],
+  user: ['read:user', 'user:email', 'user:follow'],
+  'write:discussion': ['read:discussion'],
+  'write:packages': ['read:packages'],
+  'admin:gpg_key': ['write:gpg_key', 'read:gpg_key'],
+  'write:gpg_key': ['read:gpg_key'],
+  project: ['read:project'],
+}

@@ -25,7 +25,7 @@ import {
   unknownAnswer,
 } from './answers.ts'
 import { identityOf, isMessage, limited, readScopes, readUser } from './github-answers.ts'
-import { GITHUB_FACTS } from './github-facts.ts'
+import { GITHUB_FACTS, GITHUB_IMPLIED_SCOPES } from './github-facts.ts'
 import {
   type AuthorizeInput,
   callbackMistake,
@@ -124,6 +124,7 @@ export function createGitHub(settings: ProviderSettings): Provider {
     clientId: house.clientId,
     ...(settings.clientSecret === undefined ? {} : { clientSecret: settings.clientSecret }),
     scopes: house.scopes,
+    impliedScopes: GITHUB_IMPLIED_SCOPES,
     // The public GitHub needs no leave to be reached: its addresses are checked like everybody's.
     approvedOrigins: [...new Set([new URL(url).origin, new URL(apiUrl).origin])].filter(
       (it) => !PUBLIC.includes(it),
@@ -144,11 +145,12 @@ export function createGitHub(settings: ProviderSettings): Provider {
 
 /** Authorizing OAuth apps, "1. Request a user's GitHub identity". S256 since 2025-07-14 (PRV-09). */
 function authorizationUrl(house: House, context: ProviderContext, input: AuthorizeInput): URL {
+  const scopes = [...new Set([...house.scopes, ...(input.scopes ?? [])])]
   const url = new URL(`${house.url}/login/oauth/authorize`)
   url.search = formBody({
     client_id: house.clientId,
     redirect_uri: context.redirectUri,
-    scope: house.scopes.length === 0 ? undefined : house.scopes.join(' '),
+    scope: scopes.length === 0 ? undefined : scopes.join(' '),
     state: input.state,
     code_challenge: input.verifierChallenge,
     code_challenge_method: 'S256',

@@ -154,10 +154,11 @@ async function authorizationUrl(
 ): Promise<URL> {
   const metadata = await context.discovery(house.issuer)
   const offers = (scope: string) => metadata.scopes?.includes(scope) === true
-  const scopes = house.scopes ?? [
+  const own = house.scopes ?? [
     ...DEFAULT_SCOPES,
     ...(offers('offline_access') ? ['offline_access'] : []),
   ]
+  const scopes = [...new Set([...own, ...(input.scopes ?? [])])]
   const modes = metadata.responseModes
   const url = new URL(metadata.authorizationEndpoint)
   for (const [name, value] of Object.entries({

@@ -49,6 +49,8 @@ export interface AuthorizeInput {
   /** "Use another account": the provider shows its account chooser. */
   readonly chooseAccount?: boolean
   readonly loginHint?: string
+  /** Asked for besides the provider's own: what our scopes need there (flows.md section 3). */
+  readonly scopes?: readonly string[]
 }
 
 export interface ExchangeInput {
@@ -114,6 +116,8 @@ export interface Provider {
   readonly clientId: string
   readonly clientSecret?: Secret
   readonly scopes: readonly string[]
+  /** Scopes that contain others there, by name: an answer may name the larger one only. */
+  readonly impliedScopes?: Readonly<Record<string, readonly string[]>>
   /** Origins that stand in the configuration and so may be private or http. */
   readonly approvedOrigins: readonly string[]
   /**
