@@ -23,7 +23,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'demo/**/*.test.ts', 'test/**/*.test.ts'],
+          include: ['{src,demo,test,tools}/**/*.test.ts'],
           exclude: REAL.map((folder) => `${folder}/**`),
           testTimeout: 20_000,
           hookTimeout: 30_000,

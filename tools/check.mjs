@@ -1,7 +1,8 @@
 /**
  * `npm run check`: everything that judges the source without running the product.
  *
- * One line per part and a verdict; the output of a part is shown only when it fails. Each file in
+ * One line per part and a verdict; the output of a part is shown only when it fails, its lines that
+ * begin with `note` always. Each file in
  * `tools/check/` is a further part: it fails by a non-zero exit.
  */
 import { readdirSync } from 'node:fs'
@@ -39,6 +40,7 @@ for (const [name, part] of PARTS) {
   const { status, output } = part()
   const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1)
   console.log(`${status === 0 ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)`)
+  for (const line of output.split('\n')) if (line.startsWith('note ')) console.log(`     ${line}`)
   if (status === 0) continue
   failed.push(name)
   console.log(output.trimEnd())
