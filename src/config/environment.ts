@@ -123,8 +123,10 @@ function knownNames(house: {
     for (const credential of ['CLIENT_ID', 'CLIENT_SECRET']) {
       names.push(`${base}_${credential}`, `${base}_${credential}_FILE`)
     }
-    for (const { environmentSuffix } of options) {
-      if (environmentSuffix !== undefined) names.push(`${base}_${environmentSuffix}`)
+    for (const { environmentSuffix, kind } of options) {
+      if (environmentSuffix === undefined) continue
+      names.push(`${base}_${environmentSuffix}`)
+      if (kind === 'secret') names.push(`${base}_${environmentSuffix}_FILE`)
     }
   }
   for (const { name } of house.connectors) {

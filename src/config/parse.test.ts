@@ -67,6 +67,13 @@ describe('a configuration mistake is named with its fix (api.md section 6)', () 
 })
 
 describe('values come from flag, environment, file, default, in this order', () => {
+  it('V5: a webhook secret comes from the environment and never prints', () => {
+    const environment = { ...GITHUB, POSTERN_GITHUB_WEBHOOK_SECRET: 'a-secret-of-the-webhook' }
+    const [provider] = parse({ providers: [{ type: 'github' }] }, environment).providers
+    expect(provider?.webhookSecret?.reveal()).toBe('a-secret-of-the-webhook')
+    expect(JSON.stringify(provider)).not.toContain('a-secret')
+  })
+
   it('takes the default when nothing is said', () => {
     const config = parse({})
     expect(config.issuer).toBe('http://127.0.0.1:8414')

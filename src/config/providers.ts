@@ -55,10 +55,17 @@ function readProvider(
       ? `/callback/${id}`
       : readCallbackPath(at, input.callbackPath, sources)
   const options = Object.fromEntries(
-    type.options.map((option) => [
-      option.name,
-      readOption(at, id, option, input[option.name], sources),
-    ]),
+    type.options
+      .filter(({ kind }) => kind !== 'secret')
+      .map((option) => [option.name, readOption(at, id, option, input[option.name], sources)]),
+  )
+  const secrets = Object.fromEntries(
+    type.options
+      .filter(({ kind }) => kind === 'secret')
+      .map((option) => [
+        option.name,
+        readSecretOption(at, id, option, input[option.name], sources),
+      ]),
   )
   const credential = (name: 'clientId' | 'clientSecret', suffix: string) =>
     readCredential(at, `${environmentName(id)}_${suffix}`, input[name], name, sources)
@@ -78,6 +85,7 @@ function readProvider(
     clientId,
     callbackPath,
     options,
+    secrets,
     ...(clientSecret === undefined ? {} : { clientSecret: new Secret(clientSecret) }),
     ...(input.title === undefined ? {} : { title: read.text(`${at}.title`, input.title, sources) }),
     ...(input.scopes === undefined
@@ -125,6 +133,18 @@ function readOption(
   return option.kind === 'choice'
     ? read.choice(name, value, option.choices ?? [], sources)
     : read.text(name, value, sources)
+}
+
+function readSecretOption(
+  at: string,
+  id: string,
+  { name, environmentSuffix }: ProviderOption,
+  given: unknown,
+  sources: Sources,
+): Secret | undefined {
+  const variable = `${environmentName(id)}_${environmentSuffix}`
+  const value = readCredential(at, variable, given, name, sources)
+  return value === undefined ? undefined : new Secret(value)
 }
 
 function readCallbackPath(at: string, value: unknown, sources: Sources): string {

@@ -56,6 +56,8 @@ export interface GitHubOptions extends ProviderOptions {
   readonly url?: string
   /** GitHub Enterprise: the REST API. Default `https://api.github.com`. */
   readonly apiUrl?: string
+  /** Secret of its webhook, or `env:NAME`, or `file:/path`. Default none. */
+  readonly webhookSecret?: string
 }
 
 /** GitHub as a sign-in provider. What is not given comes from `POSTERN_GITHUB_*`. */
@@ -81,6 +83,12 @@ export const GITHUB: ProviderType = {
       default: 'https://api.github.com',
       environmentSuffix: 'API_URL',
       sentence: 'The REST API; another one for GitHub Enterprise.',
+    },
+    {
+      name: 'webhookSecret',
+      kind: 'secret',
+      environmentSuffix: 'WEBHOOK_SECRET',
+      sentence: 'Secret of the webhook that posts to `/webhooks/<id>`; without it none is taken.',
     },
   ],
   facts: GITHUB_FACTS,
@@ -123,6 +131,7 @@ export function createGitHub(settings: ProviderSettings): Provider {
     callbackPath: settings.callbackPath,
     clientId: house.clientId,
     ...(settings.clientSecret === undefined ? {} : { clientSecret: settings.clientSecret }),
+    ...webhookSecretOf(settings),
     scopes: house.scopes,
     impliedScopes: GITHUB_IMPLIED_SCOPES,
     // The public GitHub needs no leave to be reached: its addresses are checked like everybody's.
@@ -141,6 +150,11 @@ export function createGitHub(settings: ProviderSettings): Provider {
     revoke: (context, tokens) => isConfirmed(() => revoke(house, context, tokens)),
     explain: (error, redirectUri) => explain(house, error, redirectUri),
   }
+}
+
+export function webhookSecretOf({ secrets }: ProviderSettings): Pick<Provider, 'webhookSecret'> {
+  const webhookSecret = secrets?.['webhookSecret']
+  return webhookSecret === undefined ? {} : { webhookSecret }
 }
 
 /** Authorizing OAuth apps, "1. Request a user's GitHub identity". S256 since 2025-07-14 (PRV-09). */

@@ -98,6 +98,26 @@ export type Refreshed =
   | { readonly outcome: 'unknown'; readonly reason: string; readonly retryAfterMs?: number }
   | { readonly outcome: 'client-refused' }
 
+/** Names as the rules write them: `acme`, and `acme/reviewers` for a team. */
+export interface MembershipsWanted {
+  readonly organizations: readonly string[]
+  readonly teams: readonly string[]
+}
+
+/**
+ * Which of the wanted ones the person is in, in the spelling of the rules. `yes`: in one of them at
+ * least; `no`: each was asked and denied; `unknown`: none is certain, and some were not answered (a
+ * limit, a scope that is missing, an organization that does not let this application look).
+ */
+export interface Memberships extends MembershipsWanted {
+  readonly outcome: 'yes' | 'no' | 'unknown'
+  /** Names that nobody answered for: an earlier answer about them still stands. */
+  readonly unanswered: readonly string[]
+  /** Why the first of them was not answered. */
+  readonly reason?: string
+  readonly retryAfterMs?: number
+}
+
 /** A mistake in the set-up, in the words of the ten mistakes: what is wrong, what to do. */
 export interface SetUpMistake {
   readonly code: Extract<ShownErrorCode, `ERR_PROVIDER_${string}`>
@@ -144,6 +164,16 @@ export interface Provider {
   refresh?(context: ProviderContext, refreshToken: string, tokens: TokenSet): Promise<Refreshed>
   /** True when the provider confirmed that the token is dead. */
   revoke?(context: ProviderContext, tokens: TokenSet): Promise<boolean>
+  /** `AuthorizeInput.scopes` of each sign-in, once a rule needs `memberships`. */
+  readonly membershipScopes?: readonly string[]
+  /** A bounded number of calls, one after another. Never throws for what the provider does. */
+  memberships?(
+    context: ProviderContext,
+    tokens: TokenSet,
+    wanted: MembershipsWanted,
+  ): Promise<Memberships>
+  /** Signs what the provider posts to `/webhooks/{id}`. Absent: no webhook is taken. */
+  readonly webhookSecret?: Secret
   /** What an `error` word of the callback says about the set-up. */
   explain?(error: string, redirectUri: string): SetUpMistake | undefined
 }
@@ -183,7 +213,8 @@ export function isProvider(entry: ProviderEntry): entry is Provider {
 /** One field of a provider type besides those of every provider. */
 export interface ProviderOption {
   readonly name: string
-  readonly kind: 'url' | 'text' | 'choice'
+  /** `secret`: never among the options, but in `ProviderSettings.secrets`; also from `..._FILE`. */
+  readonly kind: 'url' | 'text' | 'choice' | 'secret'
   readonly choices?: readonly string[]
   readonly required?: boolean
   readonly default?: string
@@ -201,6 +232,8 @@ export interface ProviderSettings {
   readonly scopes?: readonly string[]
   readonly callbackPath: string
   readonly options: Readonly<Record<string, string | undefined>>
+  /** Options of kind `secret`, by name. */
+  readonly secrets?: Readonly<Record<string, Secret | undefined>>
 }
 
 /** What an adapter states about its provider (PRV-02). Each value names the section it follows. */
