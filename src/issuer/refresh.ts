@@ -57,7 +57,8 @@ export async function refresh(
   requireGrantedResource(request.resources, grant.resource)
   const scopes = narrowScopes(request.scope, grant.scopes, config.scopeAliases)
   const digest = runtime.sha256(request.refreshToken)
-  const isInFamilyHead = digest === grant.refreshCurrent || digest === grant.refreshPrevious
+  const head = [grant.refreshCurrent, grant.refreshPrevious]
+  const isInFamilyHead = head.some((known) => runtime.equal(known ?? '', digest))
   // A replay of an older token ends the family whatever memory says about the sign-in.
   if (isInFamilyHead) await requireStanding(house, grant)
   const rotated = await rotate(house, grant, {

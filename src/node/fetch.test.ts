@@ -401,7 +401,7 @@ describe('createNodeFetch, F6: named reasons', () => {
   })
 })
 
-describe('createNodeFetch, S10: TLS', () => {
+describe('createNodeFetch, S10, SEC-02: TLS', () => {
   const ca = createTestCa()
   const folder = mkdtempSync(join(tmpdir(), 'postern-ca-'))
   const extraCaFile = join(folder, 'ca.pem')

@@ -231,7 +231,8 @@ async function refused(
   if (reason === SUBJECT_CHANGED) return markReconnect(flight, current, reason)
   if (current.record.spareSealed !== undefined) return trySpare(flight, current, reason)
   if (current.version !== marked.version) return 'again'
-  const sameToken = prior !== undefined && prior.tokenDigest === marked.record.intent?.tokenDigest
+  const asked = marked.record.intent?.tokenDigest ?? ''
+  const sameToken = prior !== undefined && deps.runtime.equal(prior.tokenDigest, asked)
   // An earlier call with this very token may still bring its answer home: not broken yet.
   if (sameToken && isLive(flight, prior.startedAtMs)) {
     await deps.vault.update(current, { intent: prior })

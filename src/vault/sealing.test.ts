@@ -26,7 +26,7 @@ describe('sealing', () => {
     )
   })
 
-  it('J7: refuses a value moved to any other tenant, kind, row, column or purpose', () => {
+  it('J7, SEC-06: refuses a value moved to any other tenant, kind, row, column or purpose', () => {
     fc.assert(
       fc.property(place, place, (owner, other) => {
         const { sealed, keyId } = sealing.seal('secret', sealedOwner(owner))
@@ -70,7 +70,7 @@ describe('sealing', () => {
     }
   })
 
-  it('seals with the first key and opens with all', () => {
+  it('SEC-07: seals with the first key and opens with all', () => {
     const before = createSealing([OLD], runtime)
     const { sealed, keyId } = before.seal('secret', 'owner')
     expect(sealing.open(sealed, keyId, 'owner')).toBe('secret')

@@ -42,7 +42,7 @@ describe('vault', () => {
     expect(row?.value).toMatchObject({ hasRefreshToken: true, accessExpiresAtMs: 5 })
   })
 
-  it('J7: does not open tokens that were moved to another record', async () => {
+  it('J7, SEC-06: does not open tokens that were moved to another record', async () => {
     const { store, vault } = setUp()
     const mine = await vault.save(OWNER, TOKENS)
     const theirs = await vault.save({ ...OWNER, userId: 'other' }, TOKENS)
@@ -53,6 +53,26 @@ describe('vault', () => {
     expect(vault.openSpare(theirs.id, spare)).toBeUndefined()
     expect(vault.openSpare(mine.id, `${mine.record.keyId}.${mine.record.sealed}`)).toBeUndefined()
     expect(await store.count('vault', TENANT)).toBe(2)
+  })
+
+  it('SEC-07: a row written under the old key names the new one after its next write', async () => {
+    const { runtime, store } = setUp()
+    const NEXT = new Uint8Array(32).fill(4)
+    const under = (...keys: Uint8Array[]) =>
+      createVault({ store, runtime, sealing: createSealing(keys, runtime) })
+    const { id } = await under(KEY).save(OWNER, TOKENS)
+    const rotating = under(NEXT, KEY)
+    const before = await rotating.load(id)
+    expect(before.tokens).toEqual(TOKENS)
+    await rotating.update(
+      before,
+      rotating.sealTokens(id, { ...TOKENS, accessToken: 'canary-next' }),
+    )
+    const row = await store.get('vault', { tenant: TENANT, id })
+    expect(row?.value.keyId).not.toBe(before.record.keyId)
+    // The old key may go: nothing needs it any more.
+    expect((await under(NEXT).load(id)).tokens.accessToken).toBe('canary-next')
+    await expect(under(KEY).find(id)).rejects.toThrow()
   })
 
   it('I4: lets one of two writers of a version win', async () => {

@@ -5,7 +5,7 @@
  * longer fail is itself a failing test.
  */
 import { builtinModules } from 'node:module'
-import { importedPackage, importedPath, type SourceFile } from './source.ts'
+import { COMPARED_SECRET, importedPackage, importedPath, type SourceFile } from './source.ts'
 
 type Sample = readonly [path: string, text: string]
 
@@ -186,6 +186,24 @@ export const RULES: readonly Rule[] = [
     good: [
       ['src/node/server.ts', "import { pino } from 'pino'"],
       ['src/app.ts', "import { Hono } from 'hono'"],
+    ],
+  },
+  {
+    name: 'secrets, codes and their digests are compared with Runtime.equal only (SEC-10)',
+    // A store finds a row by the digest of a 256-bit random value, as an engine's index does.
+    broken: (file) =>
+      isSource(file) && !file.path.startsWith('src/adapters/')
+        ? forbidsSyntax(COMPARED_SECRET)(file)
+        : [],
+    bad: [
+      ['src/issuer/a.ts', 'if (digest === grant.codeDigest) redeem()'],
+      ['src/issuer/a.ts', 'if (row?.secretDigest !== presented) refuse()'],
+      ['src/oauth/a.ts', 'const right = verifier === stored.verifier'],
+    ],
+    good: [
+      ['src/issuer/a.ts', 'if (runtime.equal(digest, grant.codeDigest)) redeem()'],
+      ['src/issuer/a.ts', 'if (client.secretDigest === undefined) isPublic()'],
+      ['test/a.test.ts', 'const same = digest === other'],
     ],
   },
   {

@@ -43,6 +43,9 @@ const MEMBER_GLOBALS: Readonly<Record<string, readonly string[]>> = {
 const CALLED_GLOBALS = ['fetch', 'setTimeout', 'setInterval', 'setImmediate', 'Date']
 const GLOBAL_OBJECTS = ['globalThis', 'self', 'window', 'global']
 const WHOLE_GLOBALS = ['process', 'crypto', 'Buffer']
+/** What the compare rule (SEC-10) reports. */
+export const COMPARED_SECRET = 'a secret compared with ==='
+const SECRET_NAME = /(?:^d|D)igest$|(?:^s|S)ecret$|(?:^v|V)erifier$|(?:^c|C)hallenge$/
 const UNFINISHED = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'HA' + 'CK'].join('|')})\\b`)
 
 /** Parses one TypeScript file. @throws When it cannot be parsed, with the first error. */
@@ -160,9 +163,26 @@ function syntaxOf(node: Node): string | undefined {
       return identifier(node.exported) === 'default' ? 'export default' : undefined
     case 'CallExpression':
       return isMock(node.callee) ? 'vi.mock()' : undefined
+    case 'BinaryExpression':
+      return comparesSecrets(node) ? COMPARED_SECRET : undefined
     default:
       return undefined
   }
+}
+
+/** Two values of which one is named like a secret or its digest; a literal is no secret. */
+function comparesSecrets(node: Node): boolean {
+  if (node.operator !== '===' && node.operator !== '!==') return false
+  const sides = [node.left, node.right]
+  const isVariable = (side: unknown) =>
+    isNode(side) && side.type !== 'Literal' && identifier(side) !== 'undefined'
+  return sides.every(isVariable) && sides.some((side) => SECRET_NAME.test(lastName(side) ?? ''))
+}
+
+function lastName(value: unknown): string | undefined {
+  if (!isNode(value)) return undefined
+  if (value.type === 'ChainExpression') return lastName(value.expression)
+  return value.type === 'MemberExpression' ? identifier(value.property) : identifier(value)
 }
 
 function isMock(callee: unknown): boolean {
