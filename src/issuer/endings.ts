@@ -4,7 +4,7 @@
  */
 import { ACCESS_TOKEN_LIFE_MAX_SECONDS } from '../oauth/access-token.ts'
 import type { Step } from '../ports.ts'
-import type { Grant, Mark } from '../records.ts'
+import type { Grant, Mark, MarkKind } from '../records.ts'
 import { TENANT } from '../records.ts'
 import { auditStep } from './codes.ts'
 import { type IssuerHouse, report } from './house.ts'
@@ -12,6 +12,8 @@ import { key } from './ids.ts'
 
 /** A mark outlives every token it covers by this much. */
 export const MARK_SLACK_MS = 300_000
+/** How far the clock of another node may be behind this one. */
+export const MARK_AHEAD_MS = 2_000
 /** Longest life that any access token may have, and the slack. */
 export const MARK_LIFE_MS = ACCESS_TOKEN_LIFE_MAX_SECONDS * 1000 + MARK_SLACK_MS
 
@@ -62,6 +64,42 @@ export function announceEnd(house: EndingHouse, grant: Grant, cause: string, now
     userId: grant.userId,
     clientId: grant.clientId,
   })
+}
+
+/** What one mark ends at once, however many grants and tokens it has. `connector`: its resource. */
+export interface MarkedThing {
+  readonly kind: Extract<MarkKind, 'user' | 'client' | 'connector' | 'tenant'>
+  readonly id: string
+}
+
+/**
+ * Ends every grant and token of a user, client, connector or tenant that exists by now: one mark, its
+ * audit row and `also` in one commit, this node's view at once, then the other nodes (flows.md
+ * section 11).
+ *
+ * The mark reaches `MARK_AHEAD_MS` into the future, so that a node whose clock is behind does not let
+ * a token of now through. A sign-in in that time is refused once and then refreshed.
+ *
+ * @throws {StoreError} `not-applied` also when a step of `also` was lost: nothing was written.
+ */
+export async function endByMark(
+  house: EndingHouse,
+  thing: MarkedThing,
+  cause: string,
+  also: readonly Step[] = [],
+): Promise<Mark> {
+  const nowMs = Math.trunc(house.runtime.nowMs())
+  const issuedBeforeMs = nowMs + MARK_AHEAD_MS
+  const expiresAtMs = markExpiresAtMs(issuedBeforeMs)
+  const mark: Mark = { tenant: TENANT, ...thing, issuedBeforeMs, expiresAtMs, cause }
+  const { kind, id } = thing
+  const who = kind === 'user' ? { userId: id } : kind === 'client' ? { clientId: id } : {}
+  const named = kind === 'connector' ? ` ${id}` : ''
+  const audit = auditStep(house, 'grants.ended', { ...who, detail: `${kind}${named}: ${cause}` })
+  await house.store.grants.revoke(mark, [...also, audit])
+  announceMark(house, mark)
+  report(house, { type: 'grant.ended', reason: cause, scope: kind, ...who })
+  return mark
 }
 
 export function announceMark(house: EndingHouse, mark: Mark): void {
