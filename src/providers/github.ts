@@ -92,6 +92,8 @@ export const GITHUB: ProviderType = {
     },
   ],
   facts: GITHUB_FACTS,
+  setUp:
+    'Make an **OAuth app** (not a GitHub App) and give it exactly one callback URL, without wildcards. With the scope `user:email` (the default) the e-mail is asked for once, at sign-in, and counts in `allow` when GitHub says it is verified.',
   credentialsHint: (callbackUrl, options) =>
     `Make an OAuth app at ${options['url'] ?? 'https://github.com'}/settings/developers with callback ${callbackUrl}`,
   create: createGitHub,

@@ -260,6 +260,8 @@ export interface ProviderType {
   readonly secretRequired: boolean
   readonly options: readonly ProviderOption[]
   readonly facts: ProviderFacts
+  /** What to know when setting it up, one paragraph. Printed in `docs/providers.md`. */
+  readonly setUp?: string
   /** Where one gets credentials: the sentence after "Set POSTERN_..." in ERR_CONFIG_PROVIDER_CREDENTIALS. */
   credentialsHint(
     callbackUrl: string,
