@@ -177,5 +177,9 @@ export const SHOWN_ERRORS = {
     meaning: 'Nothing answers at the URL of a connector.',
     fix: 'Start the server, or correct `connectors.<name>.url`. Calls get 502 meanwhile.',
   },
+  ERR_TOKEN_AUDIENCE: {
+    meaning: 'A token for one server URL was sent to another.',
+    fix: 'The client must sign in to each server URL; check the URL in its settings for a typo.',
+  },
 } as const satisfies ErrorTable
 export type ShownErrorCode = keyof typeof SHOWN_ERRORS

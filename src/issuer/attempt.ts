@@ -122,6 +122,7 @@ export function providerFailedPage(
   const form = openForm(house, jar, subject)
   const reason = error instanceof UpstreamError ? upstreamReason(error) : 'provider_refused'
   const message = {
+    side: 'provider' as const,
     title: `${provider.title} does not answer`,
     text: `We asked ${provider.title} to sign you in and got no usable answer in time.`,
     fix: 'Your other apps keep working. Try again in a moment.',

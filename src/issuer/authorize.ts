@@ -26,6 +26,7 @@ import {
   redirectUriPage,
   refusalPage,
   returnPage,
+  sentence,
   unknownClientPage,
 } from './refusals.ts'
 import {
@@ -138,6 +139,7 @@ async function refuse(
     return redirectError(house, to, error)
   }
   return returnPage(house, to, error, {
+    side: 'app',
     title: 'The app asked for something that is not possible here',
     text:
       error.description === undefined
@@ -155,14 +157,15 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
     'The app asked to sign you in without showing a page, but you have to allow it first.',
 }
 
-function sentence(description: string): string {
-  return `${description.charAt(0).toUpperCase()}${description.slice(1)}.`.replace(/\.\.$/, '.')
-}
-
 function malformedPage(house: IssuerHouse, error: OAuthError, flowId: string): Promise<Response> {
   return refusalPage(
     house,
-    { title: 'This link is broken', text: sentence(error.description), code: error.error },
+    {
+      side: 'app',
+      title: 'This link is broken',
+      text: sentence(error.description),
+      code: error.error,
+    },
     { reason: error.reason, flowId },
   )
 }

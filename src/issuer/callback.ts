@@ -121,6 +121,7 @@ function refused(
   return refusalPage(
     house,
     {
+      side: 'you',
       title: 'This sign-in cannot be finished here',
       text: reason.startsWith('browser_cookie') ? FOREIGN : UNKNOWN,
       fix: 'Nothing was shared. If you did not start it, close this page. Else start again from the app.',

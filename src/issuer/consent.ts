@@ -38,7 +38,8 @@ export async function decide(house: IssuerHouse, http: Request): Promise<Respons
   if (form === undefined) return stalePage(house, 'form_malformed', 400)
   const ticket = openTicket(house.runtime, house.keys.ticketKey(), form.get('ticket') ?? '')
   const decision = readDecision(form.get('decision'))
-  if (ticket === undefined || decision === undefined) return stalePage(house, 'form_ticket', 400)
+  if (ticket === undefined || ticket.purpose !== undefined || decision === undefined)
+    return stalePage(house, 'form_ticket', 400)
   const cookie = formCookie.read(jar)
   if (
     cookie === undefined ||
@@ -132,6 +133,7 @@ async function allowWithSession(
     return refusalPage(
       house,
       {
+        side: 'you',
         title: 'You are no longer signed in as that account',
         text: 'The sign-in that the page showed has ended or changed since.',
         link: { path: authorizePath(house, request), text: 'Look at the request again' },
@@ -225,6 +227,7 @@ function stalePage(
   return refusalPage(
     house,
     {
+      side: 'you',
       title: 'This page can no longer be used',
       text: 'It is too old, was opened in another browser, or was not sent from this site.',
       fix: 'Nothing was shared. Go back to the app and start again.',

@@ -37,6 +37,7 @@ export async function home(house: IssuerHouse, http: Request): Promise<Response>
         }),
     servers: servers(house, signedIn),
     logoutPath: house.paths.logout,
+    accountPath: house.paths.account,
     configPath: house.paths.mcpJson,
   })
   return pageAnswer(page)
@@ -74,9 +75,10 @@ export async function logout(house: IssuerHouse, http: Request): Promise<Respons
   const flowId = createFlowId(house.runtime)
   if (!isSameOrigin(house, http)) {
     const message = {
+      side: 'you',
       title: 'Sign out was not asked for here',
       text: 'The request came from another site.',
-    }
+    } as const
     return refusalPage(house, message, { reason: 'logout_cross_site', flowId }, { status: 403 })
   }
   const jar = readCookies(http, house.secure)

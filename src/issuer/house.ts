@@ -91,6 +91,9 @@ export interface Paths {
   readonly revoke: string
   readonly logout: string
   readonly home: string
+  readonly account: string
+  /** With a trailing slash: a code follows. */
+  readonly errors: string
   readonly mcpJson: string
   readonly style: string
   readonly mark: string
@@ -124,6 +127,8 @@ export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
     revoke: endpoint('revoke'),
     logout: endpoint('logout'),
     home: `${people}/`,
+    account: `${people}/account`,
+    errors: `${people}/errors/`,
     mcpJson: `${people}/mcp.json`,
     style: `${assets}/style-${runtime.sha256(style).slice(0, 12)}.css`,
     mark: `${assets}/mark.svg`,

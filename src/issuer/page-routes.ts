@@ -6,10 +6,13 @@ import type { Context, Hono } from 'hono'
 import { isPosternError, placeOf } from '../errors.ts'
 import { MARK_ICON } from '../ui/layout.ts'
 import { messagePage } from '../ui/message.ts'
+import { account } from './account.ts'
+import { endFromAccount } from './account-endings.ts'
 import { methodNotAllowed, pageAnswer, redirectAnswer } from './answers.ts'
 import { authorize } from './authorize.ts'
 import { callback } from './callback.ts'
 import { decide } from './consent.ts'
+import { explainError } from './errors-page.ts'
 import { home, logout, mcpJson } from './home.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { createFlowId } from './ids.ts'
@@ -43,6 +46,10 @@ export function addPageRoutes(app: Hono, house: IssuerHouse): void {
   app.all(paths.logout, () => methodNotAllowed('POST'))
   app.get(paths.home, page(home))
   if (house.config.prefix !== '') app.get(paths.home.slice(0, -1), () => redirectAnswer(paths.home))
+  app.get(paths.account, page(account))
+  app.post(paths.account, page(endFromAccount))
+  app.all(paths.account, () => methodNotAllowed('GET, POST'))
+  app.get(`${paths.errors}:code`, page(explainError))
   app.get(paths.mcpJson, page(mcpJson))
   app.get(paths.style, () => asset(house.style, 'text/css; charset=utf-8'))
   app.get(paths.mark, () => asset(MARK_ICON, 'image/svg+xml'))
@@ -57,9 +64,10 @@ function limited(
   const { retryAfterSeconds } = address === undefined ? {} : visits.take(networkOf(address))
   if (retryAfterSeconds === undefined) return authorize(house, http)
   const message = {
+    side: 'you',
     title: 'Too many sign-ins at once',
     text: 'Wait a minute, then start again from the app.',
-  }
+  } as const
   return refusalPage(
     house,
     message,
@@ -91,6 +99,7 @@ async function pageOrApology(
       status: expected ? 503 : 500,
     })
     const message = {
+      side: 'server' as const,
       title: expected ? 'Not available right now' : 'Something went wrong here',
       text: expected
         ? 'This server cannot reach its own storage.'

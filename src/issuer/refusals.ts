@@ -4,14 +4,18 @@
  * with a stable reason and the flow id that the page shows.
  */
 
+import { redirectUriMistake } from '../mistakes.ts'
 import { authorizationResponse } from '../oauth/authorization.ts'
 import type { Client } from '../oauth/client.ts'
 import { redirectHost } from '../oauth/redirect-uri.ts'
 import type { PosternEvent } from '../ports.ts'
-import { type Message, messagePage } from '../ui/message.ts'
+import { type Message, messagePage, type Side } from '../ui/message.ts'
 import { shownText } from '../ui/text.ts'
 import { pageAnswer, redirectAnswer } from './answers.ts'
 import { type IssuerHouse, report } from './house.ts'
+
+/** Longest redirect URI that a page repeats, in code points. */
+const REDIRECT_URI_SHOWN_MAX = 300
 
 /** Where a checked request wants its answer. */
 export interface Destination {
@@ -71,7 +75,7 @@ export function returnPage(
   house: IssuerHouse,
   to: Destination,
   error: ClientError,
-  message: Pick<Message, 'title' | 'text' | 'fix' | 'code' | 'retry'>,
+  message: Pick<Refusal, 'side' | 'title' | 'text' | 'fix' | 'code' | 'retry'>,
   answer: { readonly status?: number; readonly cookies?: readonly string[] } = {},
 ): Promise<Response> {
   const back = { host: redirectHost(to.redirectUri), url: destinationUrl(house, to, error) }
@@ -83,22 +87,29 @@ export function returnPage(
   )
 }
 
+/** What a page says that refuses: always which side has to act. */
+export type Refusal = Omit<Message, 'flowId' | 'codePath' | 'side'> & { readonly side: Side }
+
 /** A page that leads nowhere outside. */
 export function refusalPage(
   house: IssuerHouse,
-  message: Omit<Message, 'flowId'>,
+  message: Refusal,
   event: {
     readonly reason: string
     readonly flowId: string
     readonly clientId?: string
     readonly userId?: string
+    readonly problem?: string
+    readonly fix?: string
   },
   answer: { readonly status?: number; readonly cookies?: readonly string[] } = {},
 ): Promise<Response> {
   const status = answer.status ?? 400
-  refuseEvent(house, { ...event, status })
+  const { side, code } = message
+  refuseEvent(house, { side, ...(code === undefined ? {} : { code }), ...event, status })
+  const codePath = code?.startsWith('ERR_') === true ? { codePath: house.paths.errors + code } : {}
   return pageAnswer(
-    messagePage(house.pages, { ...message, flowId: event.flowId }),
+    messagePage(house.pages, { ...message, ...codePath, flowId: event.flowId }),
     status,
     answer.cookies,
   )
@@ -112,18 +123,21 @@ export function redirectUriPage(
   flowId: string,
 ): Promise<Response> {
   const name = shownText(client.name) || client.clientId
+  const shown = presented === undefined ? undefined : shownText(presented, REDIRECT_URI_SHOWN_MAX)
+  const { code, problem, fix } = redirectUriMistake(name, shown)
   return refusalPage(
     house,
     {
+      side: 'app',
       title: 'This link does not lead back to the app',
-      text:
-        presented === undefined
-          ? `Client “${name}” has several redirect URIs and named none.`
-          : `${shownText(presented, 300)} is not a redirect URI of client “${name}”.`,
-      fix: 'If you wrote the client: register this exact URI. We do not send you there.',
-      code: 'ERR_REDIRECT_URI',
+      text: presented === undefined ? sentence(problem) : problem,
+      fix,
+      code,
     },
     {
+      // A query may carry anything, and the log keeps it.
+      problem: redirectUriMistake(name, shown?.split(/[?#]/)[0]).problem,
+      fix,
       reason: presented === undefined ? 'redirect_uri_missing' : 'redirect_uri_mismatch',
       flowId,
       clientId: client.clientId,
@@ -131,11 +145,17 @@ export function redirectUriPage(
   )
 }
 
+/** A text of the log or of a protocol as a sentence for people. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`.replace(/\.\.$/, '.')
+}
+
 /** `ERR_CLIENT_UNKNOWN`: never registered here, or ended. */
 export function unknownClientPage(house: IssuerHouse, flowId: string): Promise<Response> {
   return refusalPage(
     house,
     {
+      side: 'app',
       title: 'This app is not known here',
       text: 'It never registered with this server, or its registration has ended.',
       fix: 'In the app, remove this server and add it again. Nothing was shared.',
@@ -153,6 +173,7 @@ export function answeredPage(
   return refusalPage(
     house,
     {
+      side: 'you',
       title: 'Already answered',
       text: 'This page was answered before, here or in another tab. Nothing happened a second time.',
       fix: 'If the app is still waiting, start again from the app.',

@@ -89,6 +89,7 @@ function ownPaths(house: IssuerHouse, findDocument: FindDocument): (path: string
   ])
   return (path) =>
     paths.has(path) ||
+    path.startsWith(house.paths.errors) ||
     path.includes('/.well-known/oauth-') ||
     findDocument(new URL(path, house.issuerUrl)) !== undefined
 }

@@ -44,6 +44,7 @@ export function upstreamError(
   }
   const { title } = entry.provider
   const message = {
+    side: denied ? ('you' as const) : ('provider' as const),
     title: denied ? 'You said no' : `${title} could not sign you in`,
     text: denied
       ? `You did not allow the sign-in at ${title}.`
@@ -65,6 +66,7 @@ export function mistakePage(
   const { code, problem, fix } = mistake
   report(house, { type: 'server.warning', level: 'error', reason: code, problem, fix, flowId })
   const message = {
+    side: 'server' as const,
     title: `This server is not set up right at ${entry.provider.title}`,
     text: problem,
     fix: isCallback
@@ -92,6 +94,7 @@ export function notAllowed(
     ...(transaction.returnTo === undefined ? {} : { returnTo: transaction.returnTo }),
   })
   const message = {
+    side: 'you' as const,
     title:
       reason === 'user_disabled'
         ? 'This account is switched off'

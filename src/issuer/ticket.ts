@@ -17,6 +17,8 @@ export interface Ticket {
   /** A client's request, or sign-in to this house itself, which ends at `returnTo`. */
   readonly request?: AuthorizationRequest
   readonly returnTo?: string
+  /** Absent: answered at `/consent`. One purpose's ticket is refused where another's is taken. */
+  readonly purpose?: 'account'
   readonly formDigest: string
   /** The account that the page showed, if it showed one (A27). */
   readonly shownUserId?: string
@@ -24,7 +26,7 @@ export interface Ticket {
   readonly expiresAtMs: number
 }
 
-export type TicketSubject = Pick<Ticket, 'request' | 'returnTo' | 'shownUserId'> & {
+export type TicketSubject = Pick<Ticket, 'request' | 'returnTo' | 'purpose' | 'shownUserId'> & {
   readonly flowId?: string
 }
 

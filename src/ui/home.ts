@@ -17,6 +17,7 @@ export interface Home {
   readonly account?: { readonly label: string; readonly detail?: string }
   readonly servers: readonly HomeServer[]
   readonly logoutPath: string
+  readonly accountPath: string
   readonly configPath: string
 }
 
@@ -26,16 +27,20 @@ export function homePage(house: PageHouse, home: Home): Markup {
 <h1>${home.servers.length === 1 ? 'Your server' : 'Your servers'}</h1>
 <p class="lead">${home.servers.length === 0 ? 'No server is open to this account yet.' : 'Add one to your client. It asks you to sign in once.'}</p>
 </div>
-${home.account === undefined ? '' : account(home.account, home.logoutPath)}
+${home.account === undefined ? '' : account(home.account, home)}
 </div>
 <div class="servers">${home.servers.map((server, index) => serverCard(server, index === 0))}</div>
 ${home.servers.length < 2 ? '' : html`<p class="lead small"><a href="${home.configPath}">mcp.json</a> with all of them.</p>`}`
   return page(house, { title: 'Your servers', wide: true }, content)
 }
 
-function account(account: { label: string; detail?: string }, logoutPath: string): Markup {
-  return html`<form class="row" method="post" action="${logoutPath}">
+function account(
+  account: { label: string; detail?: string },
+  paths: Pick<Home, 'logoutPath' | 'accountPath'>,
+): Markup {
+  return html`<form class="row" method="post" action="${paths.logoutPath}">
 <span class="small"><span class="muted">Signed in as</span> ${shownText(account.label)}</span>
+<a class="button inline" href="${paths.accountPath}">Your account</a>
 <button class="button inline">Sign out</button>
 </form>`
 }

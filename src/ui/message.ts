@@ -5,7 +5,19 @@
 import { html } from 'hono/html'
 import { type Markup, type PageHouse, page } from './layout.ts'
 
+/** Who has to do something about it. */
+export type Side = 'app' | 'server' | 'provider' | 'you'
+
+const SIDE_WORDS: Readonly<Record<Side, string>> = {
+  app: 'The app has to change something.',
+  server: 'This server has to be looked at by whoever runs it.',
+  provider: 'The sign-in provider did not do its part.',
+  you: 'It is up to you.',
+}
+
 export interface Message {
+  /** Absent where nothing is wrong. */
+  readonly side?: Side
   readonly title: string
   /** What is wrong, in one sentence for the visitor. */
   readonly text: string
@@ -13,7 +25,9 @@ export interface Message {
   readonly fix?: string
   /** For who looks it up: `ERR_*` of `error-codes.ts`, or the RFC's error word. */
   readonly code?: string
-  readonly flowId: string
+  /** Where the code is explained; shown as a link on it. */
+  readonly codePath?: string
+  readonly flowId?: string
   /** A button back to a client whose redirect URI was checked, carrying the error. */
   readonly back?: { readonly host: string; readonly url: string }
   /** A form that starts the same sign-in again with a new ticket. */
@@ -34,10 +48,25 @@ export function messagePage(house: PageHouse, message: Message): Markup {
 <p class="lead">${message.text}</p>
 </div>
 ${message.fix === undefined ? '' : html`<p>${message.fix}</p>`}
-${message.code === undefined ? '' : html`<p class="muted small"><code>${message.code}</code></p>`}
+${side(message)}
 ${actions(message)}
 </section>`
-  return page(house, { title: message.title, flowId: message.flowId, short: true }, content)
+  const flow = message.flowId === undefined ? {} : { flowId: message.flowId }
+  return page(house, { title: message.title, ...flow, short: true }, content)
+}
+
+/** Which side is wrong, and the code to look up. */
+function side(message: Message): Markup | string {
+  if (message.side === undefined && message.code === undefined) return ''
+  const words = message.side === undefined ? '' : SIDE_WORDS[message.side]
+  return html`<p class="muted small"><span data-message="side">${words}</span> ${code(message)}</p>`
+}
+
+function code({ code, codePath }: Message): Markup | string {
+  if (code === undefined) return ''
+  return codePath === undefined
+    ? html`<code>${code}</code>`
+    : html`<a href="${codePath}"><code>${code}</code></a>`
 }
 
 function actions(message: Message): Markup | string {

@@ -92,6 +92,14 @@ footer.wide { max-width: 46rem; }
 .facts .sub { display: block; color: var(--muted); font-size: .8125rem; line-height: 1.45; }
 .facts li + li { margin-top: .25rem; }
 
+.note { margin-top: 1rem; padding: .625rem .875rem; border: 1px solid var(--line); border-radius: 10px; background: var(--well); font-size: .9375rem; }
+.rows, main > .list { margin-top: 1.25rem; }
+.rows li.entry { display: flex; flex-wrap: wrap; gap: .625rem 1rem; align-items: flex-start; justify-content: space-between; padding: .875rem 0; border-top: 1px solid var(--line); }
+.rows li.entry:last-child { padding-bottom: 0; }
+.rows li.entry > div { flex: 1 1 16rem; min-width: 0; display: grid; gap: .25rem; }
+h3 { font-size: .9375rem; line-height: 1.4; font-weight: 600; }
+.button.danger { border-color: var(--warn-line); background: var(--warn-bg); color: var(--warn-text); }
+
 .actions { display: grid; gap: .625rem; }
 .actions form { display: grid; gap: .625rem; }
 .button {

@@ -64,7 +64,9 @@ describe('GET /authorize', () => {
         authorizeUrl(house, client_id, { redirect_uri: 'https://evil.example/cb' }),
       )
     ).text()
-    expect(text).toContain('https://evil.example/cb is not a redirect URI of client “Cursor”.')
+    expect(text).toContain(
+      'https://evil.example/cb is not a redirect URI of client &quot;Cursor&quot;.',
+    )
     expect(text).toContain(
       'If you wrote the client: register this exact URI. We do not send you there.',
     )
