@@ -6,12 +6,14 @@
  * from which `docs/configuration.md` is generated.
  */
 import type { Capability, ClaimName, Limits, LogFormat, LogLevel } from './config/fields.ts'
+import type {
 import type { AllowRule as Allow } from './oauth/allow.ts'
 import type { PosternEvent } from './ports.ts'
 import type { Provider, ProviderEntry } from './providers/provider.ts'
 import type { Secret } from './secret.ts'
 
 export type { Capability, ClaimName, Limits } from './config/fields.ts'
+import type { ScopeTable } from './oauth/scope-table.ts'
 export type { AllowRule as Allow } from './oauth/allow.ts'
 
 /** A remote MCP server as a user writes it. Name: `[a-z0-9-]{1,40}`, part of URLs. */
@@ -35,11 +37,37 @@ export interface ConnectorInput {
   readonly enabled?: boolean
 }
 
+  /**
+   * What a token needs besides `mcp`, by scope name. A call needs every scope that matches it; `mcp` is
+   * for what no scope names. Bodies of calls are read before they are forwarded. Default: `mcp` alone.
+   */
+  readonly scopes?: Readonly<Record<string, ScopeInput>>
+  /**
+   * Longest time since the person signed in at the provider; older: 401
+   * `insufficient_user_authentication` (RFC 9470). Default no limit.
+   */
+  readonly maxAuthAgeSeconds?: number
+  /** Accepted `acr` values, in the words of the sign-in provider (RFC 9470). Default any. */
+  readonly acrValues?: readonly string[]
 /** A client registered by hand. `secret` makes it confidential. */
 export interface StaticClientInput {
   readonly name?: string
   readonly redirectUris: readonly string[]
   readonly secret?: string
+/** One scope of a connector. Patterns: an exact name, or a prefix that ends in `*`. */
+export interface ScopeInput {
+  /** What it allows, in words, for the consent page. */
+  readonly title?: string
+  /** Tools that need it. */
+  readonly tools?: readonly string[]
+  /** JSON-RPC methods that need it. */
+  readonly methods?: readonly string[]
+  /** Other scopes of this connector, or `mcp`, that it includes; transitive. */
+  readonly implies?: readonly string[]
+  /** Scopes it needs at a sign-in provider, by provider id: asked for at sign-in. */
+  readonly upstream?: Readonly<Record<string, readonly string[]>>
+}
+
 }
 
 /** What `postern.config.ts` exports and `createPostern` takes. Every field has a default but `allow`. */
@@ -94,6 +122,7 @@ export interface PosternConfig {
     readonly proxyUrl?: string
     readonly extraCaFile?: string
   }
+  /** Whose identity assertions are believed (`enable: ['id-jag']`). Default nobody's. */
   readonly brand?: {
     readonly name?: string
     readonly accentColor?: string
@@ -129,6 +158,13 @@ export interface ConnectorConfig {
 export interface StaticClient {
   readonly clientId: string
   readonly name?: string
+  /** Absent: exactly `mcp`, and no body is read. */
+  readonly scopes?: ScopeTable
+  /** How the person must have been authenticated (RFC 9470). Absent: no rule. */
+  readonly stepUp?: {
+    readonly maxAuthAgeSeconds?: number
+    readonly acrValues?: readonly string[]
+  }
   readonly redirectUris: readonly string[]
   readonly secret?: Secret
 }
@@ -176,6 +212,7 @@ export interface Config {
   readonly brand: {
     readonly name: string
     readonly accentColor?: string
+  /** Default none. */
     readonly supportUrl?: string
   }
   readonly log: {

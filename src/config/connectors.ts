@@ -9,6 +9,7 @@ import { readAllow } from './allow.ts'
 import { headerVariable } from './environment.ts'
 import { CLAIM_NAMES } from './fields.ts'
 import { OUR_SEGMENTS, PEOPLE_SEGMENTS } from './paths.ts'
+import { readScopes } from './scopes.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
 
@@ -21,6 +22,9 @@ const CONNECTOR_FIELDS = [
   'allow',
   'subject',
   'claims',
+  'scopes',
+  'maxAuthAgeSeconds',
+  'acrValues',
   'title',
   'description',
   'enabled',
@@ -75,6 +79,10 @@ function readConnector(
       input.enabled === undefined ? true : read.boolean(`${at}.enabled`, input.enabled, sources),
     ...(auth === 'header' ? { header: readHeader(name, at, input.header, sources) } : {}),
     ...(input.allow === undefined ? {} : { allow: readAllow(`${at}.allow`, input.allow, sources) }),
+    ...(input.scopes === undefined
+      ? {}
+      : { scopes: readScopes(`${at}.scopes`, input.scopes, sources) }),
+    ...readStepUp(at, input, sources),
     ...(input.title === undefined ? {} : { title: read.text(`${at}.title`, input.title, sources) }),
     ...(input.description === undefined
       ? {}
@@ -99,6 +107,47 @@ function readClaims(at: string, value: unknown, sources: Sources): readonly Clai
   return read
     .list(`${at}.claims`, value, sources)
     .map((claim, index) => read.choice(`${at}.claims[${index}]`, claim, CLAIM_NAMES, sources))
+}
+
+/** Ten years: longer than any session, so that a slip of the unit is caught. */
+const AUTH_AGE_MAX_SECONDS = 315_360_000
+const ACR_VALUES_MAX = 16
+/** One value of `acr_values` (OpenID Connect Core section 3.1.2.1), as it can stand in a challenge. */
+const ACR_VALUE = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/
+
+function readStepUp(
+  at: string,
+  input: Readonly<Record<string, unknown>>,
+  sources: Sources,
+): Pick<ConnectorConfig, 'stepUp'> {
+  const { maxAuthAgeSeconds, acrValues } = input
+  if (maxAuthAgeSeconds === undefined && acrValues === undefined) return {}
+  const accepted =
+    acrValues === undefined ? undefined : read.list(`${at}.acrValues`, acrValues, sources)
+  if (
+    accepted !== undefined &&
+    (accepted.length === 0 ||
+      accepted.length > ACR_VALUES_MAX ||
+      !accepted.every((value) => ACR_VALUE.test(value)))
+  ) {
+    throw read.invalid(`${at}.acrValues`, `a list of 1 to ${ACR_VALUES_MAX} values without spaces`)
+  }
+  const range = { min: 1, max: AUTH_AGE_MAX_SECONDS }
+  return {
+    stepUp: {
+      ...(maxAuthAgeSeconds === undefined
+        ? {}
+        : {
+            maxAuthAgeSeconds: read.integer(
+              `${at}.maxAuthAgeSeconds`,
+              maxAuthAgeSeconds,
+              range,
+              sources,
+            ),
+          }),
+      ...(accepted === undefined ? {} : { acrValues: accepted }),
+    },
+  }
 }
 
 /** Headers that decide framing, routing or authentication here can never be a connector's secret. */

@@ -12,6 +12,7 @@ import { environmentValues, refuseUnknownEnvironment } from './environment.ts'
 import { FieldValues } from './field-values.ts'
 import { CAPABILITIES, type Capability, type Limits, LOG_FORMATS, LOG_LEVELS } from './fields.ts'
 import { readProviders } from './providers.ts'
+import { refuseUnknownProviders } from './scopes.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
 
@@ -65,6 +66,7 @@ export function parseConfig(
   const providers = readProviders(raw.providers ?? [], { issuer }, sources)
   const allowGiven = environment.get('allow') ?? raw.allow
   const allow = allowGiven === undefined ? undefined : readAllow('allow', allowGiven, sources)
+  refuseUnknownProviders(connectors, providers)
   refuseUnknownEnvironment(sources.environment, { providers, connectors })
   const [first] = providers
   if (allow === undefined && first !== undefined && !development) throw nobodyAllowed(first.title)
@@ -245,6 +247,7 @@ function readClients(value: unknown, sources: Sources): readonly StaticClient[] 
     }
   })
 }
+        ? {}
 
 function readEnable(names: readonly string[]): readonly Capability[] {
   return names.map((name, index) => {

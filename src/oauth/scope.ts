@@ -12,7 +12,12 @@ export const SCOPES_MAX = 64
 export const MCP_SCOPE = 'mcp'
 
 /** Accepted and dropped: no ID token is issued, and a refresh token does not depend on them. */
-const HABITUAL: ReadonlySet<string> = new Set(['offline_access', 'openid', 'profile', 'email'])
+export const HABITUAL_SCOPES: ReadonlySet<string> = new Set([
+  'offline_access',
+  'openid',
+  'profile',
+  'email',
+])
 
 /**
  * Splits a scope value, each name once, in the order given.
@@ -29,6 +34,11 @@ export function parseScope(text: string | undefined): string[] {
     throw new OAuthError('invalid_scope', 'too many scopes', { reason: 'scopes_too_many' })
   }
   return names
+}
+
+/** One scope token of RFC 6749 section 3.3. */
+export function isScopeName(text: string): boolean {
+  return /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text)
 }
 
 export function formatScope(scopes: readonly string[]): string {
@@ -83,5 +93,5 @@ function meaningful(
   const names = parseScope(requested).map((name) =>
     !known.includes(name) && Object.hasOwn(aliases, name) ? (aliases[name] ?? name) : name,
   )
-  return [...new Set(names)].filter((name) => known.includes(name) || !HABITUAL.has(name))
+  return [...new Set(names)].filter((name) => known.includes(name) || !HABITUAL_SCOPES.has(name))
 }

@@ -5,6 +5,8 @@
  * was (S7). Odd values of what is optional are the same as absent: an answer whose refresh token was
  * rotated must not be thrown away for a strange `expires_in`. Never throws.
  */
+import { isScopeName } from './scope.ts'
+
 export const UPSTREAM_TOKEN_MAX_CHARS = 16_384
 export const UPSTREAM_SCOPES_MAX = 256
 /** Lives beyond this are not believed to the letter. */
@@ -90,10 +92,6 @@ function readScopes(value: unknown): readonly string[] | undefined {
   const scopes = [...new Set(value.split(/[ ,]/))].filter((scope) => scope !== '')
   const usable = scopes.length <= UPSTREAM_SCOPES_MAX && scopes.every(isScopeName)
   return usable ? scopes : undefined
-}
-
-function isScopeName(text: string): boolean {
-  return /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text)
 }
 
 /** Only something that looks like a code is passed on; upstream text never is (AZ-23). */

@@ -40,6 +40,21 @@ const CONNECTOR_ROWS = [
     '`[]`',
     'Released in the identity JWT: `name email email_verified login preferred_username picture avatar_url groups`.',
   ],
+  [
+    '`scopes`',
+    '`mcp` alone',
+    '`{ "notes:write": { title, tools: ["create_*"], methods, implies: ["notes:read"], upstream: { github: ["repo"] } } }`. A call needs every scope whose pattern (exact, or a prefix with `*`) matches its tool or method; what no scope names needs `mcp`: other calls, answers, streams, `DELETE`, `routes.protected`. `implies` is transitive. `upstream` is asked for at sign-in; who gives less there does not get the scope. Bodies of calls are read first, whole, within `requestBodyMaxBytes`.',
+  ],
+  [
+    '`maxAuthAgeSeconds`',
+    'no limit',
+    'Longest time since the person signed in at the provider. Older: 401 `insufficient_user_authentication` with `max_age` (RFC 9470).',
+  ],
+  [
+    '`acrValues`',
+    'any',
+    'Accepted `acr` values, in the words of the sign-in provider. Another: 401 `insufficient_user_authentication` with `acr_values`.',
+  ],
   ['`title`, `description`', '-', 'Shown to people.'],
   ['`enabled`', '`true`', '`false` answers 404.'],
 ]
