@@ -197,9 +197,10 @@ export interface GrantStore {
   ): Promise<boolean>
   /**
    * One mark for everything it selects; ends the grants it names that were created by then (a
-   * connector is named by its resource). Returns the clock's step. `also` is part of the commit.
+   * connector is named by its resource). Returns the clock's step. `also` is part of the commit, and
+   * so are several marks.
    */
-  revoke(mark: Mark, also?: readonly Step[]): Promise<{ sequence: number }>
+  revoke(marks: Mark | readonly Mark[], also?: readonly Step[]): Promise<{ sequence: number }>
   /** Rows after `sequence` on the revocation clock. `epoch` changes when the store was restored. */
   revocationsSince(
     sequence: number,

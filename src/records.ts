@@ -49,6 +49,11 @@ export interface Values {
     applicationType: 'native' | 'web'
     clientUri?: string
     scope?: string
+    /** Keys of a `private_key_jwt` client, or where it publishes them. */
+    jwks?: { keys: readonly object[] }
+    jwksUri?: string
+    /** Of the token that manages this registration (RFC 7592). */
+    registrationTokenDigest?: string
     createdAtMs: number
     usedAtMs?: number
     expiresAtMs: number
@@ -138,9 +143,40 @@ export interface Values {
     expiresAtMs?: number
   }
   /** A persisted remote fact (discovery, JWKS): last good copy across restarts. Key: cache name and key. */
-  fact: { name: string; body: string; loadedAtMs: number; expiresAtMs: number }
+  fact: {
+    name: string
+    body: string
+    loadedAtMs: number
+    freshSeconds?: number
+    expiresAtMs: number
+  }
   /** An identifier that may be used once: the `jti` of an assertion or event. Key: digest of purpose and `jti`. */
   spent: { purpose: string; expiresAtMs: number }
+  /**
+   * What is still to be done at a provider. Key: when it is due, then random letters, so that the
+   * oldest come first. Upstream tokens are sealed to the vault record that they came from.
+   */
+  duty: {
+    purpose: 'release' | 'survey' | 'revoke'
+    vaultId?: string
+    userId?: string
+    provider?: string
+    issuer?: string
+    subject?: string
+    sealed?: string
+    keyId?: string
+    /** Last vault record that a survey has looked at. */
+    after?: string
+    cause: string
+    attempts: number
+    createdAtMs: number
+    dueAtMs: number
+    expiresAtMs: number
+  }
+  /** Which session of the provider a sign-in came from. Key: digest of our session's cookie. */
+  origin: { name: string; userId: string; expiresAtMs: number }
+  /** A deleted person. Key: keyed digest of (issuer, subject). */
+  tombstone: { deletedAtMs: number; expiresAtMs: number }
   /** One change of state, kept `auditTtlDays`. */
   audit: {
     event: string
@@ -229,7 +265,33 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     life: 'until what carried it ends',
     sealed: [],
   },
+  duty: {
+    holds: 'an upstream revocation to come',
+    key: 'due time, random letters',
+    life: 'until the provider confirmed it, at most 7 d',
+    sealed: ['sealed'],
+  },
+  origin: {
+    holds: "the provider's session of a sign-in",
+    key: 'digest of our session cookie',
+    life: '`refreshTokenAbsoluteSeconds`',
+    sealed: [],
+  },
+  tombstone: {
+    holds: 'that a person was deleted',
+    key: 'keyed digest of (issuer, subject)',
+    life: '400 d',
+    sealed: [],
+  },
   audit: { holds: 'one change of state', key: 'random id', life: '`auditTtlDays`', sealed: [] },
+}
+
+/** Ages of clients that nobody used yet are told apart this finely. */
+export const UNUSED_BUCKET_MS = 600_000
+
+/** The index value of never used clients that registered in the same ten minutes. */
+export function unusedBucket(createdAtMs: number): string {
+  return `unused-${Math.floor(createdAtMs / UNUSED_BUCKET_MS)}`
 }
 
 /** Searchable columns per kind; each becomes a real column with an index. */
@@ -237,11 +299,18 @@ export const INDEXES: {
   readonly [K in Kind]?: Readonly<Record<string, (value: Values[K]) => string | undefined>>
 } = {
   user: { userId: (value) => value.userId },
+  // A full table makes room by ending the oldest of these (issuer/registration-room.ts).
+  client: {
+    purpose: ({ usedAtMs, createdAtMs }) =>
+      usedAtMs === undefined ? unusedBucket(createdAtMs) : undefined,
+  },
   session: { userId: (value) => value.userId },
   approval: { userId: (value) => value.userId, clientId: (value) => value.clientId },
   vault: { userId: (value) => value.userId },
   secret: { purpose: (value) => value.purpose },
   fact: { name: (value) => value.name },
+  duty: { userId: (value) => value.userId },
+  origin: { userId: (value) => value.userId, name: (value) => value.name },
   audit: { userId: (value) => value.userId },
 }
 
@@ -250,10 +319,12 @@ export interface Grant {
   readonly tenant: string
   readonly id: string
   readonly userId: string
+  /** Empty: a client that acts for itself; there is no user row. */
   readonly userKey: string
   readonly clientId: string
   readonly resource: string
   readonly scopes: readonly string[]
+  /** Empty: no sign-in at a provider stands behind it, so nothing has to be proved. */
   readonly vaultId: string
   readonly sessionId?: string
   readonly state: 'pending' | 'active' | 'ended'

@@ -123,17 +123,21 @@ export function createMemoryGrants(
       endMarked(row, cause, markExpiresAtMs)
       return true
     },
-    async revoke(entry, also = []) {
-      keyText(entry.id)
+    async revoke(given, also = []) {
+      const entries = 'kind' in given ? [given] : given
+      for (const entry of entries) keyText(entry.id)
       if (!applyAll(also)) throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
-      for (const row of rows.values()) {
-        const chosen =
-          row.grant.state !== 'ended' &&
-          row.grant.createdAtMs <= entry.issuedBeforeMs &&
-          selects(entry, row.grant)
-        if (chosen) end(row, entry.cause ?? 'revoked')
+      for (const entry of entries) {
+        for (const row of rows.values()) {
+          const chosen =
+            row.grant.state !== 'ended' &&
+            row.grant.createdAtMs <= entry.issuedBeforeMs &&
+            selects(entry, row.grant)
+          if (chosen) end(row, entry.cause ?? 'revoked')
+        }
+        mark(entry)
       }
-      return { sequence: mark(entry) }
+      return { sequence: clock }
     },
     async revocationsSince(sequence, max) {
       const after = marks.filter((entry) => entry.sequence > sequence)

@@ -35,31 +35,38 @@ export function grantMark(key: Key, cause: string, expiresAtMs: number): Mark {
 
 export async function revoke(
   sql: Sql,
-  mark: Mark,
+  given: Mark | readonly Mark[],
   also: readonly Step[],
 ): Promise<{ sequence: number }> {
-  const column = SELECTORS[mark.kind]
-  const everything = mark.kind === 'tenant'
-  const ends: Statement[] =
-    column === undefined && !everything
-      ? []
-      : [
-          {
-            sql: `UPDATE grants SET cause = ?2, ${CLEAR_REFRESH} WHERE tenant = ?1
-              AND state <> 'ended' AND created_at <= ?3 ${everything ? '' : `AND ${column} = ?4`}`,
-            args: [
-              keyText(mark.tenant),
-              keyText(mark.cause ?? 'revoked'),
-              wholeNumber(mark.issuedBeforeMs),
-              ...(everything ? [] : [keyText(mark.id)]),
-            ],
-          },
-        ]
-  const result = await sql.commit([...ends, ...also.map(stepStatement), ...markStatements(mark)])
+  const marks = 'kind' in given ? [given] : given
+  const result = await sql.commit([
+    ...marks.flatMap(endStatements),
+    ...also.map(stepStatement),
+    ...marks.flatMap(markStatements),
+  ])
   const row = result.won ? result.results.at(-1)?.rows[0] : undefined
   // Only a step of `also` can lose, and then nothing was written.
   if (row === undefined) throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
   return { sequence: numberOf(row, 'sequence') }
+}
+
+/** Ends the grants that a mark names: one statement, however many they are. */
+function endStatements(mark: Mark): Statement[] {
+  const column = SELECTORS[mark.kind]
+  const everything = mark.kind === 'tenant'
+  if (column === undefined && !everything) return []
+  return [
+    {
+      sql: `UPDATE grants SET cause = ?2, ${CLEAR_REFRESH} WHERE tenant = ?1
+        AND state <> 'ended' AND created_at <= ?3 ${everything ? '' : `AND ${column} = ?4`}`,
+      args: [
+        keyText(mark.tenant),
+        keyText(mark.cause ?? 'revoked'),
+        wholeNumber(mark.issuedBeforeMs),
+        ...(everything ? [] : [keyText(mark.id)]),
+      ],
+    },
+  ]
 }
 
 /** Clock first, row second, nothing after: on PostgreSQL the clock row is locked until the commit. */

@@ -11,6 +11,10 @@ export const ENDPOINT_SEGMENTS = [
   'register',
   'revoke',
   'logout',
+  'introspect',
+  'backchannel-logout',
+  'events',
+  'webhooks',
   'assets',
 ] as const
 export type EndpointSegment = (typeof ENDPOINT_SEGMENTS)[number]
@@ -18,7 +22,6 @@ export type EndpointSegment = (typeof ENDPOINT_SEGMENTS)[number]
 /** Kept from connectors at any prefix: the endpoints, those to come, and operations. */
 export const OUR_SEGMENTS: readonly string[] = [
   ...ENDPOINT_SEGMENTS,
-  'introspect',
   'par',
   'callback',
   '.well-known',

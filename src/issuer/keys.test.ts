@@ -31,6 +31,11 @@ function signs(runtime: TestRuntime, keys: ReturnType<ReturnType<typeof house>['
   return kid
 }
 
+function kindOf(entry: object): string {
+  const { verb, kind } = entry as { verb?: string; kind: string }
+  return verb === undefined ? kind : `${verb} ${kind}`
+}
+
 describe('keys', () => {
   it('makes every secret once, also when two nodes start at once, and keeps them', async () => {
     const { runtime, store, node } = house()
@@ -72,7 +77,7 @@ describe('keys', () => {
     ])
   })
 
-  it('publishes the next key 48 h before it signs and keeps the old one 25 h after', async () => {
+  it('AS-17: publishes the next key 48 h before it signs and keeps the old one 25 h after', async () => {
     const { runtime, node } = house()
     const keys = node()
     await keys.load()
@@ -93,7 +98,7 @@ describe('keys', () => {
     expect(keys.verifyKeys().has(first)).toBe(false)
   })
 
-  it('withdraws all other keys at once in an emergency', async () => {
+  it('J10: withdraws all other keys at once in an emergency', async () => {
     const { runtime, node } = house()
     const keys = node()
     await keys.load()
@@ -103,6 +108,59 @@ describe('keys', () => {
     expect(withdrawn.toSorted()).toEqual([first, planned].toSorted())
     expect(signs(runtime, keys)).toBe(kid)
     expect(keys.jwks().keys.map((jwk) => jwk.kid)).toEqual([kid])
+  })
+
+  it('J10, I12: a withdrawal, its marks and its audit row are one commit', async () => {
+    const { runtime, store, node } = house()
+    const keys = node()
+    await keys.load()
+    const first = signs(runtime, keys)
+    const told: string[] = []
+    const audited = createKeys({
+      store,
+      runtime,
+      sealing: createSealing([OLD], runtime),
+      audit: (detail) => ({
+        verb: 'create',
+        kind: 'audit',
+        key: { tenant: TENANT, id: 'evt_1' },
+        value: { event: 'key.rotated', atMs: runtime.nowMs(), detail, expiresAtMs: 1 },
+      }),
+      onRotated: ({ withdrawn }) => told.push(...withdrawn),
+    })
+    await audited.load()
+    const commits: string[] = []
+    const { revoke } = store.grants
+    store.grants.revoke = (marks, also = []) => {
+      commits.push([...('kind' in marks ? [marks] : marks), ...also].map(kindOf).join(' '))
+      return revoke(marks, also)
+    }
+    const { kid, marks } = await audited.rotate({ emergency: true })
+    expect(commits).toEqual(['key create secret create audit put secret'])
+    expect(marks.map(({ id }) => id)).toEqual([first])
+    expect(told).toEqual([first])
+    const { rows } = await store.grants.revocationsSince(0, 10)
+    expect(rows).toMatchObject([{ kind: 'key', id: first }])
+    const audit = await store.get('audit', { tenant: TENANT, id: 'evt_1' })
+    expect(audit?.value.detail).toBe(`new ${kid} withdrawn ${first}`)
+  })
+
+  it('J10: withdraws one key by its id; a planned key still signs at its time', async () => {
+    const { runtime, node } = house()
+    const keys = node()
+    await keys.load()
+    const first = signs(runtime, keys)
+    const { kid: planned } = await keys.rotate()
+    const { kid, withdrawn } = await keys.rotate({ emergency: true, kid: first })
+    expect(withdrawn).toEqual([first])
+    expect(keys.list().map((entry) => [entry.kid, entry.state])).toEqual([
+      [kid, 'current'],
+      [planned, 'next'],
+    ])
+    expect(await keys.rotate({ emergency: true, kid: planned ?? '' })).toMatchObject({
+      withdrawn: [planned],
+    })
+    expect(signs(runtime, keys)).toBe(kid)
   })
 
   it('rotates alone when a key is old, once for all nodes, and other nodes learn it by poll', async () => {

@@ -3,13 +3,14 @@
  *
  * Symmetric ones live under fixed ids and never change. Signing keys are numbered: the next one is
  * published 48 h before it signs, the old one is kept 25 h after its last token, so that a server
- * that caches our key set never meets a key it does not know. Two nodes that start at once agree by
- * create-if-absent. Reads are from memory and never wait.
+ * that caches our key set never meets a key it does not know. A withdrawn key ends in the commit that
+ * marks it. Two nodes that start or rotate at once agree by create-if-absent. Reads are from memory
+ * and never wait.
  */
 import { ConfigError, StoreError } from '../errors.ts'
 import { decodeBase64url, encodeBase64url } from '../oauth/base64url.ts'
-import type { EcJwk, Key, Runtime, SigningKey, Store, VerifyKey } from '../ports.ts'
-import { TENANT, type Values } from '../records.ts'
+import type { EcJwk, Key, Runtime, SigningKey, Step, Store, VerifyKey } from '../ports.ts'
+import { type Mark, TENANT, type Values } from '../records.ts'
 import { type Sealing, sealedOwner } from '../vault/sealing.ts'
 
 export type PublicJwk = {
@@ -33,14 +34,37 @@ export interface Keys {
   refreshTagKey(): Uint8Array
   ticketKey(): Uint8Array
   mcpSessionKey(): Uint8Array
+  /** What is published, in the order of signing. */
+  list(): readonly KeyState[]
   /**
-   * Publishes the next signing key. With `emergency` it signs at once and all others are withdrawn;
-   * the caller writes their marks of kind `key` and pokes the other nodes.
+   * Publishes the next signing key. With `emergency` it signs at once, and all others (or the one of
+   * `kid`) are withdrawn with their marks of kind `key` in the same commit; the caller announces them.
    */
-  rotate(options?: { emergency?: boolean }): Promise<{ kid: string; withdrawn: readonly string[] }>
+  rotate(options?: RotateOptions): Promise<Rotated>
   /** Reads what other nodes made, every `KEYS_POLL_MS`, and rotates a key that is old enough. */
   start(): void
   stop(): void
+}
+
+export interface RotateOptions {
+  readonly emergency?: boolean
+  /** With `emergency`: only this key. A key that does not sign is withdrawn without a new one. */
+  readonly kid?: string
+}
+export interface Rotated {
+  /** The new key; absent when none was needed. */
+  readonly kid?: string
+  readonly withdrawn: readonly string[]
+  readonly marks: readonly Mark[]
+}
+export interface KeyState {
+  readonly kid: string
+  /** `next`: published, not signing yet. `old`: verifies until `expiresAtMs`. */
+  readonly state: 'next' | 'current' | 'old'
+  readonly publishedAtMs: number
+  readonly activeAtMs: number
+  readonly retiredAtMs?: number
+  readonly expiresAtMs?: number
 }
 
 export const KEY_PUBLISHED_AHEAD_MS = 48 * 3_600_000
@@ -50,6 +74,8 @@ export const KEYS_POLL_MS = 60_000
 const SECRET_BYTES = 32
 const SIGNING_KEYS_MAX = 100
 const CREATE_ATTEMPTS_MAX = 10
+/** Keys that one commit ends; more of them are ended by further commits. */
+const ENDED_PER_COMMIT_MAX = 5
 
 type SecretValue = Values['secret']
 type Purpose = SecretValue['purpose']
@@ -72,6 +98,10 @@ export interface KeysDeps {
   readonly runtime: Runtime
   /** Told when the poll or a rotation in the background fails. */
   readonly onFailure?: (error: unknown) => void
+  /** The audit row of a rotation, written in its commit (I12). */
+  readonly audit?: (detail: string) => Step
+  /** Told after each rotation, also those that are due by age. */
+  readonly onRotated?: (rotated: Rotated) => void
 }
 
 export function createKeys(deps: KeysDeps): Keys {
@@ -106,36 +136,35 @@ export function createKeys(deps: KeysDeps): Keys {
     let entries = await loadSigning(deps)
     for (let tries = 0; entries.length === 0 && tries < CREATE_ATTEMPTS_MAX; tries += 1) {
       const nowMs = runtime.nowMs()
-      await createSigning(deps, 1, { publishedAtMs: nowMs, activeAtMs: nowMs })
+      const { step } = signingStep(deps, 1, { publishedAtMs: nowMs, activeAtMs: nowMs })
+      await deps.store.commit([step])
       entries = await loadSigning(deps)
     }
     setSigning(entries)
   }
 
-  /** Makes the key after the newest of `entries`; `undefined` when another node made it first. */
-  const addKey = async (
-    entries: readonly SigningEntry[],
-    emergency: boolean,
-  ): Promise<string | undefined> => {
-    const nowMs = runtime.nowMs()
-    const activeAtMs = emergency ? nowMs : nowMs + KEY_PUBLISHED_AHEAD_MS
-    const number = Math.max(0, ...entries.map((entry) => numberOf(entry.id))) + 1
-    const kid = await createSigning(deps, number, { publishedAtMs: nowMs, activeAtMs })
-    if (kid !== undefined) {
-      for (const entry of entries) await retire(deps, entry, activeAtMs, emergency)
-    }
+  /** `undefined` when another node was first. */
+  const tryRotate = async (options: RotateOptions): Promise<Rotated | undefined> => {
+    const plan = planRotation(deps, await loadSigning(deps), options)
+    const won = await commitRotation(deps, plan)
     setSigning(await loadSigning(deps))
-    return kid
+    if (won) deps.onRotated?.(plan.rotated)
+    return won ? plan.rotated : undefined
   }
 
-  const rotate: Keys['rotate'] = async ({ emergency = false } = {}) => {
+  const rotate: Keys['rotate'] = async (options = {}) => {
+    let failure: unknown
     for (let tries = 0; tries < CREATE_ATTEMPTS_MAX; tries += 1) {
-      const entries = await loadSigning(deps)
-      const kid = await addKey(entries, emergency)
-      if (kid === undefined) continue
-      return { kid, withdrawn: emergency ? entries.map((entry) => entry.kid) : [] }
+      try {
+        const rotated = await tryRotate(options)
+        if (rotated !== undefined) return rotated
+      } catch (error) {
+        // A lost step of a commit with marks looks like this too: somebody else rotated first.
+        if (!(error instanceof StoreError) || error.certainty !== 'not-applied') throw error
+        failure = error
+      }
     }
-    throw new TypeError('signing keys are being made without end')
+    throw failure ?? new TypeError('signing keys are being made without end')
   }
 
   const poll = async (): Promise<void> => {
@@ -143,7 +172,7 @@ export function createKeys(deps: KeysDeps): Keys {
     setSigning(entries)
     const newest = entries.at(-1)
     const dueAtMs = (newest?.value.activeAtMs ?? 0) + KEY_LIFE_MS - KEY_PUBLISHED_AHEAD_MS
-    if (newest !== undefined && runtime.nowMs() >= dueAtMs) await addKey(entries, false)
+    if (newest !== undefined && runtime.nowMs() >= dueAtMs) await tryRotate({})
   }
   const arm = (): void => {
     cancel = runtime.after(KEYS_POLL_MS, () => {
@@ -170,6 +199,7 @@ export function createKeys(deps: KeysDeps): Keys {
     refreshTagKey: () => secret('refresh-tag'),
     ticketKey: () => secret('ticket'),
     mcpSessionKey: () => secret('mcp-session'),
+    list: () => listed(signing, now().current?.kid, runtime.nowMs()),
     rotate,
     start: () => {
       if (cancel === undefined) arm()
@@ -256,40 +286,112 @@ async function loadSigning(deps: KeysDeps): Promise<readonly SigningEntry[]> {
   )
 }
 
-/** @returns the new `kid`, or `undefined` when another node made this number first. */
-async function createSigning(
+function signingStep(
   deps: KeysDeps,
   number: number,
   at: { publishedAtMs: number; activeAtMs: number },
-): Promise<string | undefined> {
-  const { store, runtime, sealing } = deps
+): { readonly kid: string; readonly step: Step } {
+  const { runtime, sealing } = deps
   const jwk = runtime.createSigningJwk()
   const id = `signing-${number}`
   const kid = thumbprint(jwk, runtime)
-  const { won } = await store.create('secret', key(id), {
+  const value: SecretValue = {
     purpose: 'signing',
     ...at,
     publicJwk: JSON.stringify({ kty: 'EC', crv: 'P-256', x: jwk.x, y: jwk.y, kid }),
     ...sealing.seal(JSON.stringify(jwk), owner(id, 'signing')),
-  })
-  return won ? kid : undefined
+  }
+  return { kid, step: { verb: 'create', kind: 'secret', key: key(id), value } }
 }
 
-async function retire(
+interface RotationPlan {
+  readonly rotated: Rotated
+  /** The new key and the audit row. */
+  readonly first: readonly Step[]
+  /** One put for each key whose end moves. */
+  readonly ends: readonly Step[]
+}
+
+/** What a rotation writes, from what was read: lost when anything of it has moved. */
+function planRotation(
   deps: KeysDeps,
-  entry: SigningEntry,
-  retiredAtMs: number,
-  emergency: boolean,
-): Promise<void> {
-  for (let tries = 0; tries < CREATE_ATTEMPTS_MAX; tries += 1) {
-    const found = await deps.store.get('secret', key(entry.id))
-    if (found === undefined) return
-    const before = found.value.expiresAtMs ?? Infinity
-    const expiresAtMs = Math.min(before, emergency ? retiredAtMs : retiredAtMs + KEY_KEPT_AFTER_MS)
-    if (expiresAtMs === before) return
-    const value = { ...found.value, retiredAtMs, expiresAtMs }
-    if ((await deps.store.put('secret', key(entry.id), found.version, value)).won) return
+  entries: readonly SigningEntry[],
+  { emergency = false, kid: named }: RotateOptions,
+): RotationPlan {
+  const nowMs = Math.trunc(deps.runtime.nowMs())
+  const ending = entries.filter((entry) => named === undefined || entry.kid === named)
+  const signs = viewAt(entries, nowMs).current?.kid
+  const needsNew = named === undefined || named === signs
+  const activeAtMs = emergency ? nowMs : nowMs + KEY_PUBLISHED_AHEAD_MS
+  const number = Math.max(0, ...entries.map((entry) => numberOf(entry.id))) + 1
+  const made = needsNew
+    ? signingStep(deps, number, { publishedAtMs: nowMs, activeAtMs })
+    : undefined
+  const expiresAtMs = emergency ? activeAtMs : activeAtMs + KEY_KEPT_AFTER_MS
+  const ends = ending.flatMap((entry): Step[] => {
+    if ((entry.value.expiresAtMs ?? Infinity) <= expiresAtMs) return []
+    const value = { ...entry.value, retiredAtMs: activeAtMs, expiresAtMs }
+    const ifVersion = entry.version
+    return [{ verb: 'put', kind: 'secret', key: key(entry.id), ifVersion, value }]
+  })
+  const withdrawn = emergency ? ending.map((entry) => entry.kid) : []
+  const detail = `new ${made?.kid ?? 'none'} withdrawn ${withdrawn.join(' ') || 'none'}`
+  const audit = deps.audit?.(detail)
+  const first = [
+    ...(made === undefined ? [] : [made.step]),
+    ...(audit === undefined ? [] : [audit]),
+  ]
+  const rotated = {
+    ...(made === undefined ? {} : { kid: made.kid }),
+    withdrawn,
+    marks: withdrawn.map((id) => keyMark(id, nowMs)),
   }
+  return { rotated, first, ends }
+}
+
+/** Whatever the key signed or will be made to sign, for as long as anybody may remember it. */
+function keyMark(id: string, nowMs: number): Mark {
+  const expiresAtMs = nowMs + KEY_KEPT_AFTER_MS
+  const cause = 'key_withdrawn'
+  return { tenant: TENANT, kind: 'key', id, issuedBeforeMs: expiresAtMs, expiresAtMs, cause }
+}
+
+/** @returns false when another node was first: nothing was written. */
+async function commitRotation(
+  { store }: KeysDeps,
+  { first, ends, rotated }: RotationPlan,
+): Promise<boolean> {
+  const { marks } = rotated
+  const steps = [...first, ...ends.slice(0, ENDED_PER_COMMIT_MAX)]
+  if (marks.length === 0) {
+    if (steps.length > 0 && !(await store.commit(steps)).won) return false
+  } else {
+    await store.grants.revoke(marks.slice(0, ENDED_PER_COMMIT_MAX), steps)
+  }
+  for (let from = ENDED_PER_COMMIT_MAX; from < Math.max(ends.length, marks.length); ) {
+    const until = from + ENDED_PER_COMMIT_MAX
+    const more = marks.slice(from, until)
+    const put = ends.slice(from, until)
+    if (more.length > 0) await store.grants.revoke(more, put)
+    else await store.commit(put)
+    from = until
+  }
+  return true
+}
+
+function listed(
+  entries: readonly SigningEntry[],
+  current: string | undefined,
+  nowMs: number,
+): readonly KeyState[] {
+  return entries.map(({ kid, value }) => ({
+    kid,
+    state: kid === current ? 'current' : value.activeAtMs > nowMs ? 'next' : 'old',
+    publishedAtMs: value.publishedAtMs,
+    activeAtMs: value.activeAtMs,
+    ...(value.retiredAtMs === undefined ? {} : { retiredAtMs: value.retiredAtMs }),
+    ...(value.expiresAtMs === undefined ? {} : { expiresAtMs: value.expiresAtMs }),
+  }))
 }
 
 /** Opens a stored secret; one sealed under an older key is sealed again under the first. */

@@ -243,6 +243,15 @@ export function describeGrants(fixture: StoreFixture): void {
       expect((await store.grants.revocationsSince(0, 10)).sequence).toBe(0)
     })
 
+    it('writes several marks and what belongs to them in one commit', async () => {
+      await activeGrant(store, 'g')
+      const marks = [mark('key', 'key-1'), mark('user', 'user-1'), mark('key', 'key-2')]
+      expect(await store.grants.revoke(marks)).toEqual({ sequence: 3 })
+      expect(await states(['g'])).toEqual(['ended'])
+      const { rows } = await store.grants.revocationsSince(0, 10)
+      expect(rows).toEqual(marks.map((entry, index) => ({ ...entry, sequence: index + 1 })))
+    })
+
     it('F5: 100 revocations at once are 100 steps of the clock, seen in order and without gap', async () => {
       const seen: number[] = []
       let cursor = 0
