@@ -242,7 +242,6 @@ function readClients(value: unknown, sources: Sources): readonly StaticClient[] 
       redirectUris,
       ...(input.name === undefined ? {} : { name: read.text(`${at}.name`, input.name, sources) }),
       ...(input.secret === undefined
-        ? {}
         : { secret: read.secret(`${at}.secret`, input.secret, sources) }),
     }
   })
