@@ -64,9 +64,9 @@ export function parseConfig(
   const prefix = readPrefix(fields.text('prefix'))
   const connectors = readConnectors(raw.connectors ?? {}, { issuer, prefix }, sources)
   const providers = readProviders(raw.providers ?? [], { issuer }, sources)
+  refuseUnknownProviders(connectors, providers)
   const allowGiven = environment.get('allow') ?? raw.allow
   const allow = allowGiven === undefined ? undefined : readAllow('allow', allowGiven, sources)
-  refuseUnknownProviders(connectors, providers)
   refuseUnknownEnvironment(sources.environment, { providers, connectors })
   const [first] = providers
   if (allow === undefined && first !== undefined && !development) throw nobodyAllowed(first.title)
@@ -242,11 +242,11 @@ function readClients(value: unknown, sources: Sources): readonly StaticClient[] 
       redirectUris,
       ...(input.name === undefined ? {} : { name: read.text(`${at}.name`, input.name, sources) }),
       ...(input.secret === undefined
+        ? {}
         : { secret: read.secret(`${at}.secret`, input.secret, sources) }),
     }
   })
 }
-        ? {}
 
 function readEnable(names: readonly string[]): readonly Capability[] {
   return names.map((name, index) => {
