@@ -6,14 +6,13 @@
  * from which `docs/configuration.md` is generated.
  */
 import type { Capability, ClaimName, Limits, LogFormat, LogLevel } from './config/fields.ts'
-import type {
 import type { AllowRule as Allow } from './oauth/allow.ts'
+import type { ScopeTable } from './oauth/scope-table.ts'
 import type { PosternEvent } from './ports.ts'
 import type { Provider, ProviderEntry } from './providers/provider.ts'
 import type { Secret } from './secret.ts'
 
 export type { Capability, ClaimName, Limits } from './config/fields.ts'
-import type { ScopeTable } from './oauth/scope-table.ts'
 export type { AllowRule as Allow } from './oauth/allow.ts'
 
 /** A remote MCP server as a user writes it. Name: `[a-z0-9-]{1,40}`, part of URLs. */
@@ -32,11 +31,6 @@ export interface ConnectorInput {
   readonly subject?: 'postern' | 'provider'
   /** Released in the identity JWT. Default none. */
   readonly claims?: readonly ClaimName[]
-  readonly title?: string
-  readonly description?: string
-  readonly enabled?: boolean
-}
-
   /**
    * What a token needs besides `mcp`, by scope name. A call needs every scope that matches it; `mcp` is
    * for what no scope names. Bodies of calls are read before they are forwarded. Default: `mcp` alone.
@@ -49,11 +43,11 @@ export interface ConnectorInput {
   readonly maxAuthAgeSeconds?: number
   /** Accepted `acr` values, in the words of the sign-in provider (RFC 9470). Default any. */
   readonly acrValues?: readonly string[]
-/** A client registered by hand. `secret` makes it confidential. */
-export interface StaticClientInput {
-  readonly name?: string
-  readonly redirectUris: readonly string[]
-  readonly secret?: string
+  readonly title?: string
+  readonly description?: string
+  readonly enabled?: boolean
+}
+
 /** One scope of a connector. Patterns: an exact name, or a prefix that ends in `*`. */
 export interface ScopeInput {
   /** What it allows, in words, for the consent page. */
@@ -68,6 +62,11 @@ export interface ScopeInput {
   readonly upstream?: Readonly<Record<string, readonly string[]>>
 }
 
+/** A client registered by hand. `secret` makes it confidential. */
+export interface StaticClientInput {
+  readonly name?: string
+  readonly redirectUris: readonly string[]
+  readonly secret?: string
 }
 
 /** What `postern.config.ts` exports and `createPostern` takes. Every field has a default but `allow`. */
@@ -122,7 +121,6 @@ export interface PosternConfig {
     readonly proxyUrl?: string
     readonly extraCaFile?: string
   }
-  /** Whose identity assertions are believed (`enable: ['id-jag']`). Default nobody's. */
   readonly brand?: {
     readonly name?: string
     readonly accentColor?: string
@@ -150,6 +148,13 @@ export interface ConnectorConfig {
   readonly allow?: Allow
   readonly subject: 'postern' | 'provider'
   readonly claims: readonly ClaimName[]
+  /** Absent: exactly `mcp`, and no body is read. */
+  readonly scopes?: ScopeTable
+  /** How the person must have been authenticated (RFC 9470). Absent: no rule. */
+  readonly stepUp?: {
+    readonly maxAuthAgeSeconds?: number
+    readonly acrValues?: readonly string[]
+  }
   readonly title?: string
   readonly description?: string
   readonly enabled: boolean
@@ -158,13 +163,6 @@ export interface ConnectorConfig {
 export interface StaticClient {
   readonly clientId: string
   readonly name?: string
-  /** Absent: exactly `mcp`, and no body is read. */
-  readonly scopes?: ScopeTable
-  /** How the person must have been authenticated (RFC 9470). Absent: no rule. */
-  readonly stepUp?: {
-    readonly maxAuthAgeSeconds?: number
-    readonly acrValues?: readonly string[]
-  }
   readonly redirectUris: readonly string[]
   readonly secret?: Secret
 }
@@ -212,7 +210,6 @@ export interface Config {
   readonly brand: {
     readonly name: string
     readonly accentColor?: string
-  /** Default none. */
     readonly supportUrl?: string
   }
   readonly log: {
