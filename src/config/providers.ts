@@ -10,6 +10,7 @@ import {
   type ProviderEntry,
   type ProviderOption,
   type ProviderType,
+  usualId,
 } from '../providers/provider.ts'
 import { Secret } from '../secret.ts'
 import { environmentName } from './fields.ts'
@@ -46,7 +47,7 @@ function readProvider(
     throw read.invalid(`${at}.type`, `one of ${known.join(', ')}`)
   }
   read.refuseUnknown(at, input, [...COMMON_FIELDS, ...type.options.map((option) => option.name)])
-  const id = input.id === undefined ? type.type : read.text(`${at}.id`, input.id, sources)
+  const id = input.id === undefined ? usualId(type.type) : read.text(`${at}.id`, input.id, sources)
   if (!/^[a-z0-9-]{1,40}$/.test(id)) {
     throw read.invalid(`${at}.id`, 'a name of 1 to 40 lower-case letters, digits and hyphens')
   }
@@ -59,6 +60,14 @@ function readProvider(
       .filter(({ kind }) => kind !== 'secret')
       .map((option) => [option.name, readOption(at, id, option, input[option.name], sources)]),
   )
+  const wrong = type.judge?.(options)
+  if (wrong !== undefined) {
+    throw read.invalid(
+      `${at}.${wrong.option}`,
+      wrong.mustBe,
+      `Set ${at}.${wrong.option}: ${wrong.fix}`,
+    )
+  }
   const secrets = Object.fromEntries(
     type.options
       .filter(({ kind }) => kind === 'secret')
@@ -130,9 +139,13 @@ function readOption(
     read.url(name, value, sources)
     return read.text(name, value, sources)
   }
-  return option.kind === 'choice'
-    ? read.choice(name, value, option.choices ?? [], sources)
-    : read.text(name, value, sources)
+  if (option.kind === 'choice') return read.choice(name, value, option.choices ?? [], sources)
+  const entries =
+    option.kind === 'list' ? read.list(name, value, sources) : [read.text(name, value, sources)]
+  const isRight = (entry: string) => option.pattern === undefined || option.pattern.test(entry)
+  if (!entries.every(isRight))
+    throw read.invalid(name, option.mustBe ?? 'what it says', option.sentence)
+  return entries.join(',')
 }
 
 function readSecretOption(

@@ -32,8 +32,8 @@ const ALGORITHMS: ReadonlySet<string> = new Set([
 
 export interface IdTokenFacts {
   readonly jwks: JSONWebKeySet
-  /** Compared exactly (J5). */
-  readonly issuer: string
+  /** Compared exactly (J5); several where a provider writes its own in several ways. */
+  readonly issuer: string | readonly string[]
   readonly clientId: string
   /** `undefined` only where no nonce was sent: a token from a refresh. */
   readonly nonce: string | undefined
@@ -75,7 +75,7 @@ export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<Id
   if (early !== undefined) return { ok: false, reason: early }
   try {
     const { payload } = await jose.jwtVerify(jwt, jose.createLocalJWKSet(facts.jwks), {
-      issuer: facts.issuer,
+      issuer: typeof facts.issuer === 'string' ? facts.issuer : [...facts.issuer],
       audience: facts.clientId,
       algorithms: facts.algorithms.filter((name) => ALGORITHMS.has(name)),
       clockTolerance: ID_TOKEN_SKEW_SECONDS,
@@ -88,11 +88,47 @@ export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<Id
   }
 }
 
+/** What is known of a signed token that is not an ID token; whom it is for is the caller's question. */
+export interface SignedTokenFacts {
+  readonly jwks: JSONWebKeySet
+  /** One of them, compared exactly. */
+  readonly issuers: readonly string[]
+  readonly nowMs: number
+}
+
+export type SignedTokenJudgement =
+  | { ok: true; claims: JWTPayload }
+  | { ok: false; reason: IdTokenRefusal }
+
+/** Signature, issuer and times of a provider's access token (RFC 9068 section 4, steps 2 to 4). */
+export async function judgeSignedToken(
+  jwt: string,
+  facts: SignedTokenFacts,
+): Promise<SignedTokenJudgement> {
+  const jose = await import('jose')
+  const algorithms = [...ALGORITHMS]
+  const early = judgeHeader(jwt, { jwks: facts.jwks, algorithms }, jose, ['jwt', 'at+jwt'])
+  if (early !== undefined) return { ok: false, reason: early }
+  try {
+    const { payload } = await jose.jwtVerify(jwt, jose.createLocalJWKSet(facts.jwks), {
+      issuer: [...facts.issuers],
+      algorithms,
+      clockTolerance: ID_TOKEN_SKEW_SECONDS,
+      currentDate: new Date(facts.nowMs),
+      requiredClaims: ['iss', 'sub', 'exp'],
+    })
+    return { ok: true, claims: payload }
+  } catch (error) {
+    return { ok: false, reason: refusalOf(error, jose) }
+  }
+}
+
 /** What can be refused before any key is touched. */
 function judgeHeader(
   jwt: string,
-  facts: IdTokenFacts,
+  facts: Pick<IdTokenFacts, 'jwks' | 'algorithms'>,
   { decodeProtectedHeader }: Jose,
+  types: readonly string[] = ['jwt'],
 ): IdTokenRefusal | undefined {
   // The library decodes leniently (spaces, padding, unused bits); one token has one text here.
   if (jwt.length > ID_TOKEN_MAX_CHARS || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) return 'malformed'
@@ -114,7 +150,8 @@ function judgeHeader(
     return 'malformed'
   }
   // An access token, a logout token or a security event is not an ID token (J3).
-  if (typ !== undefined && (typeof typ !== 'string' || typ.toLowerCase() !== 'jwt')) return 'typ'
+  if (typ !== undefined && (typeof typ !== 'string' || !types.includes(typ.toLowerCase())))
+    return 'typ'
   return 'crit' in header ? 'malformed' : undefined
 }
 

@@ -6,28 +6,22 @@ import { OAuthError } from '../errors.ts'
 import type { EgressResponse, Operation } from '../net/egress.ts'
 import { decodeBase64url } from '../oauth/base64url.ts'
 import { type IdTokenJudgement, judgeIdToken } from '../oauth/id-token.ts'
-import type { Secret } from '../secret.ts'
-import { ANSWER_MAX_BYTES, basicAuthorization, FORM, formBody } from './answers.ts'
-import type { OpenIdMetadata } from './openid-metadata.ts'
+import {
+  ANSWER_MAX_BYTES,
+  basicAuthorization,
+  FORM,
+  formBody,
+  isObject,
+  type JsonObject,
+} from './answers.ts'
+import { discover, type OpenIdHouse } from './oidc-product.ts'
+import type { JsonWebKeySet, OpenIdMetadata } from './openid-metadata.ts'
 import type { ProviderContext } from './provider.ts'
-
-/** The parts of one configured provider that every function needs. */
-export interface OpenIdHouse {
-  readonly id: string
-  readonly title: string
-  readonly issuer: string
-  readonly clientId: string
-  readonly clientSecret?: Secret
-  /** Absent: the defaults, by what the provider offers. */
-  readonly scopes?: readonly string[]
-  readonly groupsClaim: string
-  readonly check: 'userinfo' | 'introspection'
-}
 
 interface ClientCall {
   readonly operation: Operation
   readonly url: string
-  readonly form: Readonly<Record<string, string>>
+  readonly form: Readonly<Record<string, string | undefined>>
 }
 
 /** A POST by which we authenticate ourselves; the secret goes into one place only (CLI-16). */
@@ -63,6 +57,8 @@ function authMethod(
   { tokenAuthMethods }: OpenIdMetadata,
 ): 'none' | 'client_secret_basic' | 'client_secret_post' {
   if (house.clientSecret === undefined) return 'none'
+  const preferred = house.quirks.authMethod
+  if (preferred !== undefined && tokenAuthMethods.includes(preferred)) return preferred
   if (tokenAuthMethods.includes('client_secret_basic')) return 'client_secret_basic'
   if (tokenAuthMethods.includes('client_secret_post')) return 'client_secret_post'
   throw refusedSignIn(house, 'provider_auth_method')
@@ -72,38 +68,51 @@ function authMethod(
 export async function verifyIdToken(
   house: OpenIdHouse,
   context: ProviderContext,
-  metadata: OpenIdMetadata,
   idToken: string,
   nonce: string | undefined,
 ): Promise<IdTokenJudgement> {
+  const { idTokenAlgorithms, jwksUri } = await discover(house, context)
+  const issuers = expectedIssuers(house, decodeClaims(idToken) ?? {})
+  if (issuers === undefined) return { ok: false, reason: 'issuer' }
   const facts = {
-    issuer: house.issuer,
+    issuer: issuers,
     clientId: house.clientId,
     nonce,
     nowMs: context.runtime.nowMs(),
-    algorithms: metadata.idTokenAlgorithms,
+    algorithms: idTokenAlgorithms,
   }
+  const keysOf = (keys: JsonWebKeySet) => house.quirks.keysOf?.(keys, issuers[0] ?? '') ?? keys
   const judged = await judgeIdToken(idToken, {
     ...facts,
-    jwks: await context.jwks(metadata.jwksUri),
+    jwks: keysOf(await context.jwks(jwksUri)),
   })
   if (judged.ok || judged.reason !== 'unknown_key') return judged
-  return await judgeIdToken(idToken, {
-    ...facts,
-    jwks: await context.refreshJwks(metadata.jwksUri),
-  })
+  return await judgeIdToken(idToken, { ...facts, jwks: keysOf(await context.refreshJwks(jwksUri)) })
+}
+
+/** `undefined`: the claims name an issuer that this configuration does not accept. */
+export function expectedIssuers(
+  { quirks }: OpenIdHouse,
+  unverified: JsonObject,
+): readonly string[] | undefined {
+  if (quirks.tokenIssuer === undefined) return [quirks.issuer, ...(quirks.issuerAliases ?? [])]
+  const issuer = quirks.tokenIssuer(unverified)
+  return issuer === undefined ? undefined : [issuer]
 }
 
 /** Subject of an ID token that was verified when it was stored; `undefined` without one. */
 export function subjectOf(idToken: string | undefined): string | undefined {
-  const payload = idToken?.split('.')[1]
+  const sub = idToken === undefined ? undefined : decodeClaims(idToken)?.['sub']
+  return typeof sub === 'string' ? sub : undefined
+}
+
+/** Claims of a JWT, unverified. */
+export function decodeClaims(jwt: string): JsonObject | undefined {
+  const payload = jwt.split('.')[1]
   if (payload === undefined) return undefined
   try {
-    const bytes = decodeBase64url(payload)
-    const claims: unknown = JSON.parse(new TextDecoder().decode(bytes))
-    const sub =
-      typeof claims === 'object' && claims !== null && 'sub' in claims ? claims.sub : undefined
-    return typeof sub === 'string' ? sub : undefined
+    const claims: unknown = JSON.parse(new TextDecoder().decode(decodeBase64url(payload)))
+    return isObject(claims) ? claims : undefined
   } catch {
     return undefined
   }
@@ -120,4 +129,6 @@ const REFUSALS: Readonly<Record<string, string>> = {
   provider_issuer_mismatch: 'was asked, but somebody else answered.',
   provider_auth_method: 'accepts neither client_secret_basic nor client_secret_post.',
   id_token_missing: 'sent no ID token.',
+  hosted_domain: 'signed in an account outside of the organisation that may use this.',
+  other_tenant: 'signed in an account of an organisation that may not use this.',
 }

@@ -3,44 +3,92 @@
  * one answer that its standard defines as a no.
  */
 import type { TokenSet } from '../oauth/token-answer.ts'
-import { ANSWER_MAX_BYTES, readObject, unknown, unknownAnswer } from './answers.ts'
-import { clientCall, type OpenIdHouse, subjectOf } from './oidc-client.ts'
+import {
+  ANSWER_MAX_BYTES,
+  type JsonObject,
+  readObject,
+  statusError,
+  unknown,
+  unknownAnswer,
+} from './answers.ts'
+import { grantedScopes, judgeAccessToken } from './oidc-access-token.ts'
+import { clientCall, refusedSignIn, subjectOf } from './oidc-client.ts'
+import { discover, type OpenIdHouse } from './oidc-product.ts'
 import type { OpenIdMetadata } from './openid-metadata.ts'
 import type { Proof, ProofBasis, ProviderContext } from './provider.ts'
 
-/** One call at most: userinfo, or introspection where it is configured. */
+/** The local check where the token is a JWT for us, then one call at most. */
 export async function check(
   house: OpenIdHouse,
   context: ProviderContext,
   tokens: TokenSet,
   basis: ProofBasis = {},
 ): Promise<Proof> {
+  const { quirks } = house
   const isExpired =
     tokens.expiresAtMs !== undefined && tokens.expiresAtMs <= context.runtime.nowMs()
-  // Its end was agreed, so nobody needs to be asked: with a refresh token the refresh is the proof.
-  if (isExpired && tokens.refreshToken === undefined)
-    return { outcome: 'no', reason: 'access_token_expired' }
-  if (isExpired) return unknown('access_token_expired')
-  const metadata = await context.discovery(house.issuer)
+  if (isExpired) return expired(tokens)
   const subject = basis.subject ?? subjectOf(tokens.idToken)
-  if (house.check === 'introspection' && metadata.introspectionEndpoint !== undefined) {
-    return await introspect(
-      house,
-      context,
-      metadata,
-      metadata.introspectionEndpoint,
-      tokens,
-      subject,
-    )
+  const local = await judgeAccessToken(house, context, tokens.accessToken)
+  if (local.state === 'foreign') return { outcome: 'no', reason: local.reason }
+  if (local.state === 'unknown')
+    return local.reason === 'expired' ? expired(tokens) : unknown(local.reason)
+  if (local.state === 'ours') {
+    const said =
+      quirks.subjectOf === undefined ? local.claims['sub'] : quirks.subjectOf(local.claims)
+    if (subject !== undefined && said !== subject) return { outcome: 'no', reason: 'subject' }
   }
-  if (metadata.userinfoEndpoint !== undefined) {
+  const remote = await ask(house, context, tokens, subject)
+  const scopes = local.state === 'ours' ? local.scopes : undefined
+  return remote.outcome === 'yes' && scopes !== undefined ? { scopes, ...remote } : remote
+}
+
+/** Its end was agreed, so nobody needs to be asked: with a refresh token the refresh is the proof. */
+function expired(tokens: TokenSet): Proof {
+  if (tokens.refreshToken !== undefined) return unknown('access_token_expired')
+  return { outcome: 'no', reason: 'access_token_expired' }
+}
+
+async function ask(
+  house: OpenIdHouse,
+  context: ProviderContext,
+  tokens: TokenSet,
+  subject: string | undefined,
+): Promise<Proof> {
+  const { check: way } = house.quirks
+  if (typeof way === 'function') return await way(context, tokens, subject)
+  const metadata = await discover(house, context)
+  if (way === 'introspection' && metadata.introspectionEndpoint !== undefined) {
+    const call = { metadata, url: metadata.introspectionEndpoint, tokens, subject }
+    return await introspect(house, context, call)
+  }
+  if (way !== 'life' && metadata.userinfoEndpoint !== undefined)
     return await askUserinfo(context, metadata.userinfoEndpoint, tokens, subject)
-  }
   // Nothing to ask: the life of the access token is the bound (flows.md section 10).
   return tokens.expiresAtMs === undefined ? unknown('no_check_call') : { outcome: 'yes' }
 }
 
-export function userinfoCall(context: ProviderContext, url: string, tokens: TokenSet) {
+/**
+ * Core section 5.3: many providers put profile claims only here, and the same call proves later that
+ * the sign-in is still good, so it must work now.
+ */
+export async function readUserinfo(
+  house: OpenIdHouse,
+  context: ProviderContext,
+  metadata: OpenIdMetadata,
+  tokens: TokenSet,
+  subject: string,
+): Promise<JsonObject | undefined> {
+  if (metadata.userinfoEndpoint === undefined) return undefined
+  const response = await userinfoCall(context, metadata.userinfoEndpoint, tokens)
+  const body = response.status === 200 ? readObject(response) : undefined
+  if (body === undefined) throw statusError(response, 'userinfo', context.runtime.nowMs())
+  // Core section 5.3.2: the answer must be about the same subject, else it must not be used.
+  if (body['sub'] !== subject) throw refusedSignIn(house, 'userinfo_subject')
+  return body
+}
+
+function userinfoCall(context: ProviderContext, url: string, tokens: TokenSet) {
   return context.egress.exchange({
     operation: 'userinfo',
     method: 'GET',
@@ -81,11 +129,14 @@ function isInvalidToken(headers: Headers): boolean {
 async function introspect(
   house: OpenIdHouse,
   context: ProviderContext,
-  metadata: OpenIdMetadata,
-  url: string,
-  tokens: TokenSet,
-  subject: string | undefined,
+  asked: {
+    readonly metadata: OpenIdMetadata
+    readonly url: string
+    readonly tokens: TokenSet
+    readonly subject: string | undefined
+  },
 ): Promise<Proof> {
+  const { metadata, url, tokens, subject } = asked
   const response = await clientCall(house, context, metadata, {
     operation: 'introspection',
     url,
@@ -100,8 +151,6 @@ async function introspect(
   const sub = body['sub']
   if (typeof sub === 'string' && subject !== undefined && sub !== subject)
     return { outcome: 'no', reason: 'subject' }
-  const scope = body['scope']
-  return typeof scope === 'string'
-    ? { outcome: 'yes', scopes: scope.split(' ').filter((word) => word !== '') }
-    : { outcome: 'yes' }
+  const scopes = grantedScopes(body)
+  return scopes === undefined ? { outcome: 'yes' } : { outcome: 'yes', scopes }
 }

@@ -53,9 +53,13 @@ export function openIdConfigurationUrl(issuer: string): string {
 }
 
 /** Judges a parsed document for exactly this issuer. Never throws. */
-export function judgeOpenIdMetadata(body: unknown, issuer: string): MetadataJudgement {
+export function judgeOpenIdMetadata(
+  body: unknown,
+  issuer: string,
+  documentIssuer = issuer,
+): MetadataJudgement {
   if (!isObject(body)) return { ok: false, reason: 'not_an_object' }
-  if (body['issuer'] !== issuer) return { ok: false, reason: 'issuer' }
+  if (body['issuer'] !== documentIssuer) return { ok: false, reason: 'issuer' }
   const endpoint = (name: string): string | undefined => readEndpoint(body[name], issuer)
   const names = ['authorization_endpoint', 'token_endpoint', 'jwks_uri'] as const
   const [authorizationEndpoint, tokenEndpoint, jwksUri] = names.map(endpoint)
@@ -134,16 +138,18 @@ export interface Fetched<Value> {
 /**
  * Loads the discovery document of `issuer`.
  *
+ * @param documentIssuer What its `issuer` member must be, where that is a template (PRV-15).
  * @throws {UpstreamError} `ERR_UPSTREAM_ISSUER` for another issuer, `ERR_UPSTREAM_BODY` for a document
  *   that cannot be used, `ERR_UPSTREAM_STATUS` for any status but 200.
  */
 export async function loadOpenIdMetadata(
   issuer: string,
   asked: Asked,
+  documentIssuer = issuer,
 ): Promise<Fetched<OpenIdMetadata>> {
   const url = openIdConfigurationUrl(issuer)
   const { body, headers, elapsedMs } = await load('discovery', url, METADATA_MAX_BYTES, asked)
-  const judged = judgeOpenIdMetadata(body, issuer)
+  const judged = judgeOpenIdMetadata(body, issuer, documentIssuer)
   if (judged.ok) return { value: judged.metadata, headers }
   throw new UpstreamError(
     judged.reason === 'issuer' ? 'ERR_UPSTREAM_ISSUER' : 'ERR_UPSTREAM_BODY',

@@ -29,8 +29,12 @@ export interface Identity {
 export interface ProviderContext {
   readonly egress: Egress
   readonly runtime: Runtime
-  /** Cached discovery document. Throws UpstreamError when nothing usable is cached. */
-  readonly discovery: (issuer: string) => Promise<OpenIdMetadata>
+  /**
+   * Cached discovery document. Throws UpstreamError when nothing usable is cached.
+   *
+   * @param documentIssuer Its `issuer` member where that is a template (Entra). Default: `issuer`.
+   */
+  readonly discovery: (issuer: string, documentIssuer?: string) => Promise<OpenIdMetadata>
   /** Cached key set. */
   readonly jwks: (uri: string) => Promise<JsonWebKeySet>
   /** Key set fetched anew, once for an unknown key (VAL-14); the cache limits how often. */
@@ -49,8 +53,17 @@ export interface AuthorizeInput {
   /** "Use another account": the provider shows its account chooser. */
   readonly chooseAccount?: boolean
   readonly loginHint?: string
+  /** Authenticated longer ago: the provider has to do it again; 0 = in any case. */
+  readonly maxAgeSeconds?: number
+  /** Ways of authentication that are accepted, in the provider's words. */
+  readonly acrValues?: readonly string[]
   /** Asked for besides the provider's own: what our scopes need there (flows.md section 3). */
   readonly scopes?: readonly string[]
+  /**
+   * Of the person of this browser's session, here. `false`: the provider must be made to give one
+   * again (Google, `prompt=consent`); absent: nobody is known yet.
+   */
+  readonly hasRefreshToken?: boolean
 }
 
 export interface ExchangeInput {
@@ -66,6 +79,11 @@ export interface SignIn {
   readonly identity: Identity
   /** The provider's session, for back-channel logout. */
   readonly providerSid?: string
+  /** When and how the person was authenticated, where the provider says so (`auth_time`, `acr`). */
+  readonly authTimeSeconds?: number
+  readonly acr?: string
+  /** Asked for and not granted: the person unticked them (granular consent). */
+  readonly missingScopes?: readonly string[]
   /** The sign-in is also the first proof. */
   readonly proof: { readonly scopes?: readonly string[]; readonly etag?: string }
 }
@@ -162,8 +180,26 @@ export interface Provider {
   secondOpinion?(context: ProviderContext, tokens: TokenSet, basis?: ProofBasis): Promise<Proof>
   /** The result carries the old refresh token when the answer had none (CLI-18). */
   refresh?(context: ProviderContext, refreshToken: string, tokens: TokenSet): Promise<Refreshed>
+  /**
+   * Whether ending one token leaves the others of the same person alive. Default true; false where the
+   * provider ends the whole authorization, so that nothing is revoked while a newer sign-in lives.
+   */
+  readonly revokesSingleTokens?: boolean
   /** True when the provider confirmed that the token is dead. */
   revoke?(context: ProviderContext, tokens: TokenSet): Promise<boolean>
+  /**
+   * What `revoke` ends there. `authorization`: everything this person ever granted to our client, so
+   * tokens that were merely replaced are left alone (flows.md section 5, step 8). Default `token`.
+   */
+  readonly revocationEnds?: 'token' | 'authorization'
+  /**
+   * Who it is now, with groups and roles, for rules that are asked again (PRV-22). One call at most.
+   *
+   * @throws {UpstreamError} when the provider does not answer; the earlier answer still stands.
+   */
+  identify?(context: ProviderContext, tokens: TokenSet): Promise<Identity | undefined>
+  /** Arguments of `ProviderContext.discovery`: for whoever needs its keys. Absent: no OpenID provider. */
+  readonly openId?: { readonly issuer: string; readonly documentIssuer?: string }
   /** `AuthorizeInput.scopes` of each sign-in, once a rule needs `memberships`. */
   readonly membershipScopes?: readonly string[]
   /** A bounded number of calls, one after another. Never throws for what the provider does. */
@@ -185,7 +221,7 @@ export function defineProvider(provider: Provider): Provider {
 
 /** What every provider takes. Credentials come from `POSTERN_<ID>_CLIENT_ID` and `_SECRET` first. */
 export interface ProviderOptions {
-  /** `[a-z0-9-]{1,40}`, part of the callback path and of the environment names. Default: the type. */
+  /** `[a-z0-9-]{1,40}`, part of the callback path and of the environment names. Default: the type, in lower case. */
   readonly id?: string
   /** "Continue with <title>". Default: the name of the product or the host of the issuer. */
   readonly title?: string
@@ -214,8 +250,12 @@ export function isProvider(entry: ProviderEntry): entry is Provider {
 export interface ProviderOption {
   readonly name: string
   /** `secret`: never among the options, but in `ProviderSettings.secrets`; also from `..._FILE`. */
-  readonly kind: 'url' | 'text' | 'choice' | 'secret'
+  readonly kind: 'url' | 'text' | 'list' | 'choice' | 'secret'
   readonly choices?: readonly string[]
+  /** Of a text, or of each entry of a list (which reaches `create` joined with commas). */
+  readonly pattern?: RegExp
+  /** "must be <mustBe>", for a value that the pattern refuses. */
+  readonly mustBe?: string
   readonly required?: boolean
   readonly default?: string
   /** `POSTERN_<ID>_<suffix>`; absent: the file only. */
@@ -267,7 +307,16 @@ export interface ProviderType {
     callbackUrl: string,
     options: Readonly<Record<string, string | undefined>>,
   ): string
+  /** What options say together: the one that is wrong, and what it must be. */
+  judge?(
+    options: Readonly<Record<string, string | undefined>>,
+  ): { readonly option: string; readonly mustBe: string; readonly fix: string } | undefined
   create(settings: ProviderSettings): Provider
+}
+
+/** The id where the configuration gives none: `githubApp` is `github-app`. */
+export function usualId(type: string): string {
+  return type.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
 /** What `exchange` throws when a mistake in the set-up explains the refusal. */
