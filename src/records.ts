@@ -24,6 +24,8 @@ export interface AuthorizationRequest {
   readonly requestedScope?: string
   readonly prompt?: string
   readonly maxAgeSeconds?: number
+  /** Accepted ways of authentication, in the provider's words (RFC 9470 section 4). */
+  readonly acrValues?: readonly string[]
 }
 
 export interface Values {
@@ -87,6 +89,7 @@ export interface Values {
     providerSid?: string
     vaultId: string
     authTimeSeconds: number
+    acr?: string
     createdAtMs: number
     lastSeenAtMs: number
     expiresAtMs: number
@@ -341,6 +344,8 @@ export interface Grant {
   readonly authTimeSeconds: number
   /** How the person was authenticated, in the provider's words (RFC 9470). */
   readonly acr?: string
+  /** Its tokens carry `auth_time` and `acr`: the request asked, or the resource has a policy. */
+  readonly tellsAuthentication?: boolean
   /** Thumbprint of the key that tokens of this grant are bound to (RFC 9449); absent: Bearer. */
   readonly jkt?: string
   readonly createdAtMs: number

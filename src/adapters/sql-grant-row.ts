@@ -19,7 +19,8 @@ import {
 } from './sql.ts'
 
 export function createGrantStatement(grant: Grant): Statement {
-  const { scopes, redirectUri, codeChallenge, authTimeSeconds, userKey, acr, jkt } = grant
+  const { scopes, redirectUri, codeChallenge, authTimeSeconds, userKey } = grant
+  const { acr, tellsAuthentication, jkt } = grant
   return {
     sql: `INSERT INTO grants (tenant, id, user_id, client_id, resource, vault_id, session_id, state,
       cause, code_digest, code_expires_at, redeemed_at, refresh_current, refresh_previous,
@@ -47,7 +48,16 @@ export function createGrantStatement(grant: Grant): Statement {
       wholeNumber(grant.createdAtMs),
       wholeNumber(grant.absoluteExpiresAtMs),
       wholeNumber(grant.expiresAtMs),
-      encodeValue({ scopes, redirectUri, codeChallenge, authTimeSeconds, userKey, acr, jkt }),
+      encodeValue({
+        scopes,
+        redirectUri,
+        codeChallenge,
+        authTimeSeconds,
+        userKey,
+        acr,
+        tellsAuthentication,
+        jkt,
+      }),
       wholeNumber(grant.version),
     ],
   }
@@ -55,7 +65,14 @@ export function createGrantStatement(grant: Grant): Statement {
 
 type GrantData = Pick<
   Grant,
-  'scopes' | 'redirectUri' | 'codeChallenge' | 'authTimeSeconds' | 'userKey' | 'acr' | 'jkt'
+  | 'scopes'
+  | 'redirectUri'
+  | 'codeChallenge'
+  | 'authTimeSeconds'
+  | 'userKey'
+  | 'acr'
+  | 'tellsAuthentication'
+  | 'jkt'
 >
 
 export function grantOf(row: Row): Grant {

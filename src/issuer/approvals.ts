@@ -63,15 +63,18 @@ export async function hasApprovedRedirect(
   )
 }
 
-/** The step of a commit that remembers this consent; `undefined` when nothing is to be remembered. */
+/**
+ * The step of a commit that remembers this consent, absent when nothing is to be remembered; and the
+ * scopes that were allowed before, however long ago.
+ */
 export async function approvalStep(
   house: IssuerHouse,
   userId: string,
   request: AuthorizationRequest,
   client: Client,
-): Promise<Step | undefined> {
+): Promise<{ readonly step?: Step; readonly before?: readonly string[] }> {
   const ttlMs = house.config.limits.approvalTtlSeconds * 1000
-  if (ttlMs === 0) return undefined
+  if (ttlMs === 0) return {}
   const at = approvalKey(house, userId, request)
   const nowMs = house.runtime.nowMs()
   const value: Values['approval'] = {
@@ -86,6 +89,9 @@ export async function approvalStep(
   }
   const before = await house.store.get('approval', at)
   return before === undefined
-    ? { verb: 'create', kind: 'approval', key: at, value }
-    : { verb: 'put', kind: 'approval', key: at, ifVersion: before.version, value }
+    ? { step: { verb: 'create', kind: 'approval', key: at, value } }
+    : {
+        step: { verb: 'put', kind: 'approval', key: at, ifVersion: before.version, value },
+        before: before.value.scopes,
+      }
 }

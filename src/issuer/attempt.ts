@@ -5,7 +5,8 @@
  */
 import { OAuthError, UpstreamError } from '../errors.ts'
 import { createVerifier, s256 } from '../oauth/pkce.ts'
-import { TENANT, type Values } from '../records.ts'
+import type { AuthorizeInput } from '../providers/provider.ts'
+import { type AuthorizationRequest, TENANT, type Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { openForm } from './consent-page.ts'
 import { type CookieJar, createTransactionValue, formCookie, transactionCookie } from './cookies.ts'
@@ -13,9 +14,10 @@ import { withDeadline } from './deadline.ts'
 import type { IssuerHouse, IssuerProvider } from './house.ts'
 import { createSecret, key } from './ids.ts'
 import { answeredPage, type ClientError, refusalPage, returnPage } from './refusals.ts'
+import { promptWords } from './sessions.ts'
 import type { Ticket, TicketSubject } from './ticket.ts'
 
-const ATTEMPT_TTL_MS = 600_000
+export const ATTEMPT_TTL_MS = 600_000
 
 export async function startAttempt(
   house: IssuerHouse,
@@ -36,6 +38,7 @@ export async function startAttempt(
       verifierChallenge: s256(verifier, runtime),
       nonce,
       chooseAccount: options.chooseAccount,
+      ...authenticationWish(ticket.request),
     }
     const about = { operation: 'discovery', origin: provider.issuer }
     url = await withDeadline(
@@ -80,6 +83,18 @@ export async function startAttempt(
     ...transactionCookie.set(jar, ticket.id, cookieValue),
     formCookie.drop(jar),
   ])
+}
+
+/** AZ-18, RFC 9470 section 4: `prompt=login` is the same as `max_age=0`. */
+function authenticationWish(
+  request: AuthorizationRequest | undefined,
+): Pick<AuthorizeInput, 'maxAgeSeconds' | 'acrValues'> {
+  if (request === undefined) return {}
+  const maxAgeSeconds = promptWords(request.prompt).includes('login') ? 0 : request.maxAgeSeconds
+  return {
+    ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }),
+    ...(request.acrValues === undefined ? {} : { acrValues: request.acrValues }),
+  }
 }
 
 /** The verifier of an attempt; `undefined` when the row was not sealed by us for this `state`. */

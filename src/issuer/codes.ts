@@ -3,19 +3,23 @@
  * together with the approval, after a guarded write of the user's row (so that a user who was disabled
  * meanwhile gets nothing). A code lives 60 s (AZ-06).
  */
+import { printable } from '../errors.ts'
 import { authorizationResponse } from '../oauth/authorization.ts'
 import type { Client } from '../oauth/client.ts'
 import { formatCode } from '../oauth/code.ts'
+import { formatScope } from '../oauth/scope.ts'
 import type { Step, Versioned } from '../ports.ts'
 import { type AuthorizationRequest, type Grant, TENANT, type Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { approvalStep } from './approvals.ts'
-import { type IssuerHouse, report } from './house.ts'
+import { findResource, type IssuerHouse, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import type { SignedIn } from './sessions.ts'
 
 const CODE_TTL_MS = 60_000
 const CODE_RANDOM_BYTES = 32
+/** Of what a client asked for, in an event or audit row. */
+const REQUESTED_SCOPE_SHOWN_MAX = 512
 const AUDIT_DAY_MS = 86_400_000
 /**
  * Rounds of re-reading after a lost commit: another tab, another node. One of those that compete wins
@@ -30,12 +34,22 @@ export interface GrantSubject {
   readonly vaultId: string
   readonly sessionDigest: string
   readonly authTimeSeconds: number
+  readonly acr?: string
 }
 
 export interface IssuedCode {
   readonly steps: readonly Step[]
   readonly code: string
   readonly grantId: string
+  /** More than this person allowed this client here before (PR-18). */
+  readonly elevation?: Elevation
+}
+
+/** Scopes as the wire has them. */
+export interface Elevation {
+  readonly requested: string
+  readonly granted: string
+  readonly before: string
 }
 
 /** The steps that approve and grant; the caller commits them with what must stand or fall with them. */
@@ -44,21 +58,52 @@ export async function codeSteps(
   subject: GrantSubject,
   request: AuthorizationRequest,
   client: Client,
-  options: { readonly approve: boolean },
+  options: { readonly approve: boolean; readonly flowId: string },
 ): Promise<IssuedCode> {
   const { runtime } = house
   const grantId = createId(runtime, 'grt')
   const code = formatCode({ grantId, random: runtime.randomBytes(CODE_RANDOM_BYTES) })
-  const approval = options.approve
+  const { step: approval, before } = options.approve
     ? await approvalStep(house, subject.userId, request, client)
-    : undefined
+    : {}
+  const elevation = elevationOf(request, before)
   const grant = pendingGrant(house, subject, request, { grantId, codeDigest: runtime.sha256(code) })
   const steps: Step[] = [{ verb: 'createGrant', grant }]
   if (approval !== undefined) steps.push(approval)
-  steps.push(
-    auditStep(house, 'consent.given', { userId: subject.userId, clientId: client.clientId }),
-  )
-  return { steps, code, grantId }
+  const { userId } = subject
+  const detail = elevation === undefined ? options.flowId : elevationText(elevation, options.flowId)
+  steps.push(auditStep(house, 'consent.given', { userId, clientId: client.clientId, detail }))
+  return { steps, code, grantId, ...(elevation === undefined ? {} : { elevation }) }
+}
+
+/** @param before Scopes of the earlier approval of the same client, redirect URI and resource. */
+function elevationOf(
+  request: AuthorizationRequest,
+  before: readonly string[] | undefined,
+): Elevation | undefined {
+  if (before === undefined || request.scopes.every((scope) => before.includes(scope)))
+    return undefined
+  return {
+    requested: request.requestedScope ?? '',
+    granted: formatScope(request.scopes),
+    before: formatScope(before),
+  }
+}
+
+function elevationText({ requested, granted, before }: Elevation, flowId: string): string {
+  const shown = printable(requested).slice(0, REQUESTED_SCOPE_SHOWN_MAX)
+  return `${flowId} elevation requested="${shown}" granted="${granted}" before="${before}"`
+}
+
+/** What the event of a consent says about an elevation, beside client, user and flow id. */
+export function elevationFacts({ elevation }: IssuedCode): Readonly<Record<string, string>> {
+  if (elevation === undefined) return {}
+  const { requested, granted, before } = elevation
+  return {
+    requestedScope: printable(requested).slice(0, REQUESTED_SCOPE_SHOWN_MAX),
+    grantedScope: granted,
+    scopeBefore: before,
+  }
 }
 
 function pendingGrant(
@@ -85,11 +130,22 @@ function pendingGrant(
     codeExpiresAtMs: nowMs + CODE_TTL_MS,
     refreshGeneration: 0,
     authTimeSeconds: subject.authTimeSeconds,
+    ...(subject.acr === undefined ? {} : { acr: subject.acr }),
+    ...(tellsAuthentication(house, request) ? { tellsAuthentication: true } : {}),
     createdAtMs: nowMs,
     absoluteExpiresAtMs: nowMs + house.config.limits.refreshTokenAbsoluteSeconds * 1000,
     expiresAtMs: nowMs + CODE_TTL_MS,
     version: 1,
   }
+}
+
+/** RFC 9470 section 6: tokens say when and how where the client asked, or where a policy will ask. */
+function tellsAuthentication(house: IssuerHouse, request: AuthorizationRequest): boolean {
+  return (
+    request.maxAgeSeconds !== undefined ||
+    request.acrValues !== undefined ||
+    findResource(house, request.resource)?.connector?.stepUp !== undefined
+  )
 }
 
 /** A write of the row as it is: wins only if nobody changed it since it was read. */
@@ -149,6 +205,7 @@ export async function issueForSession(
     vaultId: session.value.vaultId,
     sessionDigest: signedIn.digest,
     authTimeSeconds: session.value.authTimeSeconds,
+    ...(session.value.acr === undefined ? {} : { acr: session.value.acr }),
   }
   for (let round = 0; round < COMMIT_ATTEMPTS_MAX; round += 1) {
     const user = round === 0 ? signedIn.user : await house.store.get('user', signedIn.user.key)
@@ -165,6 +222,7 @@ export async function issueForSession(
         grantId: issued.grantId,
         provider: session.value.provider,
         reason: options.approve ? 'session' : 'silent',
+        ...elevationFacts(issued),
       })
       return issued
     }

@@ -160,7 +160,10 @@ async function allowWithSession(
   return codeAnswer(house, request, issued, [formCookie.drop(jar)])
 }
 
-/** The same request again, for a link on our own origin; `prompt` and `max_age` were answered already. */
+/** Who has just signed in is not asked to do it once more by `max_age`. */
+const JUST_SIGNED_IN_SECONDS = 60
+
+/** The same request again, for a link on our own origin; `prompt` was answered already. */
 export function authorizePath(
   house: IssuerHouse,
   request: AuthorizationRequest,
@@ -176,6 +179,9 @@ export function authorizePath(
   })
   if (request.requestedScope !== undefined) query.set('scope', request.requestedScope)
   if (request.state !== undefined) query.set('state', request.state)
+  if (request.acrValues !== undefined) query.set('acr_values', request.acrValues.join(' '))
+  if (request.maxAgeSeconds !== undefined)
+    query.set('max_age', String(Math.max(request.maxAgeSeconds, JUST_SIGNED_IN_SECONDS)))
   if (prompt !== undefined) query.set('prompt', prompt)
   return `${house.paths.authorize}?${query}`
 }

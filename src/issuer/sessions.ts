@@ -3,7 +3,7 @@
  * by a finished sign-in, always with a new value (A13); ended by sign-out, never prolonged past 7 days.
  */
 import type { Versioned } from '../ports.ts'
-import type { Values } from '../records.ts'
+import type { AuthorizationRequest, Values } from '../records.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
 import { findProvider, type IssuerHouse, type IssuerProvider, mayEnter } from './house.ts'
 import { createSecret, key } from './ids.ts'
@@ -43,15 +43,23 @@ export async function findSignedIn(
   return { digest, session, user, provider }
 }
 
-/** Was this person authenticated recently enough for a client that said `max_age` or `prompt=login`. */
+/**
+ * Was this person authenticated recently enough, and well enough, for a client that said `max_age`,
+ * `acr_values` or `prompt=login` (AZ-18, RFC 9470 section 4).
+ */
 export function isRecentEnough(
   house: IssuerHouse,
   signedIn: SignedIn,
-  request: { readonly maxAgeSeconds?: number; readonly prompt?: string },
+  request: Pick<AuthorizationRequest, 'maxAgeSeconds' | 'acrValues' | 'prompt'>,
 ): boolean {
   if (promptWords(request.prompt).some((word) => word === 'login' || word === 'select_account'))
     return false
+  const { acr } = signedIn.session.value
+  if (request.acrValues !== undefined && !request.acrValues.some((value) => value === acr))
+    return false
   if (request.maxAgeSeconds === undefined) return true
+  // OpenID Connect Core section 3.1.2.1: the same as `prompt=login`.
+  if (request.maxAgeSeconds === 0) return false
   const ageSeconds =
     Math.floor(house.runtime.nowMs() / 1000) - signedIn.session.value.authTimeSeconds
   return ageSeconds <= request.maxAgeSeconds
@@ -63,8 +71,11 @@ export function promptWords(prompt: string | undefined): readonly string[] {
 
 type SessionFacts = Pick<
   Values['session'],
-  'userId' | 'userKey' | 'provider' | 'issuer' | 'providerSid' | 'vaultId'
->
+  'userId' | 'userKey' | 'provider' | 'issuer' | 'providerSid' | 'vaultId' | 'acr'
+> & {
+  /** As the provider says; default now. */
+  readonly authTimeSeconds?: number
+}
 
 /** A new session and the cookie that names it. The caller commits the row with the rest of the sign-in. */
 export function createSession(
@@ -75,11 +86,13 @@ export function createSession(
   const { runtime, config } = house
   const secret = createSecret(runtime)
   const nowMs = runtime.nowMs()
+  const nowSeconds = Math.floor(nowMs / 1000)
   return {
     digest: runtime.sha256(secret),
     value: {
       ...facts,
-      authTimeSeconds: Math.floor(nowMs / 1000),
+      // A provider whose clock runs ahead makes nobody authenticated in the future.
+      authTimeSeconds: Math.min(facts.authTimeSeconds ?? nowSeconds, nowSeconds),
       createdAtMs: nowMs,
       lastSeenAtMs: nowMs,
       expiresAtMs: nowMs + Math.min(config.limits.sessionIdleSeconds * 1000, SESSION_ABSOLUTE_MS),

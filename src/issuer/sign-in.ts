@@ -9,14 +9,21 @@ import type { Step, Versioned } from '../ports.ts'
 import { SetUpError, type SignIn } from '../providers/provider.ts'
 import { TENANT, type Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
-import { nonceOf, openVerifier, providerFailedPage } from './attempt.ts'
-import { auditStep, COMMIT_ATTEMPTS_MAX, codeAnswer, codeSteps, type IssuedCode } from './codes.ts'
+import { ATTEMPT_TTL_MS, nonceOf, openVerifier, providerFailedPage } from './attempt.ts'
+import {
+  auditStep,
+  COMMIT_ATTEMPTS_MAX,
+  codeAnswer,
+  codeSteps,
+  elevationFacts,
+  type IssuedCode,
+} from './codes.ts'
 import { authorizePath } from './consent.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
 import { withDeadline } from './deadline.ts'
 import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { createId, key } from './ids.ts'
-import { redirectUriPage, unknownClientPage } from './refusals.ts'
+import { redirectError, redirectUriPage, unknownClientPage } from './refusals.ts'
 import { createSession } from './sessions.ts'
 import {
   type Answered,
@@ -86,11 +93,43 @@ async function admit(house: IssuerHouse, answered: Answered, arrival: SignIn): P
     if (!matchRedirectUri(client, request.redirectUri).matched)
       return redirectUriPage(house, client, request.redirectUri, flowId)
   }
+  const unmet = authenticationUnmet(house, answered, arrival)
+  if (request !== undefined && unmet !== undefined) {
+    const error = { error: 'unmet_authentication_requirements', reason: unmet, flowId }
+    return redirectError(house, request, error, [dropCookie(answered)])
+  }
   const shown = transaction.shownUserId
   const switched = shown !== undefined && shown !== existing?.value.userId
   const target =
     request === undefined || client === undefined || switched ? undefined : { request, client }
   return store(house, answered, { arrival, userKey, target, switched })
+}
+
+/** Providers' clocks differ from ours by at most this. */
+const AUTH_TIME_SKEW_SECONDS = 60
+
+/**
+ * RFC 9470 section 5: what the client needs and the provider did not do. A provider without OpenID
+ * cannot say when it asked the person last; there the moment of this sign-in counts.
+ */
+function authenticationUnmet(
+  house: IssuerHouse,
+  { transaction, attempt }: Answered,
+  arrival: SignIn,
+): 'acr_unmet' | 'max_age_unmet' | undefined {
+  const { acrValues, maxAgeSeconds } = transaction.request ?? {}
+  if (acrValues !== undefined && !acrValues.some((value) => value === arrival.acr))
+    return 'acr_unmet'
+  if (maxAgeSeconds === undefined) return undefined
+  const { authTimeSeconds } = arrival
+  if (authTimeSeconds === undefined)
+    return arrival.tokens.idToken === undefined ? undefined : 'max_age_unmet'
+  const startedSeconds = Math.floor((attempt.expiresAtMs - ATTEMPT_TTL_MS) / 1000)
+  const oldestSeconds = Math.min(
+    startedSeconds,
+    Math.floor(house.runtime.nowMs() / 1000) - maxAgeSeconds,
+  )
+  return authTimeSeconds < oldestSeconds - AUTH_TIME_SKEW_SECONDS ? 'max_age_unmet' : undefined
 }
 
 interface Admitted {
@@ -151,6 +190,8 @@ async function prepare(
     issuer: provider.issuer,
     vaultId,
     ...(arrival.providerSid === undefined ? {} : { providerSid: arrival.providerSid }),
+    ...(arrival.acr === undefined ? {} : { acr: arrival.acr }),
+    ...(arrival.authTimeSeconds === undefined ? {} : { authTimeSeconds: arrival.authTimeSeconds }),
   })
   const steps: Step[] = [
     userStep(house, answered, admitted, user, userId),
@@ -164,11 +205,15 @@ async function prepare(
     vaultId,
     sessionDigest: session.digest,
     authTimeSeconds: session.value.authTimeSeconds,
+    ...(arrival.acr === undefined ? {} : { acr: arrival.acr }),
   }
   const issued =
     target === undefined
       ? undefined
-      : await codeSteps(house, subject, target.request, target.client, { approve: true })
+      : await codeSteps(house, subject, target.request, target.client, {
+          approve: true,
+          flowId: answered.transaction.flowId,
+        })
   return {
     steps: [...steps, ...(issued?.steps ?? [])],
     userId,
@@ -291,6 +336,7 @@ function finish(
       userId: prepared.userId,
       clientId: target.client.clientId,
       grantId: prepared.issued.grantId,
+      ...elevationFacts(prepared.issued),
     })
     house.clients.markUsed(target.client)
     return codeAnswer(house, target.request, prepared.issued, cookies)

@@ -14,6 +14,8 @@ import { grantScopes, MCP_SCOPE } from './scope.ts'
 import { canonicalResource } from './urls.ts'
 
 export const STATE_MAX_CHARS = 4_096
+const ACR_VALUES_MAX = 16
+const ACR_VALUE_MAX_CHARS = 255
 const PROMPTS: ReadonlySet<string> = new Set(['none', 'login', 'consent', 'select_account'])
 
 /** What this house protects and how it fills in what a request leaves out. */
@@ -43,6 +45,7 @@ export function judgeAuthorization(
   const codeChallenge = readChallenge(parameters)
   const prompt = readPrompt(parameters)
   const maxAgeSeconds = readMaxAge(parameters)
+  const acrValues = readAcrValues(parameters)
   const target = resolveResource(parameters.all('resource'), house)
   const requestedScope = parameters.get('scope')
   const scopes = grantScopes({
@@ -61,6 +64,7 @@ export function judgeAuthorization(
     ...(requestedScope === undefined ? {} : { requestedScope }),
     ...(prompt === undefined ? {} : { prompt }),
     ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }),
+    ...(acrValues === undefined ? {} : { acrValues }),
   }
 }
 
@@ -225,6 +229,15 @@ function readMaxAge(parameters: Parameters): number | undefined {
   if (text === undefined) return undefined
   if (!/^\d{1,9}$/.test(text)) throw invalid('max_age must be whole seconds', 'max_age')
   return Number(text)
+}
+
+/** In the order of preference (OpenID Connect Core section 3.1.2.1); empty is absent. */
+function readAcrValues(parameters: Parameters): readonly string[] | undefined {
+  const values = (parameters.get('acr_values') ?? '').split(' ').filter((value) => value !== '')
+  if (values.length === 0) return undefined
+  const isGood = (value: string) => value.length <= ACR_VALUE_MAX_CHARS && /^[!-~]+$/.test(value)
+  if (values.length <= ACR_VALUES_MAX && values.every(isGood)) return values
+  throw invalid('acr_values is malformed', 'acr_values')
 }
 
 function isOwnParameter(pair: string): boolean {

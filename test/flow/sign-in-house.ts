@@ -157,6 +157,8 @@ export interface FakeProvider {
   readonly provider: Provider
   /** Who signs in next. */
   person: Partial<Identity>
+  /** How it says that they were authenticated; as an OpenID provider with an ID token. */
+  says: { readonly acr?: string; readonly authTimeSeconds?: number; readonly idToken?: string }
   /** What the next exchange does. */
   behaviour: 'answers' | 'hangs' | 'fails'
   announcesIss: boolean
@@ -175,6 +177,7 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
   const providerIssuer = `https://${id}.example`
   const fake: FakeProvider = {
     person: {},
+    says: {},
     behaviour: 'answers',
     announcesIss: false,
     origin: providerIssuer,
@@ -201,6 +204,10 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
         url.searchParams.set('nonce', input.nonce ?? '')
         url.searchParams.set('redirect_uri', `${issuer}/callback/${id}`)
         if (input.chooseAccount === true) url.searchParams.set('prompt', 'select_account')
+        if (input.maxAgeSeconds !== undefined)
+          url.searchParams.set('max_age', String(input.maxAgeSeconds))
+        if (input.acrValues !== undefined)
+          url.searchParams.set('acr_values', input.acrValues.join(' '))
         fake.journeys.push(url)
         return url
       },
@@ -214,11 +221,14 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
           })
         }
         const person = { ...ADA, issuer: providerIssuer, ...fake.person }
+        const { idToken, ...authentication } = fake.says
         return {
+          ...authentication,
           tokens: {
             accessToken: `upstream-${person.subject}`,
             tokenType: 'bearer',
             scopes: ['read:user'],
+            ...(idToken === undefined ? {} : { idToken }),
           },
           identity: person,
           proof: { scopes: ['read:user'] },
