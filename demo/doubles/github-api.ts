@@ -38,10 +38,22 @@ interface Call {
   readonly path: string
 }
 
+interface Route {
+  readonly documentation: string
+  readonly accepted: string
+  readonly answer: (call: Call) => Reply
+}
+
+/** Scopes for OAuth apps, and permissions of GitHub Apps, by what they open. */
+const EMAILS = ['user', 'user:email', 'email_addresses:read']
+const MEMBERS = ['read:org', 'write:org', 'admin:org', 'members:read']
+
+function may(token: Token, names: readonly string[]): boolean {
+  return (token.app.permissions ?? token.scopes).some((name) => names.includes(name))
+}
+
 /** Paths that a user's token opens, with the section each follows. */
-const USER_PATHS: Readonly<
-  Record<string, { documentation: string; accepted: string; answer: (call: Call) => Reply }>
-> = {
+const USER_PATHS: Readonly<Record<string, Route>> = {
   '/user': {
     documentation: `${DOCS}/users/users#get-the-authenticated-user`,
     accepted: '',
@@ -51,7 +63,7 @@ const USER_PATHS: Readonly<
     documentation: `${DOCS}/users/emails#list-email-addresses-for-the-authenticated-user`,
     accepted: 'user, user:email',
     answer: ({ token }) =>
-      token.scopes.some((scope) => scope === 'user' || scope === 'user:email')
+      may(token, EMAILS)
         ? { status: 200, body: emails(token.person) }
         : {
             status: 404,
@@ -118,7 +130,7 @@ function answerUser(
   options: ApiOptions,
   path: string,
 ): void {
-  const route = USER_PATHS[path]
+  const route = USER_PATHS[path] ?? membershipRoute(path)
   const documentation = route?.documentation ?? DOCS
   const value = /^(?:bearer|token) (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
   const token = value === undefined ? undefined : options.state.findToken(value)
@@ -152,9 +164,14 @@ function answerUser(
     return
   }
   const headers = {
-    'x-oauth-scopes': token.scopes.join(', '),
-    'x-accepted-oauth-scopes': route.accepted,
-    'x-oauth-client-id': token.app.clientId,
+    // Differences between GitHub Apps and OAuth apps: permissions, no scopes.
+    ...(token.app.permissions === undefined
+      ? {
+          'x-oauth-scopes': token.scopes.join(', '),
+          'x-accepted-oauth-scopes': route.accepted,
+          'x-oauth-client-id': token.app.clientId,
+        }
+      : {}),
     ...(token.expiresAtMs === undefined
       ? {}
       : { 'github-authentication-token-expiration': expiry(token.expiresAtMs) }),
@@ -164,6 +181,37 @@ function answerUser(
     ...rateHeaders(limit.used, limit.resetSeconds),
   }
   send(response, isUnchanged ? { status: 304, headers } : { ...reply, headers }, documentation)
+}
+
+/**
+ * Organization members, "Get an organization membership for the authenticated user"; team members,
+ * "Get team membership for a user". Who may not see a membership gets the 404 of who has none.
+ */
+function membershipRoute(path: string): Route | undefined {
+  const organization = /^\/user\/memberships\/orgs\/([^/]+)$/.exec(path)?.[1]
+  if (organization !== undefined) {
+    return membership(
+      `${DOCS}/orgs/members#get-an-organization-membership-for-the-authenticated-user`,
+      ({ token }) => token.person.groups.includes(decodeURIComponent(organization)),
+    )
+  }
+  const [, owner, slug, login = ''] =
+    /^\/orgs\/([^/]+)\/teams\/([^/]+)\/memberships\/([^/]+)$/.exec(path) ?? []
+  if (owner === undefined) return undefined
+  return membership(`${DOCS}/teams/members#get-team-membership-for-a-user`, ({ state }) =>
+    (state.teams[`${owner}/${slug}`] ?? []).includes(login),
+  )
+}
+
+function membership(documentation: string, isMember: (call: Call) => boolean): Route {
+  return {
+    documentation,
+    accepted: 'admin:org, read:org, write:org',
+    answer: (call) =>
+      may(call.token, MEMBERS) && isMember(call)
+        ? { status: 200, body: { state: 'active', role: 'member', url: documentation } }
+        : { status: 404, body: notFound(documentation) },
+  }
 }
 
 /** REST, OAuth applications: "Check a token", "Delete an app token", "Delete an app authorization". */

@@ -23,6 +23,8 @@ export interface App {
   readonly name: string
   /** Absent: any callback on the loopback, so that a port may be chosen late. */
   readonly callbackUrl?: string
+  /** A GitHub App: `ghu_` tokens that have these permissions and no scopes. */
+  readonly permissions?: readonly string[]
 }
 
 export interface Code {
@@ -54,6 +56,8 @@ export interface State {
   readonly apps: readonly App[]
   readonly nowMs: () => number
   readonly expiringTokens: () => boolean
+  /** Logins by team, `organization/slug`. */
+  readonly teams: Readonly<Record<string, readonly string[]>>
   addCode(code: Omit<Code, 'expiresAtMs'>): string
   /** Once; `undefined` for a code that is unknown, used or too old. */
   takeCode(value: string): Code | undefined
@@ -73,6 +77,7 @@ export function createState(options: {
   apps: readonly App[]
   nowMs: () => number
   expiringTokens: () => boolean
+  teams: Readonly<Record<string, readonly string[]>>
 }): State {
   const { nowMs } = options
   const codes = new Map<string, Code>()
@@ -86,12 +91,13 @@ export function createState(options: {
     tokens.delete(value)
   }
   const issue = (app: App, person: Person, scopes: readonly string[]): Token => {
-    const isExpiring = options.expiringTokens()
+    const isGitHubApp = app.permissions !== undefined
+    const isExpiring = isGitHubApp || options.expiringTokens()
     const token: Token = {
-      value: `gho_${alphanumeric(36)}`,
+      value: `${isGitHubApp ? 'ghu' : 'gho'}_${alphanumeric(36)}`,
       app,
       person,
-      scopes,
+      scopes: isGitHubApp ? [] : scopes,
       createdAtMs: nowMs(),
       expiresAtMs: isExpiring ? nowMs() + ACCESS_LIFE_SECONDS * 1_000 : undefined,
       refreshToken: isExpiring ? `ghr_${alphanumeric(76)}` : undefined,

@@ -17,6 +17,8 @@ export interface GitHubDoubleOptions {
   readonly apps?: readonly App[]
   /** Eight-hour tokens with refresh tokens. Default false. */
   readonly expiringTokens?: boolean
+  /** Logins by team, `organization/slug`. Organizations are the groups of the people. */
+  readonly teams?: Readonly<Record<string, readonly string[]>>
   readonly port?: number
   /** Speak https with this certificate. */
   readonly tls?: FaultOptions['tls']
@@ -58,6 +60,7 @@ export async function startGitHubDouble(options: GitHubDoubleOptions = {}): Prom
     apps: options.apps ?? [APP],
     nowMs: options.nowMs ?? Date.now,
     expiringTokens: () => isExpiring,
+    teams: options.teams ?? {},
   })
   const login = {
     state,

@@ -10,15 +10,18 @@ import {
   type LoadingCache,
   type Read,
 } from '../cache/loading-cache.ts'
-import type { Persist, Persisted } from '../cache/write-behind.ts'
+import { storedFacts } from '../cache/stored-facts.ts'
 import type { Config } from '../config.ts'
 import { UpstreamError } from '../errors.ts'
 import { maxAgeSeconds } from '../net/cache-control.ts'
 import type { Egress } from '../net/egress.ts'
 import type { Emit, Lock, Runtime, Store } from '../ports.ts'
-import { TENANT } from '../records.ts'
-import { OIDC } from './oidc.ts'
-import { type Fetched, loadJwks, loadOpenIdMetadata } from './openid-metadata.ts'
+import {
+  type Fetched,
+  type JsonWebKeySet,
+  loadJwks,
+  loadOpenIdMetadata,
+} from './openid-metadata.ts'
 import type { Provider, ProviderContext } from './provider.ts'
 
 const FRESH_MIN_SECONDS = 300
@@ -30,8 +33,19 @@ const FAILURE_SECONDS = 30
 const ENTRIES_MAX = 1_000
 const BYTES_MAX = 16_777_216
 
+/** `jwksUri`: default from its discovery document. */
+interface TrustedIssuer {
+  readonly issuer: string
+  readonly jwksUri?: string
+}
+
 export interface ProviderContexts {
   of(provider: Provider): ProviderContext
+  /** Key sets of trusted assertion issuers, by the same caches (issuer/assertions.ts). */
+  readonly assertionKeys: {
+    keys(trusted: TrustedIssuer): Promise<JsonWebKeySet>
+    askAgain(trusted: TrustedIssuer): Promise<JsonWebKeySet>
+  }
   /** Loads what each OpenID provider will be asked for, so that the first sign-in finds it warm. */
   warm(): Promise<void>
   close(): Promise<void>
@@ -54,7 +68,10 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
     needs,
     'discovery',
     limits.discoveryStaleIfErrorSeconds,
-    (issuer) => loadOpenIdMetadata(issuer, asked),
+    (key) => {
+      const [issuer = key, documentIssuer] = key.split('#', 2)
+      return loadOpenIdMetadata(issuer, asked, documentIssuer)
+    },
   )
   const jwks = documentCache(needs, 'jwks', JWKS_STALE_IF_ERROR_SECONDS, (uri) =>
     loadJwks(uri, asked),
@@ -67,38 +84,57 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
     documentOf(await cache.read(key, { deadlineMs: limits.metadataTimeoutMs }), operation, key)
   await Promise.all([discovery.start(), jwks.start()])
   const mayAskAgain = createCoolDown(runtime)
+  const refreshJwks = async (uri: string): Promise<JsonWebKeySet> => {
+    // A failure keeps the set we have: the caller finds no key in it and refuses.
+    if (mayAskAgain(uri)) {
+      await loadJwks(uri, asked).then(
+        ({ value }) => jwks.put(uri, value),
+        () => undefined,
+      )
+    }
+    return readDocument(jwks, uri, 'jwks')
+  }
+  const keysUri = async ({ issuer, jwksUri }: TrustedIssuer): Promise<string> =>
+    jwksUri ?? (await readDocument(discovery, issuer, 'discovery')).jwksUri
   return {
     of: (provider) => ({
       egress,
       runtime,
       redirectUri: `${config.issuer}${provider.callbackPath}`,
       timeoutMs: limits.tokenCallTimeoutMs,
-      discovery: (issuer) => readDocument(discovery, issuer, 'discovery'),
+      discovery: (issuer, documentIssuer) =>
+        readDocument(discovery, documentKey(issuer, documentIssuer), 'discovery'),
       jwks: (uri) => readDocument(jwks, uri, 'jwks'),
-      async refreshJwks(uri) {
-        // A failure keeps the set we have: the caller finds no key in it and refuses.
-        if (mayAskAgain(uri)) {
-          await loadJwks(uri, asked).then(
-            ({ value }) => jwks.put(uri, value),
-            () => undefined,
-          )
-        }
-        return readDocument(jwks, uri, 'jwks')
-      },
+      refreshJwks,
     }),
+    assertionKeys: {
+      keys: async (trusted) => readDocument(jwks, await keysUri(trusted), 'jwks'),
+      askAgain: async (trusted) => refreshJwks(await keysUri(trusted)),
+    },
     async warm() {
-      const issuers = config.providers.filter(({ type }) => type === OIDC.type)
       await Promise.allSettled(
-        issuers.map(async ({ issuer }) => {
-          const { jwksUri } = await readDocument(discovery, issuer, 'discovery')
+        config.providers.map(async ({ openId }) => {
+          if (openId === undefined) return
+          const key = documentKey(openId.issuer, openId.documentIssuer)
+          const { jwksUri } = await readDocument(discovery, key, 'discovery')
           await readDocument(jwks, jwksUri, 'jwks')
         }),
+      )
+      await Promise.allSettled(
+        (config.assertionIssuers ?? []).map(async (trusted) =>
+          readDocument(jwks, await keysUri(trusted), 'jwks'),
+        ),
       )
     },
     async close() {
       await Promise.all([discovery.close(), jwks.close()])
     },
   }
+}
+
+/** An issuer identifier has no fragment, so that one can carry what the document must say. */
+function documentKey(issuer: string, documentIssuer = issuer): string {
+  return documentIssuer === issuer ? issuer : `${issuer}#${documentIssuer}`
 }
 
 /** True once per URI and cool-down. */
@@ -123,7 +159,11 @@ function documentCache<V extends object>(
 ): LoadingCache<V> {
   const { store, lock, runtime, emit } = needs
   const { limits } = needs.config
-  const facts = factsIn<V>(store, name, staleIfErrorSeconds)
+  const facts = storedFacts<V>(store, {
+    name,
+    lifeSeconds: staleIfErrorSeconds,
+    max: ENTRIES_MAX,
+  })
   return createLoadingCache<V>({
     name,
     load: acrossNodes<V>({
@@ -131,7 +171,15 @@ function documentCache<V extends object>(
       load: (key) => loaded(key, limits.discoveryTtlSeconds, fetchDocument),
       lock,
       find: (key) => facts.find(key),
-      share: (key, value) => facts.save([{ key, value, loadedAtMs: runtime.nowMs() }]),
+      share: (key, value, freshSeconds) =>
+        facts.save([
+          {
+            key,
+            value,
+            loadedAtMs: runtime.nowMs(),
+            ...(freshSeconds === undefined ? {} : { freshSeconds }),
+          },
+        ]),
       leaseMs: limits.discoveryTimeoutMs,
       runtime,
     }),
@@ -162,45 +210,6 @@ async function loaded<V>(
   } catch (error) {
     const retryAfterMs = error instanceof UpstreamError ? error.retryAfterMs : undefined
     return { outcome: 'unknown', error, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
-  }
-}
-
-/** The last good copies in the store: read at start, written behind. */
-function factsIn<V>(
-  store: Store,
-  name: string,
-  lifeSeconds: number,
-): Persist<V> & { find(key: string): Promise<{ value: V; loadedAtMs: number } | undefined> } {
-  const keyOf = (key: string) => ({ tenant: TENANT, id: `${name}:${key}` })
-  const save = async ({ key, value, loadedAtMs }: Persisted<V>): Promise<void> => {
-    const expiresAtMs = loadedAtMs + lifeSeconds * 1000
-    const row = { name, body: JSON.stringify(value), loadedAtMs, expiresAtMs }
-    const known = await store.get('fact', keyOf(key))
-    if (known === undefined) await store.create('fact', keyOf(key), row)
-    else await store.put('fact', keyOf(key), known.version, row)
-  }
-  return {
-    async find(key) {
-      const known = await store.get('fact', keyOf(key))
-      if (known === undefined) return undefined
-      return { value: JSON.parse(known.value.body) as V, loadedAtMs: known.value.loadedAtMs }
-    },
-    async load() {
-      const rows = await store.list(
-        'fact',
-        TENANT,
-        { name: 'name', value: name },
-        { max: ENTRIES_MAX },
-      )
-      return rows.map(({ key, value }) => ({
-        key: key.id.slice(name.length + 1),
-        value: JSON.parse(value.body) as V,
-        loadedAtMs: value.loadedAtMs,
-      }))
-    },
-    async save(batch) {
-      for (const fact of batch) await save(fact)
-    },
   }
 }
 

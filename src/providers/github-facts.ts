@@ -26,6 +26,22 @@ export const GITHUB_FACTS: ProviderFacts = {
   events: 'none for OAuth apps',
 }
 
+export const GITHUB_APP_FACTS: ProviderFacts = {
+  ...GITHUB_FACTS,
+  scopeSeparator:
+    'none: permissions of the app, as the configuration lists them (https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/differences-between-github-apps-and-oauth-apps)',
+  tokenFormat:
+    'opaque, `ghu_` (https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-user-access-token-for-a-github-app)',
+  accessLife:
+    '28 800 s unless expiration was turned off (https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens)',
+  refresh:
+    '`ghr_`, rotates, both old tokens die at once, 15 897 600 s; `bad_refresh_token` is the end (https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens)',
+  check:
+    "`GET /user` with the user's token and `If-None-Match`; permissions from the configuration, never from an empty header (best practices for using the REST API, conditional requests)",
+  events:
+    '`github_app_authorization` with action `revoked`, signed with `webhookSecret` (https://docs.github.com/en/webhooks/webhook-events-and-payloads#github_app_authorization)',
+}
+
 /** Scopes for OAuth apps, "Normalized scopes": an answer names the larger one only. */
 export const GITHUB_IMPLIED_SCOPES: Readonly<Record<string, readonly string[]>> = {
   repo: ['repo:status', 'repo_deployment', 'public_repo', 'repo:invite', 'security_events'],

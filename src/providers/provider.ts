@@ -57,10 +57,6 @@ export interface AuthorizeInput {
   readonly maxAgeSeconds?: number
   /** Ways of authentication that are accepted, in the provider's words. */
   readonly acrValues?: readonly string[]
-  /** Authenticated longer ago: the provider has to do it again; 0 = in any case. */
-  readonly maxAgeSeconds?: number
-  /** Ways of authentication that are accepted, in the provider's words. */
-  readonly acrValues?: readonly string[]
   /** Asked for besides the provider's own: what our scopes need there (flows.md section 3). */
   readonly scopes?: readonly string[]
   /**
@@ -83,9 +79,6 @@ export interface SignIn {
   readonly identity: Identity
   /** The provider's session, for back-channel logout. */
   readonly providerSid?: string
-  /** When and how the person was authenticated, where the provider says so (`auth_time`, `acr`). */
-  readonly authTimeSeconds?: number
-  readonly acr?: string
   /** When and how the person was authenticated, where the provider says so (`auth_time`, `acr`). */
   readonly authTimeSeconds?: number
   readonly acr?: string

@@ -17,6 +17,7 @@ import { createEgress } from '../../src/net/egress.ts'
 import { createNodeFetch } from '../../src/node/fetch.ts'
 import { createVerifier, s256 } from '../../src/oauth/pkce.ts'
 import { createGitHub } from '../../src/providers/github.ts'
+import { createGitHubApp } from '../../src/providers/github-app.ts'
 import { createOidc } from '../../src/providers/oidc.ts'
 import {
   type JsonWebKeySet,
@@ -77,6 +78,28 @@ export async function gitHubHouse(
   })
   const provider = createGitHub({
     ...settings('github', options),
+    options: { url: double.url, apiUrl: double.apiUrl },
+  })
+  return createHouse(double, provider, runtime, {
+    checkEndpoint: 'GET /user',
+    tokenEndpoint: 'POST /login/oauth/access_token',
+  })
+}
+
+/** A GitHub App that may see e-mail addresses and memberships, unless the options say otherwise. */
+export async function gitHubAppHouse(
+  options: GitHubDoubleOptions & Partial<ProviderSettings> = {},
+): Promise<House<GitHubDouble>> {
+  const permissions = options.scopes ?? ['email_addresses:read', 'members:read']
+  const runtime = createTestRuntime({ startMs: Date.now() })
+  const double = await startGitHubDouble({
+    nowMs: runtime.nowMs,
+    apps: [{ ...CLIENT, name: 'Postern', permissions }],
+    ...options,
+  })
+  const provider = createGitHubApp({
+    ...settings('github-app', options),
+    scopes: permissions,
     options: { url: double.url, apiUrl: double.apiUrl },
   })
   return createHouse(double, provider, runtime, {
@@ -184,8 +207,9 @@ function createContext(egress: ProviderContext['egress'], runtime: TestRuntime):
     runtime,
     redirectUri: REDIRECT_URI,
     timeoutMs: TIMEOUT_MS,
-    discovery: async (issuer) => {
-      const known = documents.get(issuer) ?? (await loadOpenIdMetadata(issuer, asked)).value
+    discovery: async (issuer, documentIssuer) => {
+      const known =
+        documents.get(issuer) ?? (await loadOpenIdMetadata(issuer, asked, documentIssuer)).value
       documents.set(issuer, known)
       return known
     },

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { PROVIDER_TYPES } from '../../src/providers/index.ts'
-import { gitHubHouse, openIdHouse } from './provider-house.ts'
+import { gitHubAppHouse, gitHubHouse, openIdHouse } from './provider-house.ts'
 import { describeProvider } from './provider-suite.ts'
 
 describe('every provider type', () => {
@@ -32,6 +32,7 @@ describeProvider({
   start: () => gitHubHouse({ expiringTokens: true }),
   subject: '1001',
 })
+describeProvider({ name: 'GitHub App', start: () => gitHubAppHouse(), subject: '1001' })
 describeProvider({ name: 'OpenID Connect', start: () => openIdHouse(), subject: 'ada' })
 describeProvider({
   name: 'OpenID Connect by introspection',

@@ -1,7 +1,12 @@
 /** Writes `docs/providers.md` from the provider types themselves: what each takes and what is true of it. */
 import { environmentName } from '../../src/config/fields.ts'
 import { PROVIDER_TYPES } from '../../src/providers/index.ts'
-import type { ProviderFacts, ProviderOption, ProviderType } from '../../src/providers/provider.ts'
+import {
+  type ProviderFacts,
+  type ProviderOption,
+  type ProviderType,
+  usualId,
+} from '../../src/providers/provider.ts'
 
 export const path = 'docs/providers.md'
 
@@ -54,7 +59,7 @@ function initial(option: ProviderOption): string {
 function variable(type: string, { environmentSuffix }: ProviderOption): string {
   return environmentSuffix === undefined
     ? 'file only'
-    : `\`${environmentName(type)}_${environmentSuffix}\``
+    : `\`${environmentName(usualId(type))}_${environmentSuffix}\``
 }
 
 function chapter({ type, title, setUp, facts }: ProviderType): string {
