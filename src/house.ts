@@ -262,6 +262,7 @@ const SHARED_MEMBERS: readonly (keyof Session & string)[] = [
   'provider',
   'identityIssuer',
   'groups',
+  'acr',
 ]
 
 interface Gateway {

@@ -23,6 +23,11 @@ export type RefusalReason =
   | 'body_unexpected'
   | 'body_too_large'
   | 'body_broken'
+  | 'media_type'
+  | 'message_syntax'
+  | 'message_batch'
+  | 'message_shape'
+  | 'message_mismatch'
   | 'token_missing'
   | 'token_malformed'
   | 'token_twice'
@@ -34,6 +39,7 @@ export type RefusalReason =
   | 'grant_ended'
   | 'failure_budget'
   | 'scope'
+  | 'step_up'
   | 'not_allowed'
   | 'view_too_old'
   | 'proof_suspect'
@@ -170,14 +176,35 @@ export function invalidToken(route: Route, reason: RefusalReason): Answer {
 }
 
 /** The union of what the token has and what the call needs (PR-10). */
-export function insufficientScope(route: Route, has: readonly string[], needed: string): Answer {
-  const scope = [...new Set([...has, needed])].join(' ')
+export function insufficientScope(
+  route: Route,
+  has: readonly string[],
+  needed: readonly string[],
+): Answer {
+  const scope = [...new Set([...has, ...needed])].join(' ')
   const value = challenge({
     resourceMetadata: route.resourceMetadata,
     scope,
     error: 'insufficient_scope',
   })
   return refuse(403, 'scope', 'insufficient_scope', 'the token lacks a scope', [
+    'www-authenticate',
+    value,
+  ])
+}
+
+/** RFC 9470 section 3; the scopes of the token, so that the next one is not smaller. */
+export function stepUpRequired(route: Route, has: readonly string[]): Answer {
+  const { maxAuthAgeSeconds, acrValues } = route.connector.stepUp ?? {}
+  const value = challenge({
+    resourceMetadata: route.resourceMetadata,
+    scope: has.join(' '),
+    error: 'insufficient_user_authentication',
+    ...(maxAuthAgeSeconds === undefined ? {} : { maxAgeSeconds: maxAuthAgeSeconds }),
+    ...(acrValues === undefined ? {} : { acrValues }),
+  })
+  const description = 'sign in again, as the challenge says'
+  return refuse(401, 'step_up', 'insufficient_user_authentication', description, [
     'www-authenticate',
     value,
   ])
@@ -224,6 +251,28 @@ const FAILURES = {
 } as const
 
 export type FailureReason = keyof typeof FAILURES
+
+/** JSON-RPC 2.0 section 5.1, and the one code of MCP for headers that do not agree. */
+const MESSAGE_FAULTS = {
+  media_type: { status: 415, code: -32600, message: 'the body must be plain application/json' },
+  message_syntax: { status: 400, code: -32700, message: 'the body is not JSON' },
+  message_batch: { status: 400, code: -32600, message: 'batches are not accepted here' },
+  message_shape: { status: 400, code: -32600, message: 'the body is not one clear message' },
+  message_mismatch: { status: 400, code: -32020, message: 'headers and body do not agree' },
+} as const
+
+export type MessageFault = keyof typeof MESSAGE_FAULTS
+
+/** A body that had to be understood and could not be; nothing of it went on. */
+export function messageAnswer(reason: MessageFault, id?: string): Answer {
+  const { status, code, message } = MESSAGE_FAULTS[reason]
+  return {
+    status,
+    reason,
+    headers: JSON_HEADERS,
+    body: `{"jsonrpc":"2.0","id":${id ?? 'null'},"error":{"code":${code},"message":${JSON.stringify(message)}}}`,
+  }
+}
 
 /** JSON-RPC internal error: undeclared codes are not ours to emit (GW-29). */
 const INTERNAL_ERROR = -32603

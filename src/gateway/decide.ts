@@ -20,8 +20,10 @@ import {
   methodAnswer,
   missingToken,
   preflightAnswer,
+  stepUpRequired,
 } from './answers.ts'
 import type { Head } from './headers.ts'
+import { requireTable } from './scope-check.ts'
 import { isStateless } from './session-id.ts'
 
 export type Need = 'session' | 'proof' | 'credential'
@@ -58,6 +60,8 @@ export interface Forward {
   readonly stateless: boolean
   /** Renew the proof once the answer is out. */
   readonly renew: boolean
+  /** The connector has a scope table: nothing is sent before `inspectBody` saw the whole body. */
+  readonly inspect: boolean
 }
 export interface Refuse {
   readonly kind: 'refuse'
@@ -87,7 +91,9 @@ export function decide(method: string, target: string, head: Head, view: View): 
   if (route.kind === 'public') return publicForward(route, path, query, view)
   const twice = judgeTokenPlaces(head, query)
   if (twice !== undefined) return refusal(twice, route)
-  return authenticate(head, route, path, query, view)
+  const decision = authenticate(head, route, path, query, view)
+  if (route.connector.scopes === undefined || decision.kind !== 'forward') return decision
+  return requireTable(method, decision)
 }
 
 const SLASH = 47
@@ -152,6 +158,7 @@ function publicForward(route: Route, path: string, query: string, view: View): F
     upstreamSessionId: undefined,
     stateless: true,
     renew: false,
+    inspect: false,
   }
 }
 
@@ -209,14 +216,15 @@ export type Admission =
   | 'token_expired'
   | 'token_revoked'
   | 'proof_dead'
+  | 'step_up'
   | 'scope'
   | 'not_allowed'
   | 'view_too_old'
   | 'proof_suspect'
 
 /**
- * What is asked of a remembered session on every request: audience, expiry, scope, who may, marks,
- * proof. Shared with `protect()`, which has no connector.
+ * What is asked of a remembered session on every request: audience, expiry, marks, strength of the
+ * sign-in, scope (with a scope table: after the body), who may, proof. Shared with `protect()`, which has no connector.
  */
 export function admit(
   session: Session,
@@ -229,7 +237,12 @@ export function admit(
   const marked = view.marked(session)
   if (marked === 'view-too-old') return 'view_too_old'
   if (marked !== false) return 'token_revoked'
-  if (connector !== undefined && !session.scopes.includes(CALL_SCOPE)) return 'scope'
+  if (connector !== undefined) {
+    if (connector.stepUp !== undefined && isTooWeak(session, connector.stepUp, view)) {
+      return 'step_up'
+    }
+    if (connector.scopes === undefined && !session.scopes.includes(CALL_SCOPE)) return 'scope'
+  }
   if (!view.allowed(session, connector)) return 'not_allowed'
   switch (view.proof(session)) {
     case 'fresh':
@@ -245,6 +258,17 @@ export function admit(
   }
 }
 
+/** PR-17: signed in too long ago, or not in an accepted way. Not known is no. */
+function isTooWeak(
+  { authTimeSeconds, acr }: Session,
+  { maxAuthAgeSeconds, acrValues }: NonNullable<ConnectorConfig['stepUp']>,
+  view: Pick<View, 'nowMs'>,
+): boolean {
+  if (acrValues !== undefined && (acr === undefined || !acrValues.includes(acr))) return true
+  if (maxAuthAgeSeconds === undefined) return false
+  return !(view.nowMs() - (authTimeSeconds ?? 0) * 1000 <= maxAuthAgeSeconds * 1000)
+}
+
 function refusedAdmission(
   admission: Exclude<Admission, 'admitted' | 'renew' | 'cold'>,
   route: Route,
@@ -252,7 +276,9 @@ function refusedAdmission(
 ): Answer {
   switch (admission) {
     case 'scope':
-      return insufficientScope(route, session.scopes, CALL_SCOPE)
+      return insufficientScope(route, session.scopes, [CALL_SCOPE])
+    case 'step_up':
+      return stepUpRequired(route, session.scopes)
     case 'not_allowed':
     case 'view_too_old':
     case 'proof_suspect':
@@ -289,6 +315,7 @@ function forward(
     upstreamSessionId,
     stateless,
     renew,
+    inspect: false,
   }
 }
 

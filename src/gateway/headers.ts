@@ -23,6 +23,7 @@ export interface Head {
   origin: string | undefined
   contentType: string | undefined
   contentLength: number | undefined
+  contentEncoding: string | undefined
   chunked: boolean
   expect: boolean
   acceptEncoding: string | undefined
@@ -143,6 +144,7 @@ export function emptyHead(): Head {
     origin: undefined,
     contentType: undefined,
     contentLength: undefined,
+    contentEncoding: undefined,
     chunked: false,
     expect: false,
     acceptEncoding: undefined,
@@ -222,6 +224,9 @@ function take(head: Head, action: number, name: string, value: string, out: stri
     case CONTENT_LENGTH:
       takeContentLength(head, value)
       return
+    case CONTENT_ENCODING:
+      head.contentEncoding = value
+      break
     case TRANSFER_ENCODING:
       head.chunked = true
       if (value.toLowerCase() !== 'chunked') head.fault ??= 'transfer_encoding'

@@ -20,6 +20,7 @@ import { forwardHeaders } from './forward.ts'
 import { type Head, responseHeaders, scanHeaders } from './headers.ts'
 import { scanMessage } from './message.ts'
 import { type CallDetail, createRecords, type Records, recordable } from './records.ts'
+import { inspectBody } from './scope-check.ts'
 import type { GatewayView } from './view.ts'
 
 export interface ProxyDeps {
@@ -108,8 +109,13 @@ async function forward(
   to: Forward,
 ): Promise<Response> {
   const { request, head } = exchange
-  const body = await readBody(request, head, deps.view.requestBodyMaxBytes)
+  const maxBytes = deps.view.requestBodyMaxBytes
+  const body = await readBody(request, head, maxBytes, to.inspect ? maxBytes : BUFFERED_MAX_BYTES)
   if (body === 'body_too_large') return refused(deps, records, exchange, to, ANSWERS.body_too_large)
+  const inspected = to.inspect ? inspectBody(to, head, wholeOf(body)) : undefined
+  if (inspected !== undefined && 'answer' in inspected) {
+    return refused(deps, records, exchange, to, inspected.answer)
+  }
   const abort = new AbortController()
   let timedOut = false
   const cancel = deps.runtime.after(deps.firstByteTimeoutMs, () => {
@@ -264,15 +270,23 @@ function targetOf(url: string): string {
   return pathname + search
 }
 
+type Body = Uint8Array | ReadableStream<Uint8Array> | null
+
+/** A stream is never asked for where a body is inspected; if it were, it would be judged as empty. */
+function wholeOf(body: Body): Uint8Array | null {
+  return body instanceof Uint8Array ? body : null
+}
+
 async function readBody(
   request: Request,
   head: Head,
   maxBytes: number,
+  bufferedMaxBytes: number,
 ): Promise<Uint8Array | ReadableStream<Uint8Array> | null | 'body_too_large'> {
   const { body } = request
   if (body === null || request.method === 'GET' || request.method === 'HEAD') return null
   if (head.contentLength === undefined || head.contentLength > BUFFERED_MAX_BYTES) {
-    return bufferOrStream(body, maxBytes)
+    return bufferOrStream(body, maxBytes, bufferedMaxBytes)
   }
   const bytes = new Uint8Array(await request.arrayBuffer())
   return bytes.length === 0 ? null : bytes
@@ -282,11 +296,12 @@ async function readBody(
 async function bufferOrStream(
   body: ReadableStream<Uint8Array>,
   maxBytes: number,
+  bufferedMaxBytes: number,
 ): Promise<Uint8Array | ReadableStream<Uint8Array> | 'body_too_large'> {
   const reader = body.getReader()
   const chunks: Uint8Array[] = []
   let bytes = 0
-  while (bytes <= BUFFERED_MAX_BYTES) {
+  while (bytes <= bufferedMaxBytes) {
     const { done, value } = await reader.read()
     if (done) return concat(chunks, bytes)
     chunks.push(value)

@@ -37,6 +37,8 @@ export interface Session {
   readonly profile?: Profile
   readonly groups?: readonly string[]
   readonly authTimeSeconds?: number
+  /** How the person was authenticated, in the provider's words. */
+  readonly acr?: string | undefined
 }
 
 /** Remembered sessions by digest: `cache/token-table.ts`, or a plain `Map` around it. */
@@ -237,6 +239,7 @@ function toSession(
     profile: user.profile,
     groups: user.groups,
     authTimeSeconds: grant.authTimeSeconds,
+    acr: grant.acr,
   }
 }
 

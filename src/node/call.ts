@@ -21,6 +21,7 @@ import { forwardHeaders } from '../gateway/forward.ts'
 import { type Head, responseHeaders } from '../gateway/headers.ts'
 import { isReadOnly, type Message, scanMessage } from '../gateway/message.ts'
 import { type Records, recordable } from '../gateway/records.ts'
+import { inspectBody } from '../gateway/scope-check.ts'
 import type { GatewayView } from '../gateway/view.ts'
 import type { Session } from '../issuer/authenticate.ts'
 import { EventBoundary } from './event-boundary.ts'
@@ -92,9 +93,10 @@ export class Call implements Sink, BodyOwner, OpenStream {
       }
     }
     if (head.chunked || (head.contentLength ?? 0) > 0) {
-      this.#reader = new RequestBody(request, this, this.#deps.view.requestBodyMaxBytes)
+      const { requestBodyMaxBytes } = this.#deps.view
+      this.#reader = new RequestBody(request, this, requestBodyMaxBytes, this.#to.inspect)
       this.#reader.begin(head.chunked ? undefined : head.contentLength)
-    } else this.#send(null)
+    } else this.bodyReady(null)
   }
 
   /** The client's connection is gone, or its answer is out. */
@@ -106,7 +108,20 @@ export class Call implements Sink, BodyOwner, OpenStream {
 
   bodyReady(body: Buffer | Readable | null): void {
     if (Buffer.isBuffer(body)) this.#buffered = body
+    if (this.#to.inspect && !this.#inspected(body)) return
     this.#send(body)
+  }
+
+  /** With a scope table: the message is read once, here, for the decision and for the record. */
+  #inspected(body: Buffer | Readable | null): boolean {
+    const whole = body === null || Buffer.isBuffer(body) ? body : null
+    const found = inspectBody(this.#to, this.#in.head, whole)
+    if ('answer' in found) {
+      this.#refuse(found.answer)
+      return false
+    }
+    this.#named = found.message
+    return true
   }
 
   bodyFault(fault: 'body_too_large' | 'body_broken'): void {
@@ -218,7 +233,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
       if (!this.#reserved) return false
     }
     // It may live for hours: what only the request needed is let go. Nothing is sent again now.
-    this.#named = this.#message(this.#in.head)
+    this.#named ??= this.#message(this.#in.head)
     this.#in.headers.length = 0
     this.#buffered = undefined
     this.#coded = coded

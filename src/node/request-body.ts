@@ -18,6 +18,7 @@ export class RequestBody {
   readonly #request: IncomingMessage
   readonly #owner: BodyOwner
   readonly #maxBytes: number
+  readonly #bufferedMaxBytes: number
   #chunks: Buffer[] = []
   #peeked: Buffer[] = []
   #peekedBytes = 0
@@ -25,10 +26,12 @@ export class RequestBody {
   #upload: Upload | undefined
   #done = false
 
-  constructor(request: IncomingMessage, owner: BodyOwner, maxBytes: number) {
+  /** @param whole It must be judged before it goes on: never a stream, whatever its length. */
+  constructor(request: IncomingMessage, owner: BodyOwner, maxBytes: number, whole = false) {
     this.#request = request
     this.#owner = owner
     this.#maxBytes = maxBytes
+    this.#bufferedMaxBytes = whole ? maxBytes : BUFFERED_MAX_BYTES
   }
 
   /** @param contentLength `undefined` with chunked coding. */
@@ -39,7 +42,7 @@ export class RequestBody {
     request.once('close', () => {
       if (!request.complete) this.#fail('body_broken')
     })
-    if (contentLength !== undefined && contentLength > BUFFERED_MAX_BYTES) this.#stream()
+    if (contentLength !== undefined && contentLength > this.#bufferedMaxBytes) this.#stream()
   }
 
   /** First bytes, for the id of an error answer. */
@@ -70,7 +73,7 @@ export class RequestBody {
       return
     }
     this.#chunks.push(chunk)
-    if (this.#bytes > BUFFERED_MAX_BYTES) this.#stream()
+    if (this.#bytes > this.#bufferedMaxBytes) this.#stream()
   }
 
   #stream(): void {

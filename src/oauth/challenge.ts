@@ -33,16 +33,26 @@ export interface Challenge {
   readonly resourceMetadata: string
   readonly scope?: string
   /** Left out when the request carried no credentials at all (PR-08). */
-  readonly error?: 'invalid_token' | 'invalid_request' | 'insufficient_scope'
+  readonly error?:
+    | 'invalid_token'
+    | 'invalid_request'
+    | 'insufficient_scope'
+    | 'insufficient_user_authentication'
   readonly description?: string
+  /** How fresh and how strong the sign-in must be (RFC 9470 section 3). */
+  readonly maxAgeSeconds?: number
+  readonly acrValues?: readonly string[]
 }
 
 /** @throws {TypeError} when the metadata URL could not stand in a header: our own mistake. */
-export function challenge({ resourceMetadata, scope, error, description }: Challenge): string {
+export function challenge(facts: Challenge): string {
+  const { resourceMetadata, scope, error, description, maxAgeSeconds, acrValues } = facts
   if (printable(resourceMetadata) !== resourceMetadata) throw new TypeError('resourceMetadata')
   const members = [`resource_metadata="${resourceMetadata}"`]
   if (scope !== undefined && scope !== '') members.push(`scope="${printable(scope)}"`)
   if (error !== undefined) members.push(`error="${error}"`)
   if (description !== undefined) members.push(`error_description="${printable(description)}"`)
+  if (acrValues !== undefined) members.push(`acr_values="${printable(acrValues.join(' '))}"`)
+  if (maxAgeSeconds !== undefined) members.push(`max_age="${maxAgeSeconds}"`)
   return `Bearer ${members.join(', ')}`
 }

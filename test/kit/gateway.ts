@@ -28,6 +28,8 @@ export interface TokenSpec {
   readonly scope?: string
   readonly lifeSeconds?: number
   readonly grant?: string
+  /** Facts of the sign-in that the grant keeps; read when the grant is made. */
+  readonly signIn?: Partial<Pick<Grant, 'authTimeSeconds' | 'acr'>>
 }
 
 export interface TestGateway {
@@ -157,7 +159,7 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     const { user = 'ada', client = 'cli_1', scope = 'mcp', lifeSeconds = 600 } = spec
     const connector = spec.connector ?? options.connectors[0]?.name ?? ''
     const gid = spec.grant ?? `grt_${user}_${client}_${connector}`
-    state.addGrant(gid, user, client)
+    state.addGrant(gid, user, client, spec.signIn)
     const iat = Math.floor(runtime.nowMs() / 1000)
     const exp = iat + lifeSeconds
     const claims = {
@@ -264,7 +266,7 @@ function createState() {
           : { key: { tenant: 'default', id }, version: 1, value: value as Values[K] }
       },
     },
-    addGrant(id: string, user: string, client: string) {
+    addGrant(id: string, user: string, client: string, signIn: TokenSpec['signIn'] = {}) {
       if (grants.has(id)) return
       users.set(`key_${user}`, {
         userId: `usr_${user}`,
@@ -293,6 +295,7 @@ function createState() {
         codeExpiresAtMs: 0,
         refreshGeneration: 0,
         authTimeSeconds: 0,
+        ...signIn,
         createdAtMs: 0,
         absoluteExpiresAtMs: Number.MAX_SAFE_INTEGER,
         expiresAtMs: Number.MAX_SAFE_INTEGER,
