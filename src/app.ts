@@ -2,7 +2,7 @@
  * Postern itself: `createPostern` reads the configuration at once and opens the house on first use.
  * What a request may do before that is wait for `ready()`; nothing is answered half open.
  */
-import { ENDPOINT_SEGMENTS } from './config/paths.ts'
+import { ENDPOINT_SEGMENTS, PAGE_SEGMENTS } from './config/paths.ts'
 import { type Config, type PosternConfig, parseConfig } from './config.ts'
 import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
@@ -149,13 +149,16 @@ function createOpener({ runtime }: Platform, openNew: () => Promise<House>): Ope
 
 /** Before the house is open every path that could be ours is: it waits, then gets its answer. */
 function mayBeOurs(config: Config, endpointPrefix: string, path: string): boolean {
-  const first = `/${path.split('/')[1] ?? ''}`
-  const ours = [
+  const base = new URL(config.issuer).pathname.replace(/\/$/, '')
+  const below = [
     '/.well-known',
-    `${new URL(config.issuer).pathname.replace(/\/$/, '')}${REVOCATION_FEED_PATH}`,
+    REVOCATION_FEED_PATH,
     ...ENDPOINT_SEGMENTS.map((name) => `${endpointPrefix}/${name}`),
+    ...PAGE_SEGMENTS.map((name) => `${config.prefix}/${name}`),
     ...config.providers.map((provider) => provider.callbackPath),
     ...config.connectors.map((connector) => connector.path),
   ]
-  return ours.some((own) => path === own || path.startsWith(`${own}/`) || first === own)
+  // The well-known documents of an issuer with a path stand at the root of its host (RFC 8414 section 3).
+  const ours = ['/.well-known', ...below.map((own) => base + own)]
+  return ours.some((own) => path === own || path.startsWith(`${own}/`))
 }

@@ -71,7 +71,10 @@ export interface StaticClientInput {
 
 /** What `postern.config.ts` exports and `createPostern` takes. Every field has a default but `allow`. */
 export interface PosternConfig {
-  /** Public origin of this house, https unless loopback. Default `http://127.0.0.1:<port>`. */
+  /**
+   * Public URL of this house, https unless loopback, without a trailing slash; everything of it lives
+   * below its path. Default `http://127.0.0.1:<port>`.
+   */
   readonly issuer?: string
   readonly listen?: {
     /** Default `127.0.0.1`. */

@@ -57,7 +57,7 @@ function readConnector(
   if (input.url === undefined)
     throw read.invalid(`${at}.url`, 'given', `Set ${at}.url to the MCP endpoint.`)
   const url = read.url(`${at}.url`, input.url, sources)
-  if (url.origin === new URL(issuer).origin) {
+  if (isBelow(url, issuer)) {
     throw read.invalid(`${at}.url`, 'another server, not this house itself')
   }
   const path =
@@ -88,6 +88,13 @@ function readConnector(
       ? {}
       : { description: read.text(`${at}.description`, input.description, sources) }),
   }
+}
+
+/** Another program may live beside an issuer with a path, on the same host. */
+function isBelow(url: URL, issuer: string): boolean {
+  const { origin, pathname } = new URL(issuer)
+  const base = pathname.replace(/\/$/, '')
+  return url.origin === origin && `${url.pathname}/`.startsWith(`${base}/`)
 }
 
 function readAuth(at: string, value: unknown, sources: Sources): ConnectorConfig['auth'] {

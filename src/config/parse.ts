@@ -41,6 +41,8 @@ const TOP_LEVEL = [
 const SEALING_KEY_BYTES = 32
 /** A random key has about 30 distinct bytes of 32; samples and repeated text have few (J9). */
 const SEALING_KEY_DISTINCT_BYTES_MIN = 16
+/** Below an origin. Dot segments are gone after parsing, so a value with one is not equal to it. */
+const ISSUER_PATH = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/
 const CREDENTIAL_CHARS_MIN = 32
 
 /**
@@ -144,10 +146,12 @@ function readIssuer(value: string): string {
       'Behind a TLS proxy set issuer to the public https URL; Postern itself may listen on http.',
     )
   }
-  if (url.pathname !== '/' || url.search !== '' || value.endsWith('/') || value !== url.origin) {
+  const path = url.pathname.replace(/\/+$/, '')
+  // Compared byte for byte by every client (AS-03): one spelling only, and none that a proxy rewrites.
+  if (value !== url.origin + path || !ISSUER_PATH.test(path)) {
     throw read.invalid(
       'issuer',
-      `an origin in lower case without a path or trailing slash, like ${url.origin}`,
+      `an origin in lower case, and perhaps a path, without query or trailing slash, like ${url.origin}${ISSUER_PATH.test(path) ? path : ''}`,
     )
   }
   return value

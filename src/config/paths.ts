@@ -30,14 +30,15 @@ export const OUR_SEGMENTS: readonly string[] = [
   'revocations',
 ]
 
-/** Paths for people and the API: below `prefix`. */
+/** Pages for people that are served: below `prefix`. */
+export const PAGE_SEGMENTS: readonly string[] = ['account', 'errors', 'mcp.json']
+
+/** Paths for people and the API, those to come included: below `prefix`. */
 export const PEOPLE_SEGMENTS: readonly string[] = [
-  'account',
+  ...PAGE_SEGMENTS,
   'admin',
   'api',
   'connect',
-  'errors',
   'widget',
   'widget.js',
-  'mcp.json',
 ]

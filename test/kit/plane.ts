@@ -44,6 +44,8 @@ export interface PlaneOptions<K extends ProviderKind = ProviderKind> {
   readonly people?: readonly Person[]
   /** In the place of the notes server. */
   readonly connectorUrl?: string
+  /** Path of the issuer, e.g. `/t/acme`. Default none. */
+  readonly path?: string
   /** GitHub only: tokens of eight hours with refresh tokens. */
   readonly expiringTokens?: boolean
 }
@@ -100,7 +102,7 @@ export async function startPlane<K extends ProviderKind>(
 ): Promise<Plane<K>> {
   const runtime = options.clock === 'real' ? undefined : createTestRuntime({ startMs: Date.now() })
   const port = await freePort()
-  const issuer = `http://127.0.0.1:${port}`
+  const issuer = `http://127.0.0.1:${port}${options.path ?? ''}`
   const folder = await mkdtemp(join(tmpdir(), 'postern-plane-'))
   const double = await startDouble(options, issuer, runtime)
   const notes = await startNotesServer()
