@@ -16,6 +16,7 @@ import { createSecret, key } from './ids.ts'
 import { answeredPage, type ClientError, refusalPage, returnPage } from './refusals.ts'
 import { promptWords } from './sessions.ts'
 import type { Ticket, TicketSubject } from './ticket.ts'
+import { furtherScopes } from './upstream-scopes.ts'
 
 export const ATTEMPT_TTL_MS = 600_000
 
@@ -38,6 +39,7 @@ export async function startAttempt(
       verifierChallenge: s256(verifier, runtime),
       nonce,
       chooseAccount: options.chooseAccount,
+      scopes: furtherScopes(house, ticket.request, provider),
       ...authenticationWish(ticket.request),
     }
     const about = { operation: 'discovery', origin: provider.issuer }

@@ -36,6 +36,7 @@ import {
   type SignedIn,
   touchSession,
 } from './sessions.ts'
+import { isBacked } from './upstream-scopes.ts'
 
 /** What one visit to `/authorize` knows before its request is judged. */
 interface Visit {
@@ -113,6 +114,7 @@ async function isSilent(
   request: AuthorizationRequest,
 ): Promise<boolean> {
   const { house, client, http } = visit
+  if (!isBacked(house, signedIn, request)) return false
   const approval = await findApproval(house, signedIn.user.value.userId, request)
   return mayBeSilent({
     client,

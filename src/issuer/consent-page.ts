@@ -4,15 +4,17 @@
  */
 import type { Client } from '../oauth/client.ts'
 import { isLoopbackRedirect, isPrivateUseRedirect, redirectHost } from '../oauth/redirect-uri.ts'
+import { MCP_SCOPE } from '../oauth/scope.ts'
 import type { AuthorizationRequest } from '../records.ts'
 import { type Consent, consentPage } from '../ui/consent.ts'
 import { signInPage } from '../ui/sign-in.ts'
 import { pageAnswer } from './answers.ts'
 import { type CookieJar, formCookie } from './cookies.ts'
-import { findResource, type IssuerHouse, report } from './house.ts'
+import { findResource, type IssuerHouse, type Resource, report } from './house.ts'
 import { createSecret } from './ids.ts'
 import { accountDetail, accountLabel, type SignedIn } from './sessions.ts'
 import { createTicket, sealTicket, type TicketSubject } from './ticket.ts'
+import { furtherScopes } from './upstream-scopes.ts'
 
 export interface Asked {
   readonly client: Client
@@ -74,13 +76,26 @@ function describe(
       ...(resource?.title === undefined ? {} : { title: resource.title }),
     },
     scopes: request.scopes,
+    scopeTitles: scopeTitles(resource),
     providers: house.providers.map(({ provider }) => ({
       id: provider.id,
       title: provider.title,
-      scopes: provider.scopes,
+      scopes: [...new Set([...provider.scopes, ...furtherScopes(house, request, provider)])],
     })),
     ...(signedIn === undefined ? {} : { account: describeAccount(signedIn) }),
   }
+}
+
+/** In the operator's words; with scopes of its own a server has less behind `mcp`. */
+function scopeTitles(resource: Resource | undefined): ReadonlyMap<string, string> {
+  const table = resource?.connector?.scopes
+  if (table === undefined) return new Map()
+  return new Map([
+    [MCP_SCOPE, 'Use what needs no other permission on this server, in your name'],
+    ...table.rules.flatMap(({ name, title }) =>
+      title === undefined ? [] : [[name, title] as const],
+    ),
+  ])
 }
 
 function describeAccount(signedIn: SignedIn): NonNullable<Consent['account']> {

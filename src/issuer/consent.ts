@@ -24,6 +24,7 @@ import {
 } from './refusals.ts'
 import { findSignedIn, isRecentEnough } from './sessions.ts'
 import { openTicket, type Ticket } from './ticket.ts'
+import { isBacked } from './upstream-scopes.ts'
 
 interface Trip {
   readonly verb: 'sign-in' | 'switch'
@@ -140,6 +141,11 @@ async function allowWithSession(
       },
       { reason: 'session_changed', flowId: ticket.flowId, clientId: client.clientId },
     )
+  }
+  // What the person gave at the provider is too little for this: the Allow leads through it.
+  if (!isBacked(house, signedIn, request)) {
+    const { id: provider } = signedIn.provider.provider
+    return startTrip(house, jar, ticket, { verb: 'sign-in', provider })
   }
   const once: Step = {
     verb: 'create',

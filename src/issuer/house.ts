@@ -16,7 +16,7 @@ import type { PageHouse } from '../ui/layout.ts'
 import { styleSheet } from '../ui/style.ts'
 import { type Clients, createClients } from './clients.ts'
 
-/** Every resource has this one scope until connectors may define more. */
+/** The minimum for basic use of every resource; a connector may define more (flows.md section 3). */
 export const RESOURCE_SCOPES: readonly string[] = ['mcp']
 
 export interface IssuerKeys {
@@ -156,7 +156,7 @@ function listResources(config: Config): readonly Resource[] {
     .filter((connector) => connector.enabled)
     .map((connector) => ({
       resource: canonicalResource(connector.resource) ?? connector.resource,
-      scopes: RESOURCE_SCOPES,
+      scopes: connector.scopes?.names ?? RESOURCE_SCOPES,
       title: connector.title ?? connector.name,
       connector,
     }))

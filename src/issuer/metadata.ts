@@ -30,7 +30,7 @@ export function createMetadata(house: IssuerHouse): FindDocument {
       protectedResourceMetadata({
         resource: entry.resource,
         issuer,
-        scopes: entry.scopes,
+        scopes: RESOURCE_SCOPES,
         ...(entry.title === undefined ? {} : { name: entry.title }),
       }),
       METADATA_MAX_AGE_SECONDS,

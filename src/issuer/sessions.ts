@@ -17,6 +17,8 @@ export interface SignedIn {
   readonly session: Versioned<'session'>
   readonly user: Versioned<'user'>
   readonly provider: IssuerProvider
+  /** What the person gave at the provider. */
+  readonly upstreamScopes: readonly string[]
 }
 
 /** The account behind a browser, or `undefined`: no cookie, ended, disabled, no longer allowed, upstream dead. */
@@ -40,7 +42,7 @@ export async function findSignedIn(
     return undefined
   if (vault?.value.state !== 'active' || proofs.state(session.value.vaultId) === 'dead')
     return undefined
-  return { digest, session, user, provider }
+  return { digest, session, user, provider, upstreamScopes: vault.value.scopes }
 }
 
 /**

@@ -32,6 +32,7 @@ import {
   notAllowed,
   upstreamError,
 } from './sign-in-refusals.ts'
+import { backedRequest, furtherScopes } from './upstream-scopes.ts'
 
 export async function continueSignIn(house: IssuerHouse, answered: Answered): Promise<Response> {
   const { parameters, entry, transaction } = answered
@@ -100,9 +101,30 @@ async function admit(house: IssuerHouse, answered: Answered, arrival: SignIn): P
   }
   const shown = transaction.shownUserId
   const switched = shown !== undefined && shown !== existing?.value.userId
+  const backed =
+    request === undefined
+      ? undefined
+      : backedRequest(house, request, entry.provider, givenScopes(house, answered, arrival))
+  if (backed?.scopes.length === 0 && !switched) {
+    const error = { error: 'access_denied', reason: 'upstream_scope_missing', flowId }
+    return redirectError(house, backed, error, [dropCookie(answered)])
+  }
   const target =
-    request === undefined || client === undefined || switched ? undefined : { request, client }
+    backed === undefined || client === undefined || switched
+      ? undefined
+      : { request: backed, client }
   return store(house, answered, { arrival, userKey, target, switched })
+}
+
+/** RFC 6749 section 5.1: an answer without `scope` gave what was asked for. */
+function givenScopes(
+  house: IssuerHouse,
+  { entry: { provider }, transaction }: Answered,
+  { tokens }: SignIn,
+): readonly string[] {
+  return (
+    tokens.scopes ?? [...provider.scopes, ...furtherScopes(house, transaction.request, provider)]
+  )
 }
 
 /** Providers' clocks differ from ours by at most this. */
@@ -294,7 +316,7 @@ function vaultStep(
     subject: identity.subject,
     tokenOrigin: new URL(provider.issuer).origin,
     ...house.vault.sealTokens(ids.vaultId, tokens),
-    scopes: tokens.scopes ?? provider.scopes,
+    scopes: givenScopes(house, answered, arrival),
     state: 'active',
     ...(tokens.expiresAtMs === undefined ? {} : { accessExpiresAtMs: tokens.expiresAtMs }),
     hasRefreshToken: tokens.refreshToken !== undefined,

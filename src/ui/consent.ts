@@ -24,6 +24,8 @@ export interface Consent {
   readonly loopbackOnly: boolean
   readonly resource: { readonly url: string; readonly title?: string }
   readonly scopes: readonly string[]
+  /** Words of the operator for scopes of this server. */
+  readonly scopeTitles?: ReadonlyMap<string, string>
   readonly providers: readonly ConsentProvider[]
   readonly account?: {
     readonly label: string
@@ -78,7 +80,7 @@ function facts(consent: Consent, client: string): Markup {
 <dt>Server</dt>
 <dd><span class="mono small" data-consent="resource">${consent.resource.url}</span></dd>
 <dt>May</dt>
-<dd><ul data-consent="scopes">${ourScopeWords(consent.scopes).map((scope) => html`<li>${scope.words} <span class="muted mono small">${scope.scope}</span></li>`)}</ul></dd>
+<dd><ul data-consent="scopes">${ourScopeWords(consent.scopes, consent.scopeTitles).map((scope) => html`<li>${scope.words} <span class="muted mono small">${scope.scope}</span></li>`)}</ul></dd>
 ${signInFacts(consent.providers)}
 <dt>Account</dt>
 <dd data-consent="account">${

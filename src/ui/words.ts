@@ -27,10 +27,17 @@ export interface ScopeWords {
   readonly words: string
 }
 
-export function ourScopeWords(scopes: readonly string[]): readonly ScopeWords[] {
+/** @param titles Words of the operator; they come first. */
+export function ourScopeWords(
+  scopes: readonly string[],
+  titles: ReadonlyMap<string, string> = new Map(),
+): readonly ScopeWords[] {
   return scopes.map((scope) => ({
     scope,
-    words: OUR_SCOPES[scope] ?? `Use what this server calls “${shownText(scope)}”`,
+    words:
+      shownText(titles.get(scope)) ||
+      OUR_SCOPES[scope] ||
+      `Use what this server calls “${shownText(scope)}”`,
   }))
 }
 

@@ -159,6 +159,8 @@ export interface FakeProvider {
   person: Partial<Identity>
   /** How it says that they were authenticated; as an OpenID provider with an ID token. */
   says: { readonly acr?: string; readonly authTimeSeconds?: number; readonly idToken?: string }
+  /** What the person gives; `undefined`: the answer does not say. */
+  granted: readonly string[] | undefined
   /** What the next exchange does. */
   behaviour: 'answers' | 'hangs' | 'fails'
   announcesIss: boolean
@@ -173,10 +175,13 @@ export interface FakeProvider {
   readonly journeys: URL[]
 }
 
+const FAKE_SCOPES = ['read:user', 'user:email']
+
 function createFakeProvider(id: string, title: string, issuer: string): FakeProvider {
   const providerIssuer = `https://${id}.example`
   const fake: FakeProvider = {
     person: {},
+    granted: ['read:user'],
     says: {},
     behaviour: 'answers',
     announcesIss: false,
@@ -191,7 +196,7 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
       issuer: providerIssuer,
       callbackPath: `/callback/${id}`,
       clientId: `client-at-${id}`,
-      scopes: ['read:user', 'user:email'],
+      scopes: FAKE_SCOPES,
       approvedOrigins: [],
       async judgeIssuer(_context, iss) {
         if (iss === undefined) return fake.announcesIss ? 'missing' : 'right'
@@ -200,6 +205,7 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
       async authorize(_context, input) {
         const url = new URL('/authorize', fake.origin)
         url.searchParams.set('state', input.state)
+        url.searchParams.set('scope', [...FAKE_SCOPES, ...(input.scopes ?? [])].join(' '))
         url.searchParams.set('code_challenge', input.verifierChallenge)
         url.searchParams.set('nonce', input.nonce ?? '')
         url.searchParams.set('redirect_uri', `${issuer}/callback/${id}`)
@@ -227,7 +233,7 @@ function createFakeProvider(id: string, title: string, issuer: string): FakeProv
           tokens: {
             accessToken: `upstream-${person.subject}`,
             tokenType: 'bearer',
-            scopes: ['read:user'],
+            ...(fake.granted === undefined ? {} : { scopes: fake.granted }),
             ...(idToken === undefined ? {} : { idToken }),
           },
           identity: person,
