@@ -115,6 +115,11 @@ export interface PosternConfig {
     readonly metadataDocuments?: boolean
     readonly redirectHosts?: readonly string[]
   }
+  /**
+   * Loopback issuer only: a page where one types a name and is believed. It gives away that anybody
+   * who reaches this server signs in as anybody. Default false; told at every start.
+   */
+  readonly insecureDevelopmentSignIn?: boolean
   /** Optional grants and endpoints, off until named. Default none. */
   readonly enable?: readonly Capability[]
   /** Rules of outbound requests; origins of this file are approved besides. */

@@ -25,6 +25,7 @@ import type { Guard } from './middleware/guard.ts'
 import { createEgress, type Egress } from './net/egress.ts'
 import { canonicalResource } from './oauth/urls.ts'
 import type { Bus, Platform, Store } from './ports.ts'
+import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { createProviderContexts } from './providers/contexts.ts'
 import type { Mark } from './records.ts'
 import { createRefresher, type Refresher } from './vault/refresh.ts'
@@ -153,6 +154,8 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     providers,
     adopt,
   }
+  if (providers.some(({ provider }) => provider.type === DEVELOPMENT_TYPE))
+    emit.event({ type: 'server.warning', level: 'warn', reason: 'insecure_development_sign_in' })
   const issuer = createIssuerRoutes({ ...deps, clientAddress, endpointPrefix })
   // Where promises are not shared a timer ends with its request: requests poll, `runDue` sweeps.
   if (sharesPromises) {

@@ -5,8 +5,10 @@
 
 import { ignoredEnvironment } from '../config/environment.ts'
 import type { ConnectorConfig } from '../config.ts'
+import { connectorMistake, mistakeLines } from '../mistakes.ts'
 import { knowsClientAddress } from '../node/client-address.ts'
 import type { RunningServer } from '../node/server.ts'
+import { DEVELOPMENT_TYPE } from '../providers/development.ts'
 
 export type ProbeResult = 'reachable' | 'open' | 'unreachable'
 
@@ -80,12 +82,15 @@ function warnings(
 ): readonly string[] {
   const { config } = server
   const found: string[] = []
+  if (config.providers.some(({ type }) => type === DEVELOPMENT_TYPE)) {
+    found.push(
+      'insecureDevelopmentSignIn is on: whoever reaches this server signs in as anybody, without a password.',
+    )
+  }
   for (const connector of config.connectors) {
     const result = probes.get(connector.name)
     if (result === 'unreachable') {
-      found.push(
-        `ERR_CONNECTOR_UNREACHABLE: nothing answers at ${connector.url} (connection refused). Start the server, or correct connectors.${connector.name}.url. Sign-in works meanwhile; calls get 502.`,
-      )
+      found.push(mistakeLines(connectorMistake(connector)).join(' '))
     }
     if (result === 'open') {
       found.push(

@@ -29,6 +29,10 @@ export const serveCommand = defineCommand({
     host: { type: 'string', description: 'Address to listen on', valueHint: 'address' },
     issuer: { type: 'string', description: 'Public URL', valueHint: 'url' },
     allow: { type: 'string', description: 'anyone, or e-mail addresses and domains with commas' },
+    insecureDevelopmentSignIn: {
+      type: 'boolean',
+      description: 'Sign in by typing a name, without a password (loopback only)',
+    },
     quiet: { type: 'boolean', description: 'Print only the ready line' },
   },
   async run({ args }) {
@@ -56,6 +60,8 @@ const FLAGS = [
   'issuer',
   'allow',
   'quiet',
+  'insecureDevelopmentSignIn',
+  'insecure-development-sign-in',
   'mcpUrl',
   'mcp-url',
   '_',
@@ -78,6 +84,7 @@ interface ServeArguments {
   readonly host?: string | undefined
   readonly issuer?: string | undefined
   readonly allow?: string | undefined
+  readonly insecureDevelopmentSignIn?: boolean | undefined
 }
 
 function overridesOf(args: ServeArguments): Readonly<Record<string, string>> {
@@ -85,6 +92,7 @@ function overridesOf(args: ServeArguments): Readonly<Record<string, string>> {
   if (args.port !== undefined) overrides['listen.port'] = args.port
   if (args.host !== undefined) overrides['listen.host'] = args.host
   if (args.issuer !== undefined) overrides.issuer = args.issuer
+  if (args.insecureDevelopmentSignIn === true) overrides['insecureDevelopmentSignIn'] = 'true'
   return overrides
 }
 

@@ -124,6 +124,13 @@ export const FIELDS: readonly Field[] = [
     'Clients named by the URL of their metadata document (CIMD).',
     { default: true },
   ),
+  {
+    path: 'insecureDevelopmentSignIn',
+    type: 'boolean',
+    default: false,
+    sentence:
+      'People sign in by typing a name, without a password: whoever reaches the page is whoever they say. Loopback only; told at every start.',
+  },
   field('enable', 'list', 'Optional grants and endpoints, off until named here.', { default: [] }),
   field(
     'egress.allowHosts',

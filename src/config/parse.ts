@@ -5,6 +5,8 @@
 import type { Config, ResourceConfig, StaticClient } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { isLoopbackHost } from '../oauth/urls.ts'
+import { createDevelopmentProvider } from '../providers/development.ts'
+import type { Provider } from '../providers/provider.ts'
 import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'
 import { readConnectors } from './connectors.ts'
@@ -32,6 +34,7 @@ const TOP_LEVEL = [
   'clients',
   'registration',
   'enable',
+  'insecureDevelopmentSignIn',
   'egress',
   'brand',
   'log',
@@ -65,11 +68,13 @@ export function parseConfig(
   const development = issuer.startsWith('http:')
   const prefix = readPrefix(fields.text('prefix'))
   const connectors = readConnectors(raw.connectors ?? {}, { issuer, prefix }, sources)
-  const providers = readProviders(raw.providers ?? [], { issuer }, sources)
+  const providers = [...readProviders(raw.providers ?? [], { issuer }, sources)]
   refuseUnknownProviders(connectors, providers)
   const allowGiven = environment.get('allow') ?? raw.allow
   const allow = allowGiven === undefined ? undefined : readAllow('allow', allowGiven, sources)
   refuseUnknownEnvironment(sources.environment, { providers, connectors })
+  if (fields.boolean('insecureDevelopmentSignIn'))
+    providers.push(developmentProvider(issuer, fields.text('listen.host'), providers))
   const [first] = providers
   if (allow === undefined && first !== undefined && !development) throw nobodyAllowed(first.title)
   return Object.freeze({
@@ -283,6 +288,25 @@ function readLimits(fields: FieldValues): Limits {
     )
   }
   return limits
+}
+
+/** Only where nobody else can get: a forged `Host` would reach a loopback issuer that listens widely. */
+function developmentProvider(
+  issuer: string,
+  host: string,
+  others: readonly Provider[],
+): Provider {
+  const at = 'insecureDevelopmentSignIn'
+  if (!isLoopbackHost(new URL(issuer).hostname))
+    throw read.invalid(at, `false, because ${issuer} is not a loopback issuer`, `Remove ${at}.`)
+  if (!isLoopbackHost(host)) {
+    const fix = `Remove ${at}, or set listen.host to 127.0.0.1.`
+    throw read.invalid(at, `false, because listen.host ${host} is not a loopback address`, fix)
+  }
+  const provider = createDevelopmentProvider()
+  if (others.some(({ id }) => id === provider.id))
+    throw read.invalid(at, `the only provider with the id ${provider.id}`)
+  return provider
 }
 
 function nobodyAllowed(provider: string): ConfigError {

@@ -4,14 +4,13 @@
  * Ending twice is ending once, and the answer is the same 303 (W7, AZ-16).
  */
 import type { Step } from '../ports.ts'
-import type { Grant, Mark } from '../records.ts'
-import { TENANT } from '../records.ts'
+import type { Grant } from '../records.ts'
 import { type Done, handleOf, liveGrants, liveRows } from './account.ts'
 import { redirectAnswer } from './answers.ts'
 import { auditStep } from './codes.ts'
 import { isSameOrigin, readForm } from './consent.ts'
 import { readCookies, sessionCookie } from './cookies.ts'
-import { announceMark, endGrant, markExpiresAtMs } from './endings.ts'
+import { endByMark, endGrant } from './endings.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { createFlowId, key } from './ids.ts'
 import { refusalPage } from './refusals.ts'
@@ -127,21 +126,11 @@ async function remove(
 async function endEverything(house: IssuerHouse, actor: Actor): Promise<void> {
   const { user, session } = actor.signedIn
   const { userId } = user.value
-  const nowMs = house.runtime.nowMs()
-  const mark: Mark = {
-    tenant: TENANT,
-    kind: 'user',
-    id: userId,
-    issuedBeforeMs: nowMs,
-    expiresAtMs: markExpiresAtMs(nowMs),
-    cause: 'signed_out_everywhere',
-  }
   const audit: Step = auditStep(house, 'revocation.requested', {
     userId,
     detail: `signed_out_everywhere ${actor.flowId}`,
   })
-  await house.store.grants.revoke(mark, [audit])
-  announceMark(house, mark)
+  await endByMark(house, { kind: 'user', id: userId }, 'signed_out_everywhere', [audit])
   report(house, {
     type: 'revocation.requested',
     reason: 'signed_out_everywhere',

@@ -12,6 +12,11 @@ import { methodNotAllowed, pageAnswer, redirectAnswer } from './answers.ts'
 import { authorize } from './authorize.ts'
 import { callback } from './callback.ts'
 import { decide } from './consent.ts'
+import {
+  developmentPagePath,
+  showDevelopmentPage,
+  takeDevelopmentName,
+} from './development-sign-in.ts'
 import { explainError } from './errors-page.ts'
 import { home, logout, mcpJson } from './home.ts'
 import { type IssuerHouse, report } from './house.ts'
@@ -41,6 +46,12 @@ export function addPageRoutes(app: Hono, house: IssuerHouse): void {
   for (const { provider } of house.providers) {
     app.get(`${base}${provider.callbackPath}`, page(callback))
     app.all(`${base}${provider.callbackPath}`, () => methodNotAllowed('GET'))
+  }
+  const developmentPath = developmentPagePath(house)
+  if (developmentPath !== undefined) {
+    app.get(developmentPath, page(showDevelopmentPage))
+    app.post(developmentPath, page(takeDevelopmentName))
+    app.all(developmentPath, () => methodNotAllowed('GET, POST'))
   }
   app.post(paths.logout, page(logout))
   app.all(paths.logout, () => methodNotAllowed('POST'))

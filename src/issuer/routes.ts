@@ -5,6 +5,7 @@
 import { type Context, Hono } from 'hono'
 import { isLoopbackHost } from '../oauth/urls.ts'
 import { COMMON_HEADERS, documentAnswer, OPEN_CORS, preflight } from './answers.ts'
+import { developmentPagePath } from './development-sign-in.ts'
 import { createIssuerHouse, type IssuerDeps, type IssuerHouse } from './house.ts'
 import { createMetadata, type FindDocument } from './metadata.ts'
 import { addPageRoutes } from './page-routes.ts'
@@ -86,6 +87,7 @@ function ownPaths(house: IssuerHouse, findDocument: FindDocument): (path: string
     ...Object.values(house.paths),
     ...(house.config.prefix === '' ? [] : [house.paths.home.slice(0, -1)]),
     ...house.providers.map(({ provider }) => `${base}${provider.callbackPath}`),
+    ...[developmentPagePath(house)].filter((path) => path !== undefined),
   ])
   return (path) =>
     paths.has(path) ||

@@ -99,6 +99,8 @@ footer.wide { max-width: 46rem; }
 .rows li.entry > div { flex: 1 1 16rem; min-width: 0; display: grid; gap: .25rem; }
 h3 { font-size: .9375rem; line-height: 1.4; font-weight: 600; }
 .button.danger { border-color: var(--warn-line); background: var(--warn-bg); color: var(--warn-text); }
+.field { font-size: .875rem; font-weight: 560; }
+.input { width: 100%; min-height: 2.75rem; padding: .5rem .75rem; border: 1px solid var(--muted); border-radius: 10px; background: var(--card); color: var(--text); font: inherit; }
 
 .actions { display: grid; gap: .625rem; }
 .actions form { display: grid; gap: .625rem; }
