@@ -161,6 +161,11 @@ export const SHOWN_ERRORS = {
     meaning: 'The client never registered here, or its registration has ended.',
     fix: 'In the app, remove this server and add it again.',
   },
+  ERR_CLIENT_DOCUMENT: {
+    meaning:
+      'The client is named by the URL of its metadata document, and that could not be fetched or used.',
+    fix: 'Try again. The log says why under the flow id; `registration.documentHosts` names accepted hosts.',
+  },
   ERR_REDIRECT_URI: {
     meaning: 'The redirect URI is not one of this client.',
     fix: 'Register this exact URI.',

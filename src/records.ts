@@ -4,6 +4,8 @@
  * generated from KINDS.
  */
 
+import type { ClientKeySet } from './oauth/client-keys.ts'
+
 /** Verified facts about a person, from the provider. Names follow OpenID Connect claims. */
 export interface Profile {
   readonly name?: string
@@ -26,6 +28,8 @@ export interface AuthorizationRequest {
   readonly maxAgeSeconds?: number
   /** Accepted ways of authentication, in the provider's words (RFC 9470 section 4). */
   readonly acrValues?: readonly string[]
+  /** The code works with this key only (`dpop_jkt`, RFC 9449 section 10). */
+  readonly dpopJkt?: string
 }
 
 export interface Values {
@@ -37,6 +41,10 @@ export interface Values {
     provider: string
     profile: Profile
     groups: readonly string[]
+    /** Roles in our application, as the provider names them. */
+    roles?: readonly string[]
+    /** The organisation that vouches for the account (Entra `tid`, Google `hd`). */
+    tenantId?: string
     state: 'active' | 'disabled'
     createdAtMs: number
     lastSignInAtMs: number
@@ -52,7 +60,7 @@ export interface Values {
     clientUri?: string
     scope?: string
     /** Keys of a `private_key_jwt` client, or where it publishes them. */
-    jwks?: { keys: readonly object[] }
+    jwks?: ClientKeySet
     jwksUri?: string
     /** Of the token that manages this registration (RFC 7592). */
     registrationTokenDigest?: string
@@ -70,6 +78,8 @@ export interface Values {
     flowId: string
     expiresAtMs: number
   }
+  /** A pushed authorization request, checked. Key: digest of its `request_uri`. */
+  pushed: { clientId: string; request: AuthorizationRequest; expiresAtMs: number }
   /** One trip to the provider. Key: digest of `state`. */
   attempt: {
     transactionId: string
@@ -192,7 +202,7 @@ export interface Values {
 }
 export type Kind = keyof Values
 /** Kinds that `consume` accepts. */
-export type SingleUse = 'attempt' | 'transaction'
+export type SingleUse = 'attempt' | 'transaction' | 'pushed'
 
 /** What a row of a kind is, for people: its key, how long it lives, which fields are sealed text. */
 export interface KindRow {
@@ -218,6 +228,12 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     holds: 'an answered consent form',
     key: 'ticket id',
     life: '10 min, once',
+    sealed: [],
+  },
+  pushed: {
+    holds: 'a pushed authorization request',
+    key: 'digest of `request_uri`',
+    life: '90 s, once',
     sealed: [],
   },
   attempt: {

@@ -15,9 +15,11 @@ export interface AcrossNodesOptions<V> {
   readonly load: LoadingCacheOptions<V>['load']
   readonly lock: Lock
   /** The newest shared fact and when it was loaded (wall clock). */
-  readonly find: (key: string) => Promise<{ value: V; loadedAtMs: number } | undefined>
+  readonly find: (
+    key: string,
+  ) => Promise<{ value: V; loadedAtMs: number; freshSeconds?: number } | undefined>
   /** Shares a fact before the lease is given back. */
-  readonly share: (key: string, value: V) => Promise<void>
+  readonly share: (key: string, value: V, freshSeconds?: number) => Promise<void>
   readonly leaseMs: number
   readonly runtime: Runtime
 }
@@ -33,12 +35,13 @@ export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOpti
       const shared = await find(key)
       if (shared !== undefined && shared.loadedAtMs >= sinceMs) {
         if (answer.state === 'acquired') await answer.lease.release()
-        return { outcome: 'yes', value: shared.value }
+        const { value, freshSeconds } = shared
+        return { outcome: 'yes', value, ...(freshSeconds === undefined ? {} : { freshSeconds }) }
       }
       if (answer.state === 'acquired') {
         try {
           const loaded = await load(key, previous, signal)
-          if (loaded.outcome === 'yes') await share(key, loaded.value)
+          if (loaded.outcome === 'yes') await share(key, loaded.value, loaded.freshSeconds)
           return loaded
         } finally {
           await answer.lease.release()

@@ -168,10 +168,10 @@ class Loading<V> implements LoadingCache<V> {
 
   async start(): Promise<number> {
     const facts = (await this.#options.persist?.load()) ?? []
-    for (const { key, value, loadedAtMs } of facts) {
+    for (const { key, value, loadedAtMs, freshSeconds } of facts) {
       const ageMs = this.#runtime.nowMs() - loadedAtMs
       if (ageMs >= -CLOCK_SKEW_MAX_MS && this.#store.peek(key) === undefined) {
-        this.#remember(key, value, Math.max(0, ageMs), undefined)
+        this.#remember(key, value, Math.max(0, ageMs), freshSeconds)
       }
     }
     return facts.length
@@ -325,8 +325,10 @@ class Loading<V> implements LoadingCache<V> {
 
   #settle(key: string, outcome: Loaded<V>, flight: Flight<V>): void {
     if (outcome.outcome === 'yes') {
-      this.#remember(key, outcome.value, 0, outcome.freshSeconds)
-      this.#writes?.save({ key, value: outcome.value, loadedAtMs: this.#runtime.nowMs() })
+      const { value, freshSeconds } = outcome
+      this.#remember(key, value, 0, freshSeconds)
+      const stated = freshSeconds === undefined ? {} : { freshSeconds }
+      this.#writes?.save({ key, value, loadedAtMs: this.#runtime.nowMs(), ...stated })
       return
     }
     if (outcome.outcome === 'no') {

@@ -16,6 +16,8 @@ export interface Persisted<V> {
   readonly value: V
   /** Wall clock. */
   readonly loadedAtMs: number
+  /** What its load said; absent: the cache's own. */
+  readonly freshSeconds?: number
 }
 
 export interface Persist<V> {

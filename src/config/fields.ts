@@ -40,6 +40,16 @@ export const CAPABILITIES = [
 ] as const
 export type Capability = (typeof CAPABILITIES)[number]
 
+/** What `clients.<id>.grants` may name; those beyond the first two are served only when enabled. */
+export const GRANT_TYPES = [
+  'authorization_code',
+  'refresh_token',
+  'client_credentials',
+  'urn:ietf:params:oauth:grant-type:token-exchange',
+  'urn:ietf:params:oauth:grant-type:jwt-bearer',
+] as const
+export type GrantType = (typeof GRANT_TYPES)[number]
+
 /** What an identity JWT may tell a connector about a person. */
 export const CLAIM_NAMES = [
   'name',
@@ -123,6 +133,12 @@ export const FIELDS: readonly Field[] = [
     'boolean',
     'Clients named by the URL of their metadata document (CIMD).',
     { default: true },
+  ),
+  field(
+    'registration.documentHosts',
+    'list',
+    'Hosts that metadata documents may come from, `*.example.com` for all below; an origin approves itself, private or not. Empty = all public hosts.',
+    { default: [] },
   ),
   {
     path: 'insecureDevelopmentSignIn',

@@ -55,6 +55,8 @@ export function consentAnswer(
   return pageAnswer(consentPage(house.pages, consent), 200, [form.cookie])
 }
 
+const REGISTERED_BY = { static: 'operator', document: 'website', dynamic: 'self' } as const
+
 function describe(
   house: IssuerHouse,
   asked: Asked,
@@ -68,7 +70,8 @@ function describe(
     ticket,
     flowId,
     ...(client.name === undefined ? {} : { clientName: client.name }),
-    registeredBy: client.kind === 'static' ? 'operator' : 'self',
+    registeredBy: REGISTERED_BY[client.kind],
+    ...(client.kind === 'document' ? { clientHost: new URL(client.clientId).host } : {}),
     redirect: { kind: redirectKind(request.redirectUri), host: redirectHost(request.redirectUri) },
     loopbackOnly: client.redirectUris.every(isLoopbackRedirect),
     resource: {

@@ -18,6 +18,7 @@ import { type EgressPolicy, judgeUrl } from './policy.ts'
 /** What an exchange is for: a bounded word, label of metrics and field of events. */
 export type Operation =
   | 'discovery'
+  | 'client-document'
   | 'jwks'
   | 'token'
   | 'userinfo'
@@ -66,7 +67,7 @@ export interface EgressOptions extends EgressPolicy {
 
 const USER_AGENT = 'postern'
 /** A 429 to an operation without a user's token is meant for our address: the whole origin waits. */
-const ANONYMOUS: ReadonlySet<Operation> = new Set(['discovery', 'jwks'])
+const ANONYMOUS: ReadonlySet<Operation> = new Set(['discovery', 'client-document', 'jwks'])
 /** Failures that speak of the origin's health; the others show that it lives or was never asked. */
 const UNHEALTHY: ReadonlySet<UpstreamErrorCode> = new Set([
   'ERR_UPSTREAM_TIMEOUT',

@@ -4,6 +4,7 @@
  *
  * The issuer makes it from a record or the configuration; after that the type is the proof.
  */
+import type { ClientKeySet } from './client-keys.ts'
 import { isSameRedirect } from './redirect-uri.ts'
 import type { AuthMethod } from './registration.ts'
 
@@ -17,12 +18,39 @@ export interface Client {
   /** base64url SHA-256 of the secret; absent for public clients. */
   readonly secretDigest?: string
   /** Keys of a `private_key_jwt` client: its own set, or where that set is published. */
-  readonly jwks?: { readonly keys: readonly object[] }
+  readonly jwks?: ClientKeySet
   readonly jwksUri?: string
   readonly grantTypes: readonly string[]
+  /** Scopes and resources beyond which it may not ask; absent: all. Static clients only (REG-29). */
+  readonly scopes?: readonly string[]
+  readonly resources?: readonly string[]
   readonly applicationType: 'native' | 'web'
   /** Changes when anything changes that a person agreed to (REG-16). */
   readonly fingerprint: string
+}
+
+interface Target {
+  readonly resource: string
+  readonly scopes: readonly string[]
+  readonly defaultScopes?: readonly string[]
+}
+
+/** The resources that this client may ask for, each with the scopes that it may have there. */
+export function targetsOf<T extends Target>(client: Client, targets: readonly T[]): readonly T[] {
+  const { resources, scopes: mayHave } = client
+  const named =
+    resources === undefined
+      ? targets
+      : targets.filter(({ resource }) => resources.includes(resource))
+  if (mayHave === undefined) return named
+  const narrowed = (scopes: readonly string[]) => scopes.filter((scope) => mayHave.includes(scope))
+  return named.map((target) => ({
+    ...target,
+    scopes: narrowed(target.scopes),
+    ...(target.defaultScopes === undefined
+      ? {}
+      : { defaultScopes: narrowed(target.defaultScopes) }),
+  }))
 }
 
 export type RedirectMatch =

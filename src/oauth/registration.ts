@@ -5,6 +5,7 @@
  * what is stored, and the client must follow it (REG-23). Absent and `null` are the same.
  */
 import { OAuthError } from '../errors.ts'
+import { type ClientKeySet, readClientKeys, readKeysUri } from './client-keys.ts'
 import { type RedirectPolicy, type RedirectRefusal, refuseRedirectUri } from './redirect-uri.ts'
 import { isLoopbackHost, parseUrl, URL_MAX_CHARS } from './urls.ts'
 
@@ -13,8 +14,13 @@ export const CLIENT_NAME_MAX_CHARS = 128
 export const REGISTERED_SCOPE_MAX_CHARS = 1_024
 const LIST_MAX = 32
 
-export const AUTH_METHODS = ['none', 'client_secret_basic', 'client_secret_post'] as const
-export type AuthMethod = (typeof AUTH_METHODS)[number] | 'private_key_jwt'
+export const AUTH_METHODS = [
+  'none',
+  'client_secret_basic',
+  'client_secret_post',
+  'private_key_jwt',
+] as const
+export type AuthMethod = (typeof AUTH_METHODS)[number]
 const GRANT_TYPES = ['authorization_code', 'refresh_token'] as const
 
 /** What is kept of a registration; the members of the stored `client` that the client chose. */
@@ -26,6 +32,14 @@ export interface RegisteredMetadata {
   readonly applicationType: 'native' | 'web'
   readonly clientUri?: string
   readonly scope?: string
+  /** Of a `private_key_jwt` client, exactly one of both. */
+  readonly jwks?: ClientKeySet
+  readonly jwksUri?: string
+}
+
+/** Only these methods have a secret that we make (REG-24). */
+export function hasSecret(method: AuthMethod): boolean {
+  return method === 'client_secret_basic' || method === 'client_secret_post'
 }
 
 /**
@@ -49,15 +63,29 @@ export function judgeRegistration(body: unknown, policy: RedirectPolicy): Regist
   const name = readName(read('client_name'))
   const clientUri = readClientUri(read('client_uri'))
   const scope = readScope(read('scope'))
+  const authMethod = readAuthMethod(read('token_endpoint_auth_method'))
   return {
     ...(name === undefined ? {} : { name }),
     redirectUris,
     grantTypes,
-    authMethod: readAuthMethod(read('token_endpoint_auth_method')),
+    authMethod,
     applicationType,
     ...(clientUri === undefined ? {} : { clientUri }),
     ...(scope === undefined ? {} : { scope }),
+    ...(authMethod === 'private_key_jwt' ? readKeys(read('jwks'), read('jwks_uri')) : {}),
   }
+}
+
+/** RFC 7591 section 2: a set or where it is published, never both. Of other methods keys are dropped. */
+function readKeys(jwks: unknown, jwksUri: unknown): Pick<RegisteredMetadata, 'jwks' | 'jwksUri'> {
+  if ((jwks === undefined) === (jwksUri === undefined)) {
+    throw metadata('private_key_jwt needs jwks or jwks_uri, and not both', 'jwks_missing')
+  }
+  const set = jwks === undefined ? undefined : readClientKeys(jwks)
+  if (set !== undefined) return { jwks: set }
+  const uri = jwksUri === undefined ? undefined : readKeysUri(jwksUri)
+  if (uri !== undefined) return { jwksUri: uri }
+  throw metadata('jwks or jwks_uri has no public key that can be used here', 'jwks_refused')
 }
 
 function readRedirectUris(value: unknown): readonly string[] {

@@ -18,8 +18,12 @@ export interface Consent {
   readonly ticket: string
   readonly flowId: string
   readonly clientName?: string
-  /** `operator`: named in the configuration. `self`: registered itself, so its name proves nothing. */
-  readonly registeredBy: 'operator' | 'self'
+  /**
+   * `operator`: named in the configuration. `website`: described by a document at `clientHost`. `self`:
+   * registered itself, so its name proves nothing.
+   */
+  readonly registeredBy: 'operator' | 'website' | 'self'
+  readonly clientHost?: string
   readonly redirect: { readonly kind: 'web' | 'loopback' | 'app'; readonly host: string }
   readonly loopbackOnly: boolean
   readonly resource: { readonly url: string; readonly title?: string }
@@ -72,11 +76,7 @@ const LOOPBACK_WARNING = html`<p class="warning" data-consent="loopback-warning"
 function facts(consent: Consent, client: string): Markup {
   return html`<dl class="facts">
 <dt>App</dt>
-<dd>${client} ${
-    consent.registeredBy === 'operator'
-      ? html`<span class="tag plain" data-consent="verification">set up by your administrator</span>`
-      : html`<span class="tag" data-consent="verification">unverified</span><span class="sub">It named itself; nobody checked who made it.</span>`
-  }</dd>
+<dd>${client} ${verification(consent)}</dd>
 <dt>Server</dt>
 <dd><span class="mono small" data-consent="resource">${consent.resource.url}</span></dd>
 <dt>May</dt>
@@ -89,6 +89,17 @@ ${signInFacts(consent.providers)}
       : html`${shownText(consent.account.label)}<span class="sub">${consent.account.detail === undefined ? '' : `${shownText(consent.account.detail)} · `}${consent.account.providerTitle}</span>`
   }</dd>
 </dl>`
+}
+
+/** Who vouches for the name. The host of a document is what its address says, nothing it chose. */
+function verification(consent: Consent): Markup {
+  if (consent.registeredBy === 'operator') {
+    return html`<span class="tag plain" data-consent="verification">set up by your administrator</span>`
+  }
+  if (consent.registeredBy === 'website') {
+    return html`<span class="tag plain mono" data-consent="verification">${consent.clientHost ?? ''}</span><span class="sub">This website describes the app under this name.</span>`
+  }
+  return html`<span class="tag" data-consent="verification">unverified</span><span class="sub">It named itself; nobody checked who made it.</span>`
 }
 
 /** What the sign-in asks of each provider; providers that are asked the same share a line. */

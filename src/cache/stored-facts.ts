@@ -1,0 +1,55 @@
+/**
+ * Last good copies of remote facts in the store, kind `fact`: read at start, written behind, shared
+ * between nodes. A fact past its life is deleted by the sweep.
+ */
+import type { Store } from '../ports.ts'
+import { TENANT, type Values } from '../records.ts'
+import type { Persist, Persisted } from './write-behind.ts'
+
+export interface StoredFacts<V> extends Persist<V> {
+  find(key: string): Promise<Omit<Persisted<V>, 'key'> | undefined>
+  remove(keys: readonly string[]): Promise<void>
+}
+
+/** @param options.max Most facts that a start reads. */
+export function storedFacts<V>(
+  store: Store,
+  options: { readonly name: string; readonly lifeSeconds: number; readonly max: number },
+): StoredFacts<V> {
+  const { name, lifeSeconds, max } = options
+  const keyOf = (key: string) => ({ tenant: TENANT, id: `${name}:${key}` })
+  const save = async ({ key, value, loadedAtMs, freshSeconds }: Persisted<V>): Promise<void> => {
+    const row: Values['fact'] = {
+      name,
+      body: JSON.stringify(value),
+      loadedAtMs,
+      ...(freshSeconds === undefined ? {} : { freshSeconds }),
+      expiresAtMs: loadedAtMs + lifeSeconds * 1000,
+    }
+    const known = await store.get('fact', keyOf(key))
+    if (known === undefined) await store.create('fact', keyOf(key), row)
+    else await store.put('fact', keyOf(key), known.version, row)
+  }
+  const read = ({ body, loadedAtMs, freshSeconds }: Values['fact']) => ({
+    // Written by `save`, so its shape is ours.
+    value: JSON.parse(body) as V,
+    loadedAtMs,
+    ...(freshSeconds === undefined ? {} : { freshSeconds }),
+  })
+  return {
+    async find(key) {
+      const known = await store.get('fact', keyOf(key))
+      return known === undefined ? undefined : read(known.value)
+    },
+    async load() {
+      const rows = await store.list('fact', TENANT, { name: 'name', value: name }, { max })
+      return rows.map(({ key, value }) => ({ key: key.id.slice(name.length + 1), ...read(value) }))
+    },
+    async save(batch) {
+      for (const fact of batch) await save(fact)
+    },
+    async remove(keys) {
+      for (const key of keys) await store.remove('fact', keyOf(key))
+    },
+  }
+}
