@@ -11,6 +11,7 @@ import { createLoadingCache, type Loaded, type LoadingCache } from '../cache/loa
 import type { Persist } from '../cache/write-behind.ts'
 import type { Emit, Runtime } from '../ports.ts'
 import type { Proof } from '../providers/provider.ts'
+import { type ControlGroup, createControlGroup } from './control-group.ts'
 import { createProviderGuard, type ProviderGuard } from './provider-guard.ts'
 
 export type ProofState = 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
@@ -56,12 +57,21 @@ export interface Proofs {
   touch(vaultId: string): void
   /** A sign-in or a refresh just proved it. */
   proved(vaultId: string, fact: ProofFact): void
+  /**
+   * What a provider said when it was asked for another reason (a refresh ahead): a yes is a proof, a
+   * no is doubted as any other.
+   */
+  told(vaultId: string, answer: Checked): void
+  /** Our own client was refused there: nothing that it says about anybody is believed (F11). */
+  clientRefused(provider: string): void
   /** A protected server answered 401 to this person's token. */
   suspect(vaultId: string): void
   /** A signed event of the provider: believed at once. */
   end(vaultId: string, cause: string): void
   /** Ended here (logout, revocation): nothing is told to listeners. */
   forget(vaultId: string): void
+  /** The verdict was about tokens that a newer sign-in has replaced. */
+  revive(vaultId: string): void
   find(vaultId: string): ProofFact | undefined
   incident(provider: string): boolean
   clearIncident(provider: string): void
@@ -88,6 +98,8 @@ const SUSPECTS_MAX = 10_000
 const PROVIDERS_MAX = 1_000
 /** "Ask every time": one answer serves the requests that waited for it, and for this long. */
 const PASS_MS = 5_000
+/** Reason of a no that no provider gave: the vault record ended or is gone. */
+export const ENDED_HERE = 'ended_here'
 
 interface Suspect {
   readonly sinceMs: number
@@ -105,6 +117,7 @@ class ProofEngine implements Proofs {
   readonly #runtime: Runtime
   readonly #cache: LoadingCache<ProofFact>
   readonly #guards = new Map<string, ProviderGuard>()
+  readonly #groups = new Map<string, ControlGroup>()
   readonly #suspects = new Map<string, Suspect>()
   readonly #dead = bounded<string>(DEAD_MAX)
   readonly #doubted = bounded<number>(SUSPECTS_MAX)
@@ -178,6 +191,28 @@ class ProofEngine implements Proofs {
     const suspect = this.#suspects.get(vaultId)
     if (suspect !== undefined) this.#clear(vaultId, suspect)
     this.#cache.put(vaultId, { provider, scopes, etag })
+    if (provider === undefined) return
+    // The provider accepted somebody just now: it is well.
+    this.#guard(provider).note('yes')
+    this.#group(provider).accept(vaultId, vaultId)
+  }
+
+  told(vaultId: string, answer: Checked): void {
+    if (this.#verdict(vaultId) !== undefined) return
+    const previous = this.find(vaultId)
+    const noted = this.#note(vaultId, answer)
+    if (noted.outcome === 'yes') {
+      this.#cache.put(vaultId, { ...previous, ...factOf(noted), etag: noted.etag })
+      return
+    }
+    if (noted.outcome !== 'no') return
+    const suspect = this.#begin(vaultId, noted.provider)
+    if (suspect !== undefined)
+      this.#runtime.waitUntil(this.#confirm(vaultId, suspect, previous, noted.reason))
+  }
+
+  clientRefused(provider: string): void {
+    this.#guard(provider).note('client-refused')
   }
 
   suspect(vaultId: string): void {
@@ -196,6 +231,7 @@ class ProofEngine implements Proofs {
     if (suspect !== undefined) this.#clear(vaultId, suspect)
     this.#dead.set(vaultId, cause)
     this.#cache.drop(vaultId)
+    for (const group of this.#groups.values()) group.drop(vaultId)
     for (const listener of this.#deadListeners) {
       this.#runtime.waitUntil((async () => await listener(vaultId, cause))())
     }
@@ -205,6 +241,12 @@ class ProofEngine implements Proofs {
     const suspect = this.#suspects.get(vaultId)
     if (suspect !== undefined) this.#clear(vaultId, suspect)
     this.#cache.drop(vaultId)
+    for (const group of this.#groups.values()) group.drop(vaultId)
+  }
+
+  revive(vaultId: string): void {
+    this.#dead.delete(vaultId)
+    this.forget(vaultId)
   }
 
   find(vaultId: string): ProofFact | undefined {
@@ -272,6 +314,7 @@ class ProofEngine implements Proofs {
     if (checked.outcome !== 'no' || !isSecond)
       guard.note(checked.outcome, retryAfterMs, checked.person)
     if (checked.outcome === 'yes') {
+      this.#group(checked.provider).accept(vaultId, checked.person ?? vaultId)
       for (const listener of this.#provedListeners) listener(vaultId, checked)
     }
     if (checked.outcome !== 'no' || !guard.incident()) return checked
@@ -334,10 +377,25 @@ class ProofEngine implements Proofs {
     }
     const guard = this.#guard(suspect.provider)
     await this.#until(suspect, suspect.sinceMs + VERDICT_MIN_MS)
+    if (await this.#refusesEverybody(suspect, answer.person ?? vaultId)) guard.refusesEverybody()
     if (guard.restless()) await this.#until(suspect, suspect.sinceMs + VERDICT_RESTLESS_MS)
     if (suspect.ended) return
     if (guard.incident()) this.#clear(vaultId, suspect)
     else this.end(vaultId, reason)
+  }
+
+  /** F11 in a small house: a no about each of three different people is the provider's fault. */
+  #refusesEverybody({ provider, sinceMs }: Suspect, person: string): Promise<boolean> {
+    const ask = async (vaultId: string): Promise<'yes' | 'no' | 'unknown'> => {
+      const { signal } = new AbortController()
+      const answer = await this.#options.check(vaultId, undefined, signal)
+      // What ended here is no word of the provider.
+      if (answer.provider !== provider || (answer.outcome === 'no' && answer.reason === ENDED_HERE))
+        return 'unknown'
+      this.#note(vaultId, answer)
+      return answer.outcome === 'yes' || answer.outcome === 'no' ? answer.outcome : 'unknown'
+    }
+    return this.#group(provider).refusesEverybody({ person, sinceMs, ask })
   }
 
   #acquit(vaultId: string, suspect: Suspect, answer: Checked | undefined): void {
@@ -389,9 +447,23 @@ class ProofEngine implements Proofs {
         if (suspect.provider === provider) this.#clear(vaultId, suspect)
       }
     }
-    const guard = createProviderGuard(provider, { runtime, emit, onIncident })
+    const { upstreamProofStaleIfErrorSeconds: refusesEverybodyMaxSeconds } = this.#options.limits
+    const guard = createProviderGuard(provider, {
+      runtime,
+      emit,
+      onIncident,
+      refusesEverybodyMaxSeconds,
+    })
     if (this.#guards.size < PROVIDERS_MAX) this.#guards.set(provider, guard)
     return guard
+  }
+
+  #group(provider: string): ControlGroup {
+    const known = this.#groups.get(provider)
+    if (known !== undefined) return known
+    const group = createControlGroup(this.#runtime)
+    if (this.#groups.size < PROVIDERS_MAX) this.#groups.set(provider, group)
+    return group
   }
 
   #addPass(vaultId: string, state: 'fresh' | 'stale'): void {

@@ -3,8 +3,9 @@
  *
  * More than 20 and more than 5 % noes among the proofs of the last minute, or a refusal of our own
  * client, is an incident of the provider: while it lasts no refusal is believed. One person counts
- * once a minute, or who signs in and revokes again and again could stage one. Also holds the
- * budget of checks that nobody waits for. Pure bookkeeping: never waits, never asks.
+ * once a minute, or who signs in and revokes again and again could stage one. A provider that was
+ * found to refuse everybody (control-group.ts) is one too, for a time. Also holds the budget of checks
+ * that nobody waits for. Pure bookkeeping: never waits, never asks.
  * @see flows.md section 10, threats F11 and F12
  */
 import type { Emit, Runtime } from '../ports.ts'
@@ -34,14 +35,26 @@ export interface ProviderGuard {
   restless(): boolean
   /** Takes one check from the background budget; false when there is none now. */
   admit(): boolean
+  /**
+   * Everybody who was asked about is refused: an incident until somebody is accepted, and for
+   * `refusesEverybodyMaxSeconds` at most. It is not declared again before somebody was accepted.
+   */
+  refusesEverybody(): void
   /** The operator says that the refusals are meant. */
   clearIncident(): void
 }
 
-export function createProviderGuard(
-  provider: string,
-  deps: { runtime: Pick<Runtime, 'monotonicMs'>; emit: Emit; onIncident: () => void },
-): ProviderGuard {
+interface GuardDeps {
+  readonly runtime: Pick<Runtime, 'monotonicMs'>
+  readonly emit: Emit
+  readonly onIncident: () => void
+  /** Default 3600: past it the stale rules refuse everybody too, and nobody would sign in again. */
+  readonly refusesEverybodyMaxSeconds?: number
+}
+
+const REFUSES_EVERYBODY_MAX_SECONDS = 3_600
+
+export function createProviderGuard(provider: string, deps: GuardDeps): ProviderGuard {
   return new Guard(provider, deps)
 }
 
@@ -56,6 +69,7 @@ class Guard implements ProviderGuard {
   readonly #refusedPeople = new Map<string, number>()
   #second: number
   #inIncident = false
+  #isUnanimous = false
   #yesSinceNo = false
   #clientRefusedMs = Number.NEGATIVE_INFINITY
   #unknownInRow = 0
@@ -63,10 +77,12 @@ class Guard implements ProviderGuard {
   #budgetMs: number
   #pausedUntilMs = 0
 
-  constructor(
-    provider: string,
-    deps: { runtime: Pick<Runtime, 'monotonicMs'>; emit: Emit; onIncident: () => void },
-  ) {
+  readonly #refusesEverybodyMaxMs: number
+  #refusesEverybodySinceMs: number | undefined
+
+  constructor(provider: string, deps: GuardDeps) {
+    this.#refusesEverybodyMaxMs =
+      (deps.refusesEverybodyMaxSeconds ?? REFUSES_EVERYBODY_MAX_SECONDS) * 1000
     this.#provider = provider
     this.#runtime = deps.runtime
     this.#emit = deps.emit
@@ -81,6 +97,7 @@ class Guard implements ProviderGuard {
     if (word === 'yes') {
       this.#add(this.#yes, bucket)
       this.#yesSinceNo = true
+      this.#refusesEverybodySinceMs = undefined
     }
     if (word === 'no') {
       this.#add(this.#no, bucket)
@@ -116,7 +133,14 @@ class Guard implements ProviderGuard {
     return true
   }
 
+  refusesEverybody(): void {
+    this.#refusesEverybodySinceMs ??= this.#runtime.monotonicMs()
+    this.#judge()
+  }
+
   clearIncident(): void {
+    // Declared long ago: not again before somebody was accepted.
+    this.#refusesEverybodySinceMs = Number.NEGATIVE_INFINITY
     this.#no.fill(0)
     this.#refusedPeople.clear()
     this.#clientRefusedMs = Number.NEGATIVE_INFINITY
@@ -141,15 +165,19 @@ class Guard implements ProviderGuard {
     const isStorm = noes > INCIDENT_NOES_MIN && noes > (noes + sum(this.#yes)) * INCIDENT_SHARE
     const refusedAgoMs = this.#runtime.monotonicMs() - this.#clientRefusedMs
     const isRefused = refusedAgoMs < WINDOW_SECONDS * 1000
-    if (!this.#inIncident && (isStorm || isRefused)) {
+    const sinceMs = this.#refusesEverybodySinceMs ?? Number.NEGATIVE_INFINITY
+    const isUnanimous = this.#runtime.monotonicMs() - sinceMs < this.#refusesEverybodyMaxMs
+    if (!this.#inIncident && (isStorm || isRefused || isUnanimous)) {
       this.#inIncident = true
-      const reason = isStorm ? 'refusals' : 'client-refused'
+      this.#isUnanimous = isUnanimous
+      const reason = isStorm ? 'refusals' : isRefused ? 'client-refused' : 'refuses-everybody'
       this.#emit.event({ type: 'provider.incident', provider: this.#provider, reason })
       this.#onIncident()
       return
     }
     // Silence proves nothing: an incident passes when somebody's proof is good again.
-    if (this.#inIncident && !isStorm && !isRefused && this.#yesSinceNo) {
+    const isOver = this.#yesSinceNo || (this.#isUnanimous && !isUnanimous)
+    if (this.#inIncident && !isStorm && !isRefused && !isUnanimous && isOver) {
       this.#inIncident = false
       this.#emit.event({ type: 'provider.recovered', provider: this.#provider, reason: 'incident' })
     }
