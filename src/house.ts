@@ -12,6 +12,7 @@ import { createProxy } from './gateway/proxy.ts'
 import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
 import { type Authenticator, createAuthenticator, type Session } from './issuer/authenticate.ts'
+import { auditStep } from './issuer/codes.ts'
 import type { IssuerProvider } from './issuer/house.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
@@ -19,7 +20,12 @@ import { createProofs, type Proofs } from './issuer/proof.ts'
 import { createRevocationView, type RevocationView } from './issuer/revocation.ts'
 import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import { createIssuerRoutes, type IssuerRoutes } from './issuer/routes.ts'
+import { createSignals, type Signals } from './issuer/signals.ts'
 import { createUpstream, proofsIn, refreshUpstream } from './issuer/upstream.ts'
+import {
+  createUpstreamRevocation,
+  type UpstreamRevocation,
+} from './issuer/upstream-revocation.ts'
 import { clientAddress } from './middleware/client-address.ts'
 import type { Guard } from './middleware/guard.ts'
 import { createEgress, type Egress } from './net/egress.ts'
@@ -27,7 +33,7 @@ import { canonicalResource } from './oauth/urls.ts'
 import type { Bus, Platform, Store } from './ports.ts'
 import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { createProviderContexts } from './providers/contexts.ts'
-import type { Mark } from './records.ts'
+import { type Mark, TENANT } from './records.ts'
 import { createRefresher, type Refresher } from './vault/refresh.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
 import { createVault, type Vault } from './vault/vault.ts'
@@ -112,6 +118,15 @@ async function layGround(
     sealing,
     runtime,
     onFailure: () => emit.event({ type: 'server.failed', reason: 'keys' }),
+    audit: (detail) => auditStep({ runtime, config }, 'key.rotated', { detail }),
+    onRotated: ({ kid, withdrawn }) =>
+      emit.event({
+        type: 'key.rotated',
+        tenant: TENANT,
+        reason: withdrawn.length > 0 ? 'emergency' : 'planned',
+        withdrawn: withdrawn.length,
+        ...(kid === undefined ? {} : { kid }),
+      }),
   })
   const revocation = createRevocationView({
     store: opened.store,
@@ -138,7 +153,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     provider,
     context: contexts.of(provider),
   }))
-  const { vault, proofs, refresher } = await openProofs(ground, providers)
+  const { vault, proofs, refresher, duties, signals } = await openProofs(ground, providers)
   const gateway = openGateway(ground, proofs)
   const { adopt } = gateway.authenticator
   const deps = {
@@ -152,6 +167,8 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     proofs,
     revocation,
     providers,
+    duties,
+    signals,
     adopt,
   }
   if (providers.some(({ provider }) => provider.type === DEVELOPMENT_TYPE))
@@ -160,6 +177,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   // Where promises are not shared a timer ends with its request: requests poll, `runDue` sweeps.
   if (sharesPromises) {
     keys.start()
+    duties.start()
     await revocation.start()
   }
   const sweep = async (): Promise<boolean> => {
@@ -183,12 +201,14 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     onMark: (listener) => revocation.onMark(listener),
     async runDue() {
       await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
+      await duties.run()
       await sweep()
     },
     async close() {
       stopSweep()
       keys.stop()
       revocation.stop()
+      await duties.stop()
       await Promise.all([proofs.close(), contexts.close()])
       await untilWritten(refresher, platform)
       await outbound.close()
@@ -215,33 +235,33 @@ function openEgress({ config, platform, outbound }: Ground): Egress {
 async function openProofs(
   ground: Ground,
   providers: readonly IssuerProvider[],
-): Promise<{ vault: Vault; proofs: Proofs; refresher: Refresher }> {
+): Promise<SignIns> {
   const { config, platform, store, bus, sealing, revocation } = ground
   const { runtime, emit, lock } = platform
   const vault = createVault({ store, sealing, runtime })
+  const duties = createUpstreamRevocation({
+    store,
+    lock,
+    runtime,
+    emit,
+    config,
+    vault,
+    providers,
+    forget: (vaultId) => proofs.forget(vaultId),
+  })
+  const ending = { store, runtime, emit, bus, config, revocation, duties }
+  const signals = createSignals({ ...ending, endVault: duties.endVault })
   const refresher = createRefresher({
     vault,
     lock,
     runtime,
     emit,
     call: (record, tokens) => refreshUpstream(providers, record, tokens),
-    revoke: async (record, tokens) => {
-      const asked = providers.find(({ provider }) => provider.issuer === record.issuer)
-      await asked?.provider.revoke?.(asked.context, tokens)
-    },
+    revoke: (vaultId, record, tokens) =>
+      duties.queue(vaultId, record, tokens, 'issued_after_the_end'),
     incident: (provider) => proofs.incident(provider),
   })
-  const upstream = createUpstream({
-    vault,
-    refresher,
-    providers,
-    store,
-    runtime,
-    emit,
-    revocation,
-    bus,
-    config,
-  })
+  const upstream = createUpstream({ ...ending, vault, refresher, providers, signals })
   const proofs: Proofs = createProofs({
     check: (vaultId, previous) => upstream.check(vaultId, previous?.etag),
     secondOpinion: (vaultId) => upstream.secondOpinion(vaultId),
@@ -250,9 +270,19 @@ async function openProofs(
     runtime,
     emit,
   })
-  proofs.onDead((vaultId, cause) => upstream.end(vaultId, cause))
+  proofs.onDead(async (vaultId, cause) => {
+    if ((await upstream.end(vaultId, cause)) === 'newer') proofs.revive(vaultId)
+  })
   await proofs.start()
-  return { vault, proofs, refresher }
+  return { vault, proofs, refresher, duties, signals }
+}
+
+interface SignIns {
+  readonly vault: Vault
+  readonly proofs: Proofs
+  readonly refresher: Refresher
+  readonly duties: UpstreamRevocation
+  readonly signals: Signals
 }
 
 /** Members of a session with few different values: kept once for all remembered tokens. */

@@ -263,6 +263,7 @@ export type EventType =
   | 'revocation.confirmed'
   | 'revocation.failed'
   | 'key.rotated'
+  | 'signal.received'
   | 'user.offboarded'
   | 'api.called'
   | 'call.forwarded'

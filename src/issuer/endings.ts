@@ -7,6 +7,7 @@ import type { Step } from '../ports.ts'
 import type { Grant, Mark, MarkKind } from '../records.ts'
 import { TENANT } from '../records.ts'
 import { auditStep } from './codes.ts'
+import { releaseSteps, surveyStep } from './duty-steps.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
 
@@ -25,7 +26,7 @@ export function markExpiresAtMs(nowMs: number): number {
 /** What ending something needs of the house. */
 export type EndingHouse = Pick<
   IssuerHouse,
-  'store' | 'runtime' | 'emit' | 'bus' | 'config' | 'revocation'
+  'store' | 'runtime' | 'emit' | 'bus' | 'config' | 'revocation' | 'duties'
 >
 
 /** The audit row of an ending, written in the same commit (I12). */
@@ -34,13 +35,21 @@ export function endingAudit(house: EndingHouse, grant: Grant, cause: string): St
   return auditStep(house, 'grant.ended', { userId, clientId, detail: cause })
 }
 
+/** What the commit that ends a grant writes besides: its audit row, and what may follow upstream. */
+export function endingSteps(house: EndingHouse, grant: Grant, cause: string): readonly Step[] {
+  return [endingAudit(house, grant, cause), ...releaseSteps(house.runtime, grant, cause)]
+}
+
 /** @returns false when it was ended before. */
 export async function endGrant(house: EndingHouse, grant: Grant, cause: string): Promise<boolean> {
   const nowMs = house.runtime.nowMs()
-  const audit = endingAudit(house, grant, cause)
-  const ended = await house.store.grants.end(key(grant.id), cause, nowMs, markExpiresAtMs(nowMs), [
-    audit,
-  ])
+  const ended = await house.store.grants.end(
+    key(grant.id),
+    cause,
+    nowMs,
+    markExpiresAtMs(nowMs),
+    endingSteps(house, grant, cause),
+  )
   if (ended) announceEnd(house, grant, cause, nowMs)
   return ended
 }
@@ -57,6 +66,7 @@ export function announceEnd(house: EndingHouse, grant: Grant, cause: string, now
     cause,
   }
   announceMark(house, mark)
+  house.duties?.poke()
   report(house, {
     type: 'grant.ended',
     reason: cause,
@@ -96,8 +106,10 @@ export async function endByMark(
   const who = kind === 'user' ? { userId: id } : kind === 'client' ? { clientId: id } : {}
   const named = kind === 'connector' ? ` ${id}` : ''
   const audit = auditStep(house, 'grants.ended', { ...who, detail: `${kind}${named}: ${cause}` })
-  await house.store.grants.revoke(mark, [...also, audit])
+  const survey = surveyStep(house.runtime, cause, kind === 'user' ? id : undefined)
+  await house.store.grants.revoke(mark, [...also, survey, audit])
   announceMark(house, mark)
+  house.duties?.poke()
   report(house, { type: 'grant.ended', reason: cause, scope: kind, ...who })
   return mark
 }

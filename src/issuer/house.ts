@@ -15,6 +15,7 @@ import { type Mark, TENANT, type Values } from '../records.ts'
 import type { PageHouse } from '../ui/layout.ts'
 import { styleSheet } from '../ui/style.ts'
 import { type Clients, createClients } from './clients.ts'
+import type { Signals } from './signals.ts'
 
 /** The minimum for basic use of every resource; a connector may define more (flows.md section 3). */
 export const RESOURCE_SCOPES: readonly string[] = ['mcp']
@@ -68,6 +69,10 @@ export interface IssuerDeps {
   readonly proofs: IssuerProofs
   readonly revocation: IssuerRevocation
   readonly providers: readonly IssuerProvider[]
+  /** Told that something is to be done at a provider (issuer/duties.ts). */
+  readonly duties?: { poke(): void }
+  /** Needed by what other servers tell us: logout tokens, webhooks, shared signals. */
+  readonly signals?: Signals
   /** Told of each access token of an active grant, before it is sent (issuer/authenticate.ts). */
   readonly adopt?: (token: string, claims: AccessTokenClaims, keyId: string) => void
   /** Address of the peer, behind trusted proxies the client's; `undefined`: limits per address are off. */
@@ -89,6 +94,11 @@ export interface Paths {
   readonly token: string
   readonly register: string
   readonly revoke: string
+  readonly introspect: string
+  /** Of these three the name of a provider or receiver follows. */
+  readonly backchannelLogout: string
+  readonly events: string
+  readonly webhooks: string
   readonly logout: string
   readonly home: string
   readonly account: string
@@ -125,6 +135,10 @@ export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
     token: endpoint('token'),
     register: endpoint('register'),
     revoke: endpoint('revoke'),
+    introspect: endpoint('introspect'),
+    backchannelLogout: endpoint('backchannel-logout'),
+    events: endpoint('events'),
+    webhooks: endpoint('webhooks'),
     logout: endpoint('logout'),
     home: `${people}/`,
     account: `${people}/account`,

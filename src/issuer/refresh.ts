@@ -20,7 +20,7 @@ import {
 import { type Grant, TENANT } from '../records.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
 import { refuseTooMany } from './client-authentication.ts'
-import { announceEnd, endGrant, endingAudit, markExpiresAtMs } from './endings.ts'
+import { announceEnd, endGrant, endingSteps, markExpiresAtMs } from './endings.ts'
 import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { key } from './ids.ts'
 import type { Rate } from './rate.ts'
@@ -107,7 +107,7 @@ async function rotate(
       graceMs: REFRESH_GRACE_MS,
       idleExpiresAtMs: idleEndMs(house, grant, presented.nowMs),
       markExpiresAtMs: markExpiresAtMs(presented.nowMs),
-      alsoWhenReused: [endingAudit(house, grant, 'reused')],
+      alsoWhenReused: endingSteps(house, grant, 'reused'),
     },
   )
   if (result.outcome === 'rotated') return { refreshToken, issuedAtSeconds }

@@ -21,10 +21,12 @@ import {
 import { authorizePath } from './consent.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
 import { withDeadline } from './deadline.ts'
+import { revokeStep } from './duty-steps.ts'
 import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import { redirectError, redirectUriPage, unknownClientPage } from './refusals.ts'
 import { createSession } from './sessions.ts'
+import { originName } from './signals.ts'
 import {
   type Answered,
   dropCookie,
@@ -220,6 +222,8 @@ async function prepare(
     vaultStep(house, answered, admitted, { userId, vaultId, before: vault }),
     { verb: 'create', kind: 'session', key: key(session.digest), value: session.value },
     auditStep(house, 'signin.completed', { userId }),
+    ...replacedSteps(house, vault),
+    ...originSteps(house, answered, arrival, { userId, digest: session.digest }),
   ]
   const subject = {
     userId,
@@ -349,6 +353,7 @@ function finish(
     ...(target === undefined ? {} : { clientId: target.client.clientId }),
     ...(prepared.issued === undefined ? {} : { grantId: prepared.issued.grantId }),
   })
+  house.duties?.poke()
   endReplacedSession(house, answered.jar)
   const cookies = [prepared.cookie, dropCookie(answered)]
   if (target !== undefined && prepared.issued !== undefined) {
@@ -367,6 +372,33 @@ function finish(
   if (transaction.request !== undefined)
     return redirectAnswer(authorizePath(house, transaction.request, 'consent'), cookies)
   return redirectAnswer(transaction.returnTo ?? house.paths.home, cookies)
+}
+
+/** The tokens that the new ones replace are of no use to anybody: they end at the provider (REV-08). */
+function replacedSteps(
+  { runtime }: IssuerHouse,
+  before: Versioned<'vault'> | undefined,
+): readonly Step[] {
+  return before === undefined
+    ? []
+    : [revokeStep(runtime, before.key.id, before.value, 'replaced_by_sign_in')]
+}
+
+/** Which session of the provider this came from: grants outlive ours, and it may end there (REV-10). */
+function originSteps(
+  { runtime, config }: IssuerHouse,
+  { entry }: Answered,
+  { providerSid }: SignIn,
+  { userId, digest }: { readonly userId: string; readonly digest: string },
+): readonly Step[] {
+  if (providerSid === undefined) return []
+  const lifeMs = config.limits.refreshTokenAbsoluteSeconds * 1_000
+  const value = {
+    name: originName(runtime, entry.provider.issuer, providerSid),
+    userId,
+    expiresAtMs: Math.trunc(runtime.nowMs()) + lifeMs,
+  }
+  return [{ verb: 'create', kind: 'origin', key: key(digest), value }]
 }
 
 /** The session that this browser had before ends with the new one (A13); nobody waits for it. */

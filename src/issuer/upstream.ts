@@ -3,6 +3,7 @@
  * depends on a sign-in that is not. The proof engine decides when to ask and whom to believe.
  */
 
+import { LRUCache } from 'lru-cache'
 import type { Persist } from '../cache/write-behind.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Store } from '../ports.ts'
@@ -10,32 +11,41 @@ import type { Proof } from '../providers/provider.ts'
 import { TENANT } from '../records.ts'
 import type { RefreshAnswer, Refresher } from '../vault/refresh.ts'
 import type { Vault, VaultEntry, VaultRecord } from '../vault/vault.ts'
-import { type EndingHouse, endGrant } from './endings.ts'
+import type { EndingHouse } from './endings.ts'
 import type { IssuerProvider } from './house.ts'
 import type { Checked, ProofFact } from './proof.ts'
+import type { Signals } from './signals.ts'
+import type { EndedVault } from './upstream-revocation.ts'
 
 export interface Upstream {
   /** One call at most, two when the access token had to be refreshed first. Never rejects. */
   check(vaultId: string, etag: string | undefined): Promise<Checked>
   /** After a first no: a refresh where there is a refresh token, else the provider's other check. */
   secondOpinion(vaultId: string): Promise<Checked>
-  /** Ends the vault record and every grant that depends on it. */
-  end(vaultId: string, cause: string): Promise<void>
+  /**
+   * Ends the vault record and every grant that depends on it, unless it holds other tokens by now than
+   * those that the provider refused: `newer`.
+   */
+  end(vaultId: string, cause: string): Promise<EndedVault>
 }
 
 interface Deps extends EndingHouse {
   readonly vault: Vault
   readonly refresher: Refresher
   readonly providers: readonly IssuerProvider[]
+  readonly signals: Pick<Signals, 'endSignIn'>
 }
 
-const GRANTS_PAGE = 200
+/** Refusals whose end is still under way. */
+const REFUSED_MAX = 10_000
 const PROOFS_LOADED_MAX = 100_000
 
 type Question = (asked: IssuerProvider, entry: VaultEntry) => Promise<Proof>
 
 export function createUpstream(deps: Deps): Upstream {
   const { vault, refresher, runtime, config } = deps
+  // Which tokens the last no was about: a verdict must not end those of a newer sign-in.
+  const refused = new LRUCache<string, string>({ max: REFUSED_MAX })
   const ask = async (vaultId: string, question: Question): Promise<Checked> => {
     const entry = await vault.find(vaultId)
     if (entry === undefined) return { provider: '', outcome: 'no', reason: 'ended_here' }
@@ -45,7 +55,9 @@ export function createUpstream(deps: Deps): Upstream {
     const asked = providerOf(deps.providers, entry)
     if (asked === undefined)
       return { provider, person, outcome: 'unknown', reason: 'provider_not_configured' }
-    return { provider: asked.provider.id, person, ...(await question(asked, entry)) }
+    const answer = await question(asked, entry)
+    if (answer.outcome === 'no') refused.set(vaultId, entry.record.sealed)
+    return { provider: asked.provider.id, person, ...answer }
   }
   return {
     check: (vaultId, etag) =>
@@ -77,9 +89,12 @@ export function createUpstream(deps: Deps): Upstream {
           ? provider.check(context, tokens, basis)
           : provider.secondOpinion(context, tokens, basis)
       }).catch(storeFailed),
-    async end(vaultId, cause) {
-      await vault.end(vaultId, cause)
-      await endGrants(deps, vaultId, cause)
+    end(vaultId, cause) {
+      const ifSealed = refused.get(vaultId)
+      refused.delete(vaultId)
+      // What the provider refuses is dead there: nothing to revoke.
+      const options = { revoke: false, ...(ifSealed === undefined ? {} : { ifSealed }) }
+      return deps.signals.endSignIn(vaultId, cause, options)
     },
   }
 }
@@ -100,19 +115,6 @@ function providerOf(
 function refreshed(result: 'refreshed' | 'current' | 'dead' | 'unknown'): Proof {
   if (result === 'dead') return { outcome: 'no', reason: 'refresh_refused' }
   return result === 'unknown' ? { outcome: 'unknown', reason: 'refresh' } : { outcome: 'yes' }
-}
-
-async function endGrants(deps: Deps, vaultId: string, cause: string): Promise<void> {
-  let after: string | undefined
-  for (;;) {
-    const page = { max: GRANTS_PAGE, ...(after === undefined ? {} : { after }) }
-    const grants = await deps.store.grants.list(TENANT, { name: 'vaultId', value: vaultId }, page)
-    for (const grant of grants) {
-      if (grant.state !== 'ended') await endGrant(deps, grant, cause)
-    }
-    if (grants.length < GRANTS_PAGE) return
-    after = grants.at(-1)?.id
-  }
 }
 
 /** Refreshes at the record's own provider, only where its tokens came from. */

@@ -16,7 +16,7 @@ const SUBJECT_MAX_CHARS = 255
 const TIME_MAX_SECONDS = 253_402_300_799
 
 /** Public-key algorithms with keys of their own kind; `none` and HMAC do not exist here. */
-const ALGORITHMS: ReadonlySet<string> = new Set([
+export const ALGORITHMS: ReadonlySet<string> = new Set([
   'RS256',
   'RS384',
   'RS512',

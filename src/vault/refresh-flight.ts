@@ -199,7 +199,7 @@ async function overtaken(
     if (current === undefined || current.record.state === 'ended') {
       // R8: nobody will ever use or revoke these but us.
       if (current !== undefined && revoke !== undefined) {
-        runtime.waitUntil(revoke(current.record, tokens))
+        runtime.waitUntil(revoke(flight.id, current.record, tokens))
       }
       return 'dead'
     }

@@ -300,7 +300,7 @@ describe('refresh', () => {
     const id = await dueRecord(setting, upstream.tokens())
     const revoked: TokenSet[] = []
     const { refresh } = node(setting, upstream.call, {
-      revoke: async (_record, tokens) => revoked.push(tokens),
+      revoke: async (_vaultId, _record, tokens) => revoked.push(tokens),
     })
     const caller = refresh(id, 5_000)
     await setting.runtime.elapseMs(60)

@@ -28,7 +28,7 @@ export interface RefresherOptions {
   /** One exchange with the pinned token endpoint; must end by itself within its own timeout. */
   call(record: VaultRecord, tokens: TokenSet): Promise<RefreshAnswer>
   /** Revokes upstream what was issued for a record that has ended meanwhile. */
-  revoke?(record: VaultRecord, tokens: TokenSet): Promise<unknown>
+  revoke?(vaultId: string, record: VaultRecord, tokens: TokenSet): Promise<unknown>
   /** While true for a provider, its refusals are not believed (flows.md section 10). */
   incident?(provider: string): boolean
 }

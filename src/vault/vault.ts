@@ -27,6 +27,8 @@ export type VaultOwner = Pick<
 export interface Vault {
   /** For a vault record that is created in a larger commit. */
   sealTokens(id: string, tokens: TokenSet): { sealed: string; keyId: string }
+  /** Tokens that were sealed to this record, also when it holds others by now. */
+  openTokens(id: string, sealed: string, keyId: string): TokenSet | undefined
   /** Record fields that follow from a token set. */
   describeTokens(tokens: TokenSet): Pick<VaultRecord, 'accessExpiresAtMs' | 'hasRefreshToken'>
   sealSpare(id: string, tokens: TokenSet): string
@@ -56,9 +58,12 @@ const END_ATTEMPTS_MAX = 20
 export function createVault(deps: { store: Store; sealing: Sealing; runtime: Runtime }): Vault {
   const { store, sealing, runtime } = deps
 
+  const openTokens: Vault['openTokens'] = (id, sealed, keyId) => {
+    const text = sealing.open(sealed, keyId, tokenOwner(id))
+    return text === undefined ? undefined : parseTokens(text)
+  }
   const open = (id: string, record: VaultRecord): TokenSet => {
-    const text = sealing.open(record.sealed, record.keyId, tokenOwner(id))
-    const tokens = text === undefined ? undefined : parseTokens(text)
+    const tokens = openTokens(id, record.sealed, record.keyId)
     if (tokens === undefined) throw new StoreError('ERR_STORE_CORRUPT', 'not-applied')
     return tokens
   }
@@ -81,6 +86,7 @@ export function createVault(deps: { store: Store; sealing: Sealing; runtime: Run
 
   return {
     sealTokens,
+    openTokens,
     describeTokens,
     sealSpare(id, tokens) {
       const { sealed, keyId } = sealing.seal(JSON.stringify(tokens), spareOwner(id))
