@@ -2,6 +2,7 @@
  * What makes one OpenID product different from any other: data, and a function where data cannot say
  * it. Everything that is not named here is the generic adapter's, by the standard.
  */
+import type { EgressResponse } from '../net/egress.ts'
 import type { IdTokenClaims } from '../oauth/id-token.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Secret } from '../secret.ts'
@@ -82,6 +83,8 @@ export interface OpenIdQuirks {
     | 'introspection'
     | 'life'
     | ((context: ProviderContext, tokens: TokenSet, subject: string | undefined) => Promise<Proof>)
+  /** The documented no of userinfo where it is not the standard's challenge (RFC 6750 section 3.1). */
+  readonly isRefusal?: (response: EgressResponse) => boolean
   /** Asked at sign-in as well. Default true; false where the ID token says everything. */
   readonly asksUserinfo?: boolean
   /**

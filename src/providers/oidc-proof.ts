@@ -2,6 +2,7 @@
  * Is a sign-in at an OpenID provider still good: asked at userinfo or by introspection, each with the
  * one answer that its standard defines as a no.
  */
+import type { EgressResponse } from '../net/egress.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import {
   ANSWER_MAX_BYTES,
@@ -63,7 +64,7 @@ async function ask(
     return await introspect(house, context, call)
   }
   if (way !== 'life' && metadata.userinfoEndpoint !== undefined)
-    return await askUserinfo(context, metadata.userinfoEndpoint, tokens, subject)
+    return await askUserinfo(house, context, { url: metadata.userinfoEndpoint, tokens, subject })
   // Nothing to ask: the life of the access token is the bound (flows.md section 10).
   return tokens.expiresAtMs === undefined ? unknown('no_check_call') : { outcome: 'yes' }
 }
@@ -100,12 +101,16 @@ function userinfoCall(context: ProviderContext, url: string, tokens: TokenSet) {
 }
 
 async function askUserinfo(
+  { quirks }: OpenIdHouse,
   context: ProviderContext,
-  url: string,
-  tokens: TokenSet,
-  subject: string | undefined,
+  asked: {
+    readonly url: string
+    readonly tokens: TokenSet
+    readonly subject: string | undefined
+  },
 ): Promise<Proof> {
-  const response = await userinfoCall(context, url, tokens)
+  const { subject } = asked
+  const response = await userinfoCall(context, asked.url, asked.tokens)
   if (response.status === 200) {
     const body = readObject(response)
     if (typeof body?.['sub'] !== 'string') return unknown('body')
@@ -113,13 +118,14 @@ async function askUserinfo(
       ? { outcome: 'yes' }
       : { outcome: 'no', reason: 'subject' }
   }
-  if (response.status === 401 && isInvalidToken(response.headers))
-    return { outcome: 'no', reason: 'invalid_token' }
-  return unknownAnswer(response, context.runtime.nowMs())
+  return (quirks.isRefusal ?? isInvalidToken)(response)
+    ? { outcome: 'no', reason: 'invalid_token' }
+    : unknownAnswer(response, context.runtime.nowMs())
 }
 
 /** RFC 6750 section 3: `Bearer` with `error="invalid_token"`, quoted or not. */
-function isInvalidToken(headers: Headers): boolean {
+function isInvalidToken({ status, headers }: EgressResponse): boolean {
+  if (status !== 401) return false
   return /(?:^|,)\s*bearer\s(?:.*[\s,])?error\s*=\s*(?:"invalid_token"|invalid_token(?=\s*(?:,|$)))/i.test(
     headers.get('www-authenticate') ?? '',
   )

@@ -16,6 +16,7 @@ import {
 import { createEgress } from '../../src/net/egress.ts'
 import { createNodeFetch } from '../../src/node/fetch.ts'
 import { createVerifier, s256 } from '../../src/oauth/pkce.ts'
+import type { Fetch } from '../../src/ports.ts'
 import { createGitHub } from '../../src/providers/github.ts'
 import { createGitHubApp } from '../../src/providers/github-app.ts'
 import { createOidc } from '../../src/providers/oidc.ts'
@@ -124,7 +125,10 @@ export async function openIdHouse(
   })
 }
 
-function settings(id: string, given: Partial<ProviderSettings>): Omit<ProviderSettings, 'options'> {
+export function settings(
+  id: string,
+  given: Partial<ProviderSettings>,
+): Omit<ProviderSettings, 'options'> {
   return {
     id,
     clientId: given.clientId ?? CLIENT.clientId,
@@ -135,16 +139,17 @@ function settings(id: string, given: Partial<ProviderSettings>): Omit<ProviderSe
   }
 }
 
-function createHouse<Double extends Faults>(
+/** @param endpoints `leadTo`: port of a double that plays every public host, with the host in its paths. */
+export function createHouse<Double extends Faults>(
   double: House<Double>['double'],
   provider: Provider,
   runtime: TestRuntime,
-  endpoints: { checkEndpoint: string; tokenEndpoint: string },
+  { leadTo, ...endpoints }: { checkEndpoint: string; tokenEndpoint: string; leadTo?: number },
 ): House<Double> {
   const emit = createRecordingEmit()
   const node = createNodeFetch()
   const egress = createEgress({
-    fetch: node.fetch,
+    fetch: leadTo === undefined ? node.fetch : leadHosts(node.fetch, leadTo),
     runtime,
     emit,
     approvedOrigins: new Set(provider.approvedOrigins),
@@ -189,6 +194,15 @@ function createHouse<Double extends Faults>(
       await node.close()
       await double.close()
     },
+  }
+}
+
+/** The egress judges the public address; only then does the way lead to the double. */
+function leadHosts(fetch: Fetch, port: number): Fetch {
+  return (request) => {
+    const { host, pathname, search } = request.url
+    const url = new URL(`http://127.0.0.1:${port}/${host}${pathname}${search}`)
+    return fetch({ ...request, url, addresses: 'approved' })
   }
 }
 

@@ -1,0 +1,140 @@
+/**
+ * Okta: the organisation's own server, whose access tokens are opaque to everybody but Okta, or a
+ * custom authorization server, whose tokens are JWTs with `cid` and `scp` (PRV-16).
+ * @see https://developer.okta.com/docs/concepts/auth-servers/
+ * @see https://developer.okta.com/docs/reference/api/oidc/
+ */
+import { type JsonObject, text } from './answers.ts'
+import { isAudience } from './oidc-access-token.ts'
+import { openIdType } from './oidc-adapter.ts'
+import { HOST_NAME, type OpenIdProduct, type OpenIdQuirks } from './oidc-product.ts'
+import type { ProviderFacts, ProviderInput, ProviderOptions } from './provider.ts'
+
+export interface OktaOptions extends ProviderOptions {
+  /** Such as `acme.okta.com`. */
+  readonly domain?: string
+  /** Id of a custom authorization server, such as `default`. Default: the organisation's own server. */
+  readonly authorizationServer?: string
+  /** `aud` of its access tokens, such as `api://default`. Default: not compared. */
+  readonly audience?: string
+  /** Default `groups`. */
+  readonly groupsClaim?: string
+  /** Default none. */
+  readonly rolesClaim?: string
+  /** How a sign-in is proved. Default `userinfo`. */
+  readonly check?: 'userinfo' | 'introspection'
+}
+
+/** Okta as a sign-in provider. What is not given comes from `POSTERN_OKTA_*`. */
+export function okta(options: OktaOptions = {}): ProviderInput {
+  return { ...options, type: 'okta' }
+}
+
+const FACTS: ProviderFacts = {
+  endpoints:
+    'from discovery; the issuer is `https://<domain>` (organisation) or `https://<domain>/oauth2/<id>` (custom server) (https://developer.okta.com/docs/concepts/auth-servers/)',
+  clientAuthentication:
+    '`client_secret_basic` (https://developer.okta.com/docs/api/openapi/okta-oauth/guides/client-auth/)',
+  scopeSeparator:
+    'space in requests; `scp` list in access tokens (https://developer.okta.com/docs/api/openapi/okta-oauth/guides/overview/)',
+  pkce: 'S256 always (https://developer.okta.com/docs/guides/implement-grant-type/authcodepkce/main/)',
+  tokenFormat:
+    'organisation server: opaque, whatever it looks like; custom server: JWT, checked locally by `cid` and `aud` (https://developer.okta.com/docs/guides/validate-access-tokens/)',
+  accessLife:
+    '5 minutes to 24 hours, default 1 hour (https://developer.okta.com/docs/guides/configure-access-policy/)',
+  refresh:
+    'with `offline_access`; rotation is a setting with a grace of 0 to 60 s, 30 by default (https://developer.okta.com/docs/guides/refresh-tokens/main/)',
+  check:
+    "the local check of a custom server's token, then `userinfo`, or `introspection` when configured (https://developer.okta.com/docs/api/openapi/okta-oauth/oauth/)",
+  definiteNo:
+    'userinfo: 401 with `WWW-Authenticate: Bearer error="invalid_token"`; introspection: `active: false` (https://developer.okta.com/docs/api/openapi/okta-oauth/oauth/)',
+  secondOpinion: 'the refresh, else the same check again',
+  rateLimits:
+    '429 is never a no; `X-Rate-Limit-Reset` is not read, `Retry-After` is (https://developer.okta.com/docs/reference/rl-best-practices/)',
+  revocation: 'RFC 7009 (https://developer.okta.com/docs/guides/revoke-tokens/main/)',
+  events: 'none yet; `sid` is kept',
+}
+
+function quirks(
+  options: Readonly<Record<string, string | undefined>>,
+  clientId: string,
+): OpenIdQuirks {
+  const { domain, authorizationServer, audience, rolesClaim } = options
+  const isCustom = authorizationServer !== undefined
+  return {
+    issuer: `https://${domain}${isCustom ? `/oauth2/${authorizationServer}` : ''}`,
+    approvedOrigins: [],
+    defaultScopes: ['openid', 'profile', 'email', 'offline_access'],
+    accountPrompt: 'login',
+    consentPrompt: 'never',
+    groupsClaim: options['groupsClaim'] ?? 'groups',
+    ...(rolesClaim === undefined ? {} : { rolesClaim }),
+    // "You can't validate access tokens of the org server": its keys are nobody's business.
+    ...(isCustom
+      ? { accessToken: (claims: JsonObject) => judge(claims, { audience, clientId }) }
+      : {}),
+    // In an access token `sub` is the login and `uid` the person; in an ID token `sub` is the person.
+    subjectOf: (claims) => text(claims, 'uid') ?? text(claims, 'sub'),
+    check: options['check'] === 'introspection' ? 'introspection' : 'userinfo',
+  }
+}
+
+function judge(
+  claims: JsonObject,
+  expected: { readonly audience: string | undefined; readonly clientId: string },
+): 'audience' | 'client' | undefined {
+  if (text(claims, 'cid') !== expected.clientId) return 'client'
+  const { audience } = expected
+  return audience === undefined || isAudience(claims, audience) ? undefined : 'audience'
+}
+
+const PRODUCT: OpenIdProduct = {
+  type: 'okta',
+  title: 'Okta',
+  secretRequired: true,
+  options: [
+    {
+      name: 'domain',
+      kind: 'text',
+      required: true,
+      ...HOST_NAME,
+      environmentSuffix: 'DOMAIN',
+      sentence: 'Domain of the organisation, such as `acme.okta.com`.',
+    },
+    {
+      name: 'authorizationServer',
+      kind: 'text',
+      pattern: /^[A-Za-z0-9_-]{1,64}$/,
+      mustBe: 'the id of a custom authorization server, such as `default`',
+      environmentSuffix: 'AUTHORIZATION_SERVER',
+      sentence: "Id of a custom authorization server; without it the organisation's own.",
+    },
+    {
+      name: 'audience',
+      kind: 'text',
+      sentence: '`aud` of the access tokens of a custom server, such as `api://default`.',
+    },
+    {
+      name: 'groupsClaim',
+      kind: 'text',
+      default: 'groups',
+      sentence: 'Claim that lists the groups of a person.',
+    },
+    { name: 'rolesClaim', kind: 'text', sentence: 'Claim that lists the roles of a person.' },
+    {
+      name: 'check',
+      kind: 'choice',
+      choices: ['userinfo', 'introspection'],
+      default: 'userinfo',
+      sentence: 'How a sign-in is proved.',
+    },
+  ],
+  facts: FACTS,
+  setUp:
+    'Make an OIDC web application with the grants authorization code and refresh token. Groups come when a groups claim is configured for the application or the server.',
+  credentialsHint: (callbackUrl, options) =>
+    `Make an OIDC web application at https://${options['domain'] ?? 'your Okta domain'}/admin with sign-in redirect URI ${callbackUrl}`,
+  quirks,
+}
+
+export const OKTA = openIdType(PRODUCT)
