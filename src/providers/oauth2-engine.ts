@@ -329,5 +329,8 @@ function refusedSignIn({ product, title }: House, reason: string): OAuthError {
 const REFUSALS: Readonly<Record<string, string>> = {
   provider_invalid_grant: 'says that the code is wrong or too old. Start again.',
   provider_issuer_mismatch: 'was asked, but somebody else answered.',
+  inactive: 'issued a token that is not active. Start again.',
+  introspection_client: 'does not let us ask about tokens: check client id, secret and permission.',
+  identity_missing: 'did not say who you are.',
   other_workspace: 'signed you in to another workspace than the one that may sign in here.',
 }
