@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { defineCommand, runCommand, showUsage } from 'citty'
 import { ConfigError, StoreError } from '../errors.ts'
+import { explainCommand } from './explain.ts'
 import { keysCommand } from './keys.ts'
 import { serveCommand } from './serve.ts'
 
@@ -23,7 +24,7 @@ const main = defineCommand({
     description:
       'The auth plane for MCP. Example: postern serve http://127.0.0.1:8000/mcp --provider github',
   },
-  subCommands: { serve: serveCommand, keys: keysCommand },
+  subCommands: { serve: serveCommand, explain: explainCommand, keys: keysCommand },
 })
 
 const argv = process.argv.slice(2)
@@ -37,6 +38,7 @@ try {
 
 async function usage(name: string | undefined): Promise<void> {
   if (name === 'serve') await showUsage(serveCommand)
+  else if (name === 'explain') await showUsage(explainCommand)
   else if (name === 'keys') await showUsage(keysCommand)
   else await showUsage(main)
 }

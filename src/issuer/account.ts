@@ -8,6 +8,7 @@ import type { Versioned } from '../ports.ts'
 import { type Grant, type Kind, TENANT } from '../records.ts'
 import {
   type Account,
+  type AccountAccess,
   type AccountApp,
   type AccountApproval,
   type AccountBrowser,
@@ -15,7 +16,7 @@ import {
 } from '../ui/account.ts'
 import { messagePage } from '../ui/message.ts'
 import { pageAnswer } from './answers.ts'
-import { signInAnswer } from './consent-page.ts'
+import { scopeTitles, signInAnswer } from './consent-page.ts'
 import { readCookies } from './cookies.ts'
 import { findProvider, findResource, type IssuerHouse } from './house.ts'
 import {
@@ -186,13 +187,19 @@ function accessOf(house: IssuerHouse, grants: readonly Grant[]): AccountApp['acc
   const resources = [...new Set(grants.map((grant) => grant.resource))]
   return resources.map((resource) => {
     const own = grants.filter((grant) => grant.resource === resource)
-    const title = findResource(house, resource)?.title
-    return {
-      url: resource,
-      ...(title === undefined ? {} : { title }),
-      scopes: [...new Set(own.flatMap((grant) => grant.scopes))],
-    }
+    return describeAccess(house, resource, [...new Set(own.flatMap((grant) => grant.scopes))])
   })
+}
+
+function describeAccess(house: IssuerHouse, url: string, scopes: readonly string[]): AccountAccess {
+  const resource = findResource(house, url)
+  const { title } = resource ?? {}
+  return {
+    url,
+    ...(title === undefined ? {} : { title }),
+    scopes,
+    scopeTitles: scopeTitles(resource),
+  }
 }
 
 /** From the idle end, which each refresh moves: exact to a day, because that end is rounded up. */
@@ -232,16 +239,11 @@ async function describeApprovals(
     .slice(0, SHOWN_MAX)
   return Promise.all(
     recent.map(async ({ key: { id }, value }) => {
-      const title = findResource(house, value.resource)?.title
       return {
         ...(await nameOf(value.clientId)),
         handle: handleOf(house, 'approval', id),
         redirectHost: redirectHost(value.redirectUri),
-        access: {
-          url: value.resource,
-          ...(title === undefined ? {} : { title }),
-          scopes: value.scopes,
-        },
+        access: describeAccess(house, value.resource, value.scopes),
         sinceMs: value.approvedAtMs,
         untilMs: value.expiresAtMs,
       }

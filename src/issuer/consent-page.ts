@@ -90,7 +90,9 @@ function describe(
 }
 
 /** In the operator's words; with scopes of its own a server has less behind `mcp`. */
-function scopeTitles(resource: Resource | undefined): ReadonlyMap<string, string> {
+export function scopeTitles(
+  resource: Pick<Resource, 'connector'> | undefined,
+): ReadonlyMap<string, string> {
   const table = resource?.connector?.scopes
   if (table === undefined) return new Map()
   return new Map([

@@ -11,6 +11,8 @@ export interface AccountAccess {
   readonly url: string
   readonly title?: string
   readonly scopes: readonly string[]
+  /** Words of the operator for scopes of this server. */
+  readonly scopeTitles: ReadonlyMap<string, string>
 }
 
 export interface AccountApp {
@@ -104,7 +106,7 @@ ${endForm(account, `client:${app.handle}`, 'End', `the access of ${name}`)}
 const UNVERIFIED = html`<span class="tag">unverified</span>`
 
 function accessLine(access: AccountAccess): Markup {
-  const words = ourScopeWords(access.scopes).map((scope) => scope.words)
+  const words = ourScopeWords(access.scopes, access.scopeTitles).map((scope) => scope.words)
   return html`<p class="small">${shownText(access.title) || new URL(access.url).host} <span class="muted mono">${access.url}</span><br>${words.join('; ')}</p>`
 }
 

@@ -15,9 +15,11 @@ export interface Ended {
   readonly stderr: string
 }
 
+/** @param input Standard input; default none. */
 export async function startCli(
   command: readonly string[],
   config: Readonly<Record<string, unknown>>,
+  input?: string,
 ): Promise<Ended> {
   const folder = await mkdtemp(join(tmpdir(), 'postern-cli-'))
   const file = join(folder, 'postern.config.json')
@@ -26,9 +28,11 @@ export async function startCli(
   const child = spawn(process.execPath, [ENTRY, ...command, '--config', file], {
     cwd: folder,
     env: { PATH, HOME, TMPDIR, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
   const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
+  // A command that reads nothing may be gone before it is written.
+  child.stdin.on('error', () => undefined).end(input)
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => {
