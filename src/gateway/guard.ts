@@ -13,6 +13,7 @@ import {
   type Refusal,
 } from '../middleware/guard.ts'
 import { challenge, readBearer } from '../oauth/challenge.ts'
+import { MCP_SCOPE } from '../oauth/scope.ts'
 import { canonicalResource, protectedResourceMetadataPath } from '../oauth/urls.ts'
 import type { Emit } from '../ports.ts'
 import { admit, type Need } from './decide.ts'
@@ -242,6 +243,7 @@ function createUnauthorized(resource: string, reason: string): GuardAnswer {
   const error = reason === 'token_missing' ? undefined : 'invalid_token'
   const value = challenge({
     resourceMetadata: metadataUrl(resource),
+    scope: MCP_SCOPE,
     ...(error === undefined ? {} : { error }),
   })
   return refused({ status: 401, reason }, error ?? 'unauthorized', { 'www-authenticate': value })

@@ -48,6 +48,8 @@ interface Exchange {
   readonly headers: string[]
   readonly requestId: string
   readonly startedAtMs: number
+  /** A page that may read our answers: a refused origin may not read even the refusal (W8). */
+  readonly origin: string | undefined
 }
 
 export function createProxy(deps: ProxyDeps): (request: Request) => Promise<Response> {
@@ -62,7 +64,10 @@ export function createProxy(deps: ProxyDeps): (request: Request) => Promise<Resp
     if (head.host === undefined || !deps.view.hostAllowed(host)) head.host = host
     counter += 1
     const requestId = `req_${prefix}${counter.toString(36)}`
-    const exchange = { request, head, headers, requestId, startedAtMs: deps.runtime.monotonicMs() }
+    const startedAtMs = deps.runtime.monotonicMs()
+    const mayRead = head.origin !== undefined && deps.view.originAllowed(head.origin)
+    const origin = mayRead ? head.origin : undefined
+    const exchange = { request, head, headers, requestId, startedAtMs, origin }
     try {
       return await run(deps, records, exchange)
     } catch (error) {
@@ -88,18 +93,18 @@ async function run(deps: ProxyDeps, records: Records, exchange: Exchange): Promi
       const { answer, route, session } = decision
       records.refused(factsOf(deps, exchange, { route, session }, answer.status), answer.reason)
       const cors = route !== undefined && answer.reason !== 'origin' && answer.reason !== 'host'
-      return toResponse(answer, exchange, cors ? head.origin : undefined)
+      return toResponse(answer, exchange, cors ? exchange.origin : undefined)
     }
     if (decision.need === last) {
       const answer = STILL_COLD[decision.need]
       records.refused(factsOf(deps, exchange, decision, answer.status), answer.reason)
-      return toResponse(answer, exchange, head.origin)
+      return toResponse(answer, exchange, exchange.origin)
     }
     last = decision.need
     records.waited(decision.need)
     await deps.view.load(decision)
   }
-  return toResponse(ANSWERS.store_unavailable, exchange, head.origin)
+  return toResponse(ANSWERS.store_unavailable, exchange, exchange.origin)
 }
 
 async function forward(
@@ -215,7 +220,7 @@ function refused(
     reason,
   })
   if (to.session !== undefined) deps.view.settled(to.session, to.renew)
-  return toResponse(answer, exchange, exchange.head.origin)
+  return toResponse(answer, exchange, exchange.origin)
 }
 
 function factsOf(

@@ -51,6 +51,14 @@ export interface Incoming {
   readonly expects: boolean
 }
 
+/** A page of a refused origin must not read even the refusal (W8); most calls come from no page. */
+export function readableBy(
+  { origin }: Head,
+  view: Pick<GatewayView, 'originAllowed'>,
+): { readonly corsOrigin?: string } {
+  return origin === undefined || !view.originAllowed(origin) ? {} : { corsOrigin: origin }
+}
+
 /** nginx's word for a client that left; only ever in records. */
 const CLIENT_GONE_STATUS = 499
 
@@ -274,7 +282,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
     this.#reader?.abandon()
     this.#record(answer.status, answer.reason)
     if (this.#deps.streams.draining) response.shouldKeepAlive = false
-    const cors = head.origin !== undefined ? { corsOrigin: head.origin } : {}
+    const cors = readableBy(head, this.#deps.view)
     reply(request, response, answer, { head, requestId, ...cors })
   }
 

@@ -12,7 +12,7 @@ import { scanRaw } from '../gateway/headers.ts'
 import { createRecords } from '../gateway/records.ts'
 import type { GatewayView } from '../gateway/view.ts'
 import type { Emit } from '../ports.ts'
-import { Call, type CallDeps, type Incoming } from './call.ts'
+import { Call, type CallDeps, type Incoming, readableBy } from './call.ts'
 import { drainServers, type TrackedServer, trackServer } from './drain.ts'
 import { OpenStreams } from './open-streams.ts'
 import { reply } from './reply.ts'
@@ -98,11 +98,11 @@ export function createCarrier(
     }
     records.refused(call, answer.reason)
     if (draining) response.shouldKeepAlive = false
-    const named = head.origin !== undefined && CORS_ALLOWED(answer) && route !== undefined
+    const named = route !== undefined && CORS_ALLOWED(answer)
     reply(request, response, answer, {
       head,
       requestId,
-      ...(named ? { corsOrigin: head.origin } : {}),
+      ...(named ? readableBy(head, view) : {}),
     })
   }
 
@@ -213,7 +213,7 @@ const STILL_COLD: Readonly<Record<Need, Answer>> = {
   credential: ANSWERS.credential,
 }
 
-/** A page of a refused origin must not read even the refusal. */
+/** At the wrong name nobody reads anything; who may read elsewhere, `readableBy` says. */
 const CORS_ALLOWED = ({ reason }: Answer): boolean => reason !== 'origin' && reason !== 'host'
 
 function laneOf(socket: CarrierSocket): Lane {

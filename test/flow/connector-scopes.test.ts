@@ -137,7 +137,7 @@ describe.each(['node', 'fetch'] as const)('scopes of a connector, carrier %s', (
     expect(server.seen).toHaveLength(3)
   })
 
-  it('GW-05: a header that names an allowed tool never speaks for a body that names another', async () => {
+  it('GW-04 GW-05: a header that names an allowed tool never speaks for a body that names another', async () => {
     const modern = (method: string, name?: string) => [
       'Content-Type: application/json',
       'MCP-Protocol-Version: 2026-07-28',

@@ -222,7 +222,7 @@ describe('protect() in another process than the issuer', () => {
         status: 401,
         headers: {
           'www-authenticate':
-            'Bearer resource_metadata="https://notes.example/.well-known/oauth-protected-resource/mcp"',
+            'Bearer resource_metadata="https://notes.example/.well-known/oauth-protected-resource/mcp", scope="mcp"',
         },
       },
     })
