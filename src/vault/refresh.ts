@@ -52,6 +52,10 @@ export interface Refresher {
 export const FLIGHTS_MAX = 10_000
 const DUE_SHARE = 0.8
 const JITTER_SHARE = 0.05
+/** A refresh ahead starts no later than this before the end (VAL-13) ... */
+const LATEST_MS = 60_000
+/** ... but not before this share of a short life, or it would never end. */
+const EARLIEST_SHARE = 0.5
 
 export function createRefresher(options: RefresherOptions): Refresher {
   const { runtime, emit } = options
@@ -113,7 +117,10 @@ export function createRefresher(options: RefresherOptions): Refresher {
   }
 }
 
-/** When a background refresh should start: 80 % of the token's life, spread by `random` in [0, 1). */
+/**
+ * When a background refresh should start: 80 % of the token's life, spread by `random` in [0, 1), and
+ * 60 s before its end at the latest, unless that is less than half of its life.
+ */
 export function refreshDueAtMs(record: VaultRecord, random: number): number {
   return dueAtMs(record, DUE_SHARE - JITTER_SHARE + 2 * JITTER_SHARE * random)
 }
@@ -121,5 +128,7 @@ export function refreshDueAtMs(record: VaultRecord, random: number): number {
 function dueAtMs(record: VaultRecord, share: number): number {
   if (record.accessExpiresAtMs === undefined) return Number.POSITIVE_INFINITY
   const fromMs = record.refreshedAtMs ?? record.createdAtMs
-  return fromMs + Math.max(0, record.accessExpiresAtMs - fromMs) * share
+  const lifeMs = Math.max(0, record.accessExpiresAtMs - fromMs)
+  const latestMs = Math.max(lifeMs * EARLIEST_SHARE, lifeMs - LATEST_MS)
+  return fromMs + Math.min(lifeMs * share, latestMs)
 }
