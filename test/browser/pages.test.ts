@@ -2,7 +2,7 @@
 import { AxeBuilder } from '@axe-core/playwright'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
-import { authorizeUrl, LOOPBACK_REDIRECT, register } from '../flow/sign-in-house.ts'
+import { authorizeUrl, LOOPBACK_REDIRECT, redeem, register } from '../flow/sign-in-house.ts'
 import { findChromium, openBrowser } from '../kit/browser.ts'
 import { need } from '../kit/needs.ts'
 import { type Served, servePages } from './serve.ts'
@@ -186,6 +186,98 @@ describe('consent', () => {
   })
 })
 
+describe('account', () => {
+  /** An app with a grant, as after a sign-in by its first user. */
+  async function allowApp(page: Page, client_name: string): Promise<void> {
+    await page.goto(await startUrl({ client_name }))
+    await page.getByRole('button', { name: /^Allow/ }).click()
+    await page.waitForURL(/\/client\?keep=1&code=/)
+    const code = new URL(page.url()).searchParams.get('code') ?? ''
+    const grants = await served.house.store.grants.list(
+      'default',
+      { name: 'userId', value: (await onlyUser()).userId },
+      { max: 100 },
+    )
+    const grant = grants.find(({ codeDigest }) => codeDigest === served.house.runtime.sha256(code))
+    await redeem(served.house, grant?.clientId ?? '', code, {
+      redirect_uri: grant?.redirectUri ?? '',
+    })
+  }
+
+  async function onlyUser() {
+    const [user] = await served.house.store.list('user', 'default', undefined, { max: 1 })
+    if (user === undefined) throw new Error('nobody has signed in')
+    return user.value
+  }
+
+  it('CON-11: without script, an app is found by its name and ended; what is left says so', async (context) => {
+    const page = await open(context, { javaScriptEnabled: false })
+    await signInAtHome(page)
+    await allowApp(page, 'Cursor')
+    await page.goto(`${served.house.issuer}/`)
+    await page.getByRole('link', { name: 'Your account' }).click()
+    await page.getByRole('button', { name: 'End: the access of Cursor' }).first().click()
+    await page.getByRole('status').getByText('Done. The app can no longer act for you.').waitFor()
+    expect(await page.getByRole('button', { name: 'End: the access of Cursor' }).count()).toBe(0)
+  })
+
+  it('CON-11: by keyboard only, every ending is reached in order and Enter performs it', async (context) => {
+    const page = await open(context)
+    await signInAtHome(page)
+    await allowApp(page, 'Zed')
+    await page.goto(`${served.house.issuer}/account`)
+    const reached: string[] = []
+    for (let step = 0; step < 40 && !reached.includes('Forget: what you allowed Zed'); step += 1) {
+      await page.keyboard.press('Tab')
+      const name = await page.evaluate(() => {
+        const element = document.activeElement
+        return element?.getAttribute('aria-label') ?? element?.textContent?.trim() ?? ''
+      })
+      reached.push(name)
+    }
+    expect(reached[0]).toBe('Postern')
+    expect(reached.indexOf('End: the access of Zed')).toBeGreaterThan(0)
+    expect(reached.some((name) => name.startsWith('Sign out: this browser'))).toBe(true)
+    expect(reached.at(-1)).toBe('Forget: what you allowed Zed')
+    await page.keyboard.press('Enter')
+    await page.getByRole('status').getByText('You are asked again next time.').waitFor()
+  })
+
+  it('W7: reload and the back button after an ending repeat nothing', async (context) => {
+    const page = await open(context)
+    await signInAtHome(page)
+    await allowApp(page, 'Raycast')
+    await page.goto(`${served.house.issuer}/account`)
+    await page.getByRole('button', { name: 'End: the access of Raycast' }).click()
+    await page.waitForURL(/done=client/)
+    await page.reload()
+    await page.goBack()
+    const stale = page.getByRole('button', { name: 'End: the access of Raycast' })
+    if ((await stale.count()) > 0) await stale.click()
+    await page.goto(`${served.house.issuer}/account`)
+    expect(await stale.count()).toBe(0)
+  })
+
+  it('W2: a form on another site ends nothing', async (context) => {
+    const page = await open(context)
+    await signInAtHome(page)
+    await page.goto(`${served.house.issuer}/account`)
+    const ticket = await page.locator('input[name=ticket]').first().getAttribute('value')
+    const other = await page.context().newPage()
+    await other.goto(`${served.elsewhere.replace('127.0.0.1', 'localhost')}/attack`)
+    await other.evaluate(
+      ([action, value]) => {
+        document.body.innerHTML = `<form method="post" action="${action}"><input name="ticket" value="${value}"><input name="end" value="everywhere"></form>`
+        document.forms[0]?.submit()
+      },
+      [`${served.house.issuer}/account`, ticket ?? ''],
+    )
+    await other.getByRole('heading', { name: 'This page can no longer be used' }).waitFor()
+    await page.reload()
+    await page.getByRole('heading', { name: 'Browsers' }).waitFor()
+  })
+})
+
 describe('for everybody', () => {
   it.for(['light', 'dark'] as const)(
     'axe finds no violation, %s, wide and narrow, and nothing scrolls sideways',
@@ -197,8 +289,13 @@ describe('for everybody', () => {
           async () => page.goto(await startUrl({ redirect_uris: [LOOPBACK_REDIRECT] })),
           async () => page.goto((await startUrl()).replace('scope=mcp', 'scope=nonsense')),
           () => page.goto(`${served.house.issuer}/`),
+          () => page.goto(`${served.house.issuer}/errors/ERR_CONFIG_SEALING_KEY`),
+          () => page.goto(`${served.house.issuer}/errors/ERR_NO_SUCH`),
+          () => page.goto(`${served.house.issuer}/account`),
           () => signInAtHome(page),
           async () => page.goto(await startUrl()),
+          () => page.goto(`${served.house.issuer}/account?done=session`),
+          () => page.getByText('Sign out everywhere').first().click(),
         ]
         for (const visit of visits) {
           await visit()
