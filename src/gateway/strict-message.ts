@@ -35,11 +35,20 @@ const PARAMS_NAMES = new Set(['name', 'uri', 'taskid', '_meta', 'arguments'])
 const EXACT_NAMES = new Set([...MESSAGE_NAMES, ...PARAMS_NAMES, 'taskId'])
 
 const QUOTE = 34
+const PLUS = 43
 const COMMA = 44
+const MINUS = 45
+const POINT = 46
+const ZERO = 48
+const NINE = 57
 const COLON = 58
+const UPPER_E = 69
 const OPEN_BRACKET = 91
 const BACKSLASH = 92
 const CLOSE_BRACKET = 93
+const LOWER_E = 101
+const LOWER_N = 110
+const LOWER_U = 117
 const OPEN_BRACE = 123
 const CLOSE_BRACE = 125
 
@@ -123,8 +132,8 @@ class Reader {
     if (span === undefined) return {}
     const first = this.#text.charCodeAt(span.from)
     const isText = first === QUOTE
-    const isNumber = first === 45 || (first >= 48 && first <= 57)
-    const isNull = first === 110
+    const isNumber = first === MINUS || (first >= ZERO && first <= NINE)
+    const isNull = first === LOWER_N
     if (!isText && !isNumber && !isNull) throw new NotOneMessage()
     if (isNull || span.to - span.from > ID_MAX_CHARS) return {}
     return { id: this.#text.slice(span.from, span.to) }
@@ -247,9 +256,36 @@ class Reader {
       this.#string()
       return
     }
-    SCALAR.lastIndex = this.#at
-    if (!SCALAR.test(this.#text)) throw new NotJson()
-    this.#at = SCALAR.lastIndex
+    const literal = LITERALS.get(this.#code())
+    if (literal === undefined) this.#number()
+    else if (this.#text.startsWith(literal, this.#at)) this.#at += literal.length
+    else throw new NotJson()
+  }
+
+  #number(): void {
+    if (this.#code() === MINUS) this.#at += 1
+    if (this.#code() === ZERO) this.#at += 1
+    else this.#digits()
+    if (this.#code() === POINT) {
+      this.#at += 1
+      this.#digits()
+    }
+    const exponent = this.#code()
+    if (exponent !== LOWER_E && exponent !== UPPER_E) return
+    this.#at += 1
+    const sign = this.#code()
+    if (sign === MINUS || sign === PLUS) this.#at += 1
+    this.#digits()
+  }
+
+  #digits(): void {
+    const from = this.#at
+    for (;;) {
+      const code = this.#code()
+      if (!(code >= ZERO && code <= NINE)) break
+      this.#at += 1
+    }
+    if (this.#at === from) throw new NotJson()
   }
 
   #string(): void {
@@ -263,9 +299,12 @@ class Reader {
       }
       if (code < 32) throw new NotJson()
       if (code !== BACKSLASH) continue
-      ESCAPE.lastIndex = at
-      if (!ESCAPE.test(text)) throw new NotJson()
-      at = ESCAPE.lastIndex - 1
+      at += 1
+      const escaped = text.charCodeAt(at)
+      if (escaped === LOWER_U) {
+        if (!HEXADECIMAL.test(text.slice(at + 1, at + 5))) throw new NotJson()
+        at += 4
+      } else if (!ESCAPED.has(escaped)) throw new NotJson()
     }
     throw new NotJson()
   }
@@ -303,8 +342,11 @@ interface ParamsTexts {
 }
 
 const NO_NAMES: ReadonlySet<string> = new Set()
-const SCALAR = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
-const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
+const LITERALS: ReadonlyMap<number, string> = new Map(
+  ['true', 'false', 'null'].map((text) => [text.charCodeAt(0), text]),
+)
+const ESCAPED: ReadonlySet<number> = new Set([...'"\\/bfnrt'].map((text) => text.charCodeAt(0)))
+const HEXADECIMAL = /^[0-9a-fA-F]{4}$/
 
 /** Case folded as servers do it: `ſ` is an `s` and the Kelvin sign a `k` there. */
 function fold(name: string): string {

@@ -401,7 +401,9 @@ describe('what is remembered', () => {
       const judged = authenticator.judge(random.join('.'))
       if (judged !== 'token' && judged !== 'shape') throw new Error(`a random token is ${judged}`)
     }
+    // Not one of them was remembered, and nobody was forgotten for them.
     expect(table.size()).toBe(1)
+    expect(authenticator.remembered(tokens.access_token)).toBeDefined()
     for (let count = 0; count < 5 * max; count += 1) {
       expect(await ask(house.forge({ gid, sub, client_id, count }))).toBe('admitted')
     }
