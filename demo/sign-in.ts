@@ -22,6 +22,8 @@ export async function signInAsClient(options: {
   readonly resource: string
   readonly redirectUri: string
   readonly visitor: Visitor
+  /** Default: what the server gives a client that asks for nothing. */
+  readonly scope?: string
 }): Promise<SignedInClient> {
   const server = await discover(options.resource)
   const registered = await readJson(server.registrationEndpoint, {
@@ -41,7 +43,10 @@ export async function signInAsClient(options: {
     tokenEndpoint: server.tokenEndpoint,
     clientId,
     redirectUri: options.redirectUri,
-    parameters: { resource: options.resource },
+    parameters: {
+      resource: options.resource,
+      ...(options.scope === undefined ? {} : { scope: options.scope }),
+    },
     visitor: options.visitor,
   })
   return { ...tokens, clientId, tokenEndpoint: server.tokenEndpoint }

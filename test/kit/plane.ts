@@ -17,7 +17,7 @@ import { type NotesServer, startNotesServer } from '../../demo/servers/notes.ts'
 import { type SignedInClient, signInAsClient } from '../../demo/sign-in.ts'
 import { createVisitor } from '../../demo/visitor.ts'
 import { createPostern } from '../../src/app.ts'
-import type { PosternConfig } from '../../src/config.ts'
+import type { ConnectorInput, PosternConfig } from '../../src/config.ts'
 import { type RunningServer, serve } from '../../src/node/server.ts'
 import { github, oidc } from '../../src/providers/index.ts'
 import { createWatchedPlatform, type SeenEvent, type WatchedPlatform } from './platform.ts'
@@ -46,6 +46,8 @@ export interface PlaneOptions<K extends ProviderKind = ProviderKind> {
   readonly connectorUrl?: string
   /** Path of the issuer, e.g. `/t/acme`. Default none. */
   readonly path?: string
+  /** Further fields of the connector. */
+  readonly connector?: Partial<ConnectorInput>
   /** GitHub only: tokens of eight hours with refresh tokens. */
   readonly expiringTokens?: boolean
 }
@@ -72,7 +74,7 @@ export interface Plane<K extends ProviderKind = ProviderKind> {
   readonly events: readonly SeenEvent[]
   /** Durable writes since the last start, by verb. */
   readonly writes: Readonly<Record<string, number>>
-  signIn(login?: string): Promise<Caller>
+  signIn(login?: string, scope?: string): Promise<Caller>
   /** One `tools/call`; with the fake clock, time goes on while the house waits. */
   call(caller: Pick<Caller, 'accessToken'>, options?: CallOptions): Promise<Answer>
   refresh(caller: Caller): Promise<{ status: number; body: Readonly<Record<string, unknown>> }>
@@ -112,7 +114,7 @@ export async function startPlane<K extends ProviderKind>(
     listen: { port, metricsPort: 0 },
     databaseUrl: `sqlite:${databasePath}`,
     providers: [providerInput(options.provider, double)],
-    connectors: { notes: { url: options.connectorUrl ?? notes.url } },
+    connectors: { notes: { url: options.connectorUrl ?? notes.url, ...options.connector } },
     limits: { registrationsPerMinuteMax: 1_000, ...options.limits },
   }
   const house = createHouse(config, runtime, double)
@@ -129,7 +131,7 @@ export async function startPlane<K extends ProviderKind>(
     // The kind decides which double was started.
     provider: double as Plane<K>['provider'],
     ...house.watching(),
-    signIn: (login = 'ada') => signIn(plane.resource, double, login),
+    signIn: (login = 'ada', scope) => signIn(plane.resource, double, login, scope),
     call: (caller, asked = {}) =>
       house.during(callTool(asked.resource ?? plane.resource, caller.accessToken, asked)),
     refresh: (caller) => house.during(refresh(caller)),
@@ -245,11 +247,23 @@ function sumOf(text: string, name: string, labels: Readonly<Record<string, strin
   return sum
 }
 
-async function signIn(resource: string, double: Double, login: string): Promise<Caller> {
+async function signIn(
+  resource: string,
+  double: Double,
+  login: string,
+  scope: string | undefined,
+): Promise<Caller> {
   if ('signIn' in double) double.signIn(login)
   const press = [/^allow/i, new RegExp(`^continue as ${login}`, 'i')]
   const visitor = createVisitor({ press })
-  return { ...(await signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor })), login }
+  const asked = scope === undefined ? {} : { scope }
+  const client = await signInAsClient({
+    resource,
+    redirectUri: REDIRECT_URI,
+    visitor,
+    ...asked,
+  })
+  return { ...client, login }
 }
 
 /** MCP 2025-11-25 without a session, as the notes server takes it. */
