@@ -5,14 +5,30 @@
  * names refused with the nearest known one. The table of scalar fields is `config/fields.ts`,
  * from which `docs/configuration.md` is generated.
  */
-import type { Capability, ClaimName, Limits, LogFormat, LogLevel } from './config/fields.ts'
+import type {
+  Capability,
+  ClaimName,
+  GrantType,
+  Limits,
+  LogFormat,
+  LogLevel,
+} from './config/fields.ts'
+import type { SignalReceiver, SignalReceiverInput } from './config/signals.ts'
+import type {
+  AssertionIssuer,
+  AssertionIssuerInput,
+  ExchangeInput,
+  ExchangePolicy,
+} from './config/token-policies.ts'
 import type { AllowRule as Allow } from './oauth/allow.ts'
+import type { ClientKeySet } from './oauth/client-keys.ts'
 import type { ScopeTable } from './oauth/scope-table.ts'
 import type { PosternEvent } from './ports.ts'
 import type { Provider, ProviderEntry } from './providers/provider.ts'
 import type { Secret } from './secret.ts'
 
 export type { Capability, ClaimName, Limits } from './config/fields.ts'
+export type { SignalReceiverInput } from './config/signals.ts'
 export type { AllowRule as Allow } from './oauth/allow.ts'
 
 /** A remote MCP server as a user writes it. Name: `[a-z0-9-]{1,40}`, part of URLs. */
@@ -62,11 +78,23 @@ export interface ScopeInput {
   readonly upstream?: Readonly<Record<string, readonly string[]>>
 }
 
-/** A client registered by hand. `secret` makes it confidential. */
+/** A client registered by hand. `secret`, `jwks` or `jwksUri`, one of them, makes it confidential. */
 export interface StaticClientInput {
   readonly name?: string
-  readonly redirectUris: readonly string[]
+  /** May be left out when `grants` has no `authorization_code`. */
+  readonly redirectUris?: readonly string[]
   readonly secret?: string
+  /** Public keys of a `private_key_jwt` client, or where it publishes them (https). */
+  readonly jwks?: { readonly keys: readonly object[] }
+  readonly jwksUri?: string
+  /** Grant types it may use. Default `authorization_code` and `refresh_token`. */
+  readonly grants?: readonly GrantType[]
+  /** Scopes it may ask for. Default all of a resource. */
+  readonly scopes?: readonly string[]
+  /** Resources it may ask for, as published. Default all. */
+  readonly resources?: readonly string[]
+  /** Token exchange (`enable: ['token-exchange']`); absent: none. */
+  readonly exchange?: ExchangeInput
 }
 
 /** What `postern.config.ts` exports and `createPostern` takes. Every field has a default but `allow`. */
@@ -114,6 +142,8 @@ export interface PosternConfig {
     readonly dynamic?: boolean
     readonly metadataDocuments?: boolean
     readonly redirectHosts?: readonly string[]
+    /** Hosts whose metadata documents are accepted; empty: all public ones. */
+    readonly documentHosts?: readonly string[]
   }
   /**
    * Loopback issuer only: a page where one types a name and is believed. It gives away that anybody
@@ -122,6 +152,10 @@ export interface PosternConfig {
   readonly insecureDevelopmentSignIn?: boolean
   /** Optional grants and endpoints, off until named. Default none. */
   readonly enable?: readonly Capability[]
+  /** Who may post shared signals to `/events/<name>` (`enable: ['shared-signals']`). Default nobody. */
+  readonly signals?: Readonly<Record<string, SignalReceiverInput>>
+  /** Whose identity assertions are believed (`enable: ['id-jag']`). Default nobody's. */
+  readonly assertionIssuers?: readonly AssertionIssuerInput[]
   /** Rules of outbound requests; origins of this file are approved besides. */
   readonly egress?: {
     readonly allowHosts?: readonly string[]
@@ -173,6 +207,13 @@ export interface StaticClient {
   readonly name?: string
   readonly redirectUris: readonly string[]
   readonly secret?: Secret
+  readonly jwks?: ClientKeySet
+  readonly jwksUri?: string
+  /** Default `authorization_code` and `refresh_token`. */
+  readonly grants?: readonly GrantType[]
+  readonly scopes?: readonly string[]
+  readonly resources?: readonly string[]
+  readonly exchange?: ExchangePolicy
 }
 
 /** A server that uses `protect()`: its own public URL; `credential` for another process. */
@@ -207,8 +248,14 @@ export interface Config {
     readonly dynamic: boolean
     readonly metadataDocuments: boolean
     readonly redirectHosts: readonly string[]
+    /** Absent or empty: all public ones. */
+    readonly documentHosts?: readonly string[]
   }
   readonly enable: readonly Capability[]
+  /** Default none. */
+  readonly signals?: readonly SignalReceiver[]
+  /** Default none. */
+  readonly assertionIssuers?: readonly AssertionIssuer[]
   readonly egress: {
     readonly allowHosts: readonly string[]
     readonly denyHosts: readonly string[]

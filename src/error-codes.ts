@@ -47,11 +47,11 @@ export const CONFIG_ERRORS = {
   },
   ERR_CONFIG_ALLOW: {
     meaning: 'A public issuer has providers, and nobody is named in `allow`.',
-    fix: "Name e-mail addresses, domains, users or groups, or write `'anyone'`.",
+    fix: "Name e-mail addresses, domains, users, groups, organizations or teams, or write `'anyone'`.",
   },
   ERR_CONFIG_ALLOW_KIND: {
-    meaning: '`allow` has a kind that this version cannot check.',
-    fix: "Use `emails`, `emailDomains`, `users`, `groups` or `'anyone'`.",
+    meaning: '`allow` has a kind that no configured provider can answer, or not without doubt.',
+    fix: 'Add the provider that knows it (`github`, `entra`), or use `emails`, `emailDomains`, `users` or `groups`.',
   },
   ERR_CONFIG_PROVIDER_CREDENTIALS: {
     meaning: 'A provider has no client id, or no client secret where it needs one.',

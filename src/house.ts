@@ -13,6 +13,7 @@ import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
 import { type Authenticator, createAuthenticator, type Session } from './issuer/authenticate.ts'
 import { auditStep } from './issuer/codes.ts'
+import { openClientDocuments } from './issuer/client-documents.ts'
 import type { IssuerProvider } from './issuer/house.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
@@ -154,6 +155,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     context: contexts.of(provider),
   }))
   const { vault, proofs, refresher, duties, signals } = await openProofs(ground, providers)
+  const documents = await openClientDocuments({ config, egress, runtime, emit, store, lock })
   const gateway = openGateway(ground, proofs)
   const { adopt } = gateway.authenticator
   const deps = {
@@ -169,6 +171,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     providers,
     duties,
     signals,
+    documents,
     adopt,
   }
   if (providers.some(({ provider }) => provider.type === DEVELOPMENT_TYPE))
@@ -209,7 +212,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       keys.stop()
       revocation.stop()
       await duties.stop()
-      await Promise.all([proofs.close(), contexts.close()])
+      await Promise.all([proofs.close(), contexts.close(), documents.close()])
       await untilWritten(refresher, platform)
       await outbound.close()
       await store.close()
@@ -386,6 +389,10 @@ function approvedOrigins(config: Config): ReadonlySet<string> {
   return new Set([
     ...config.connectors.map((connector) => connector.url.origin),
     ...config.providers.flatMap((provider) => provider.approvedOrigins),
+    ...config.clients.flatMap(({ jwksUri }) =>
+      jwksUri === undefined ? [] : [new URL(jwksUri).origin],
+    ),
+    ...(config.registration.documentHosts ?? []).filter((entry) => entry.includes('://')),
   ])
 }
 

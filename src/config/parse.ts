@@ -2,7 +2,7 @@
  * Turns what a user wrote, plus the environment, into the frozen `Config`. Every refusal is a
  * `ConfigError` of two lines: what is wrong, what to do (api.md section 6).
  */
-import type { Config, ResourceConfig, StaticClient } from '../config.ts'
+import type { Config, ResourceConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { isLoopbackHost } from '../oauth/urls.ts'
 import { createDevelopmentProvider } from '../providers/development.ts'
@@ -10,6 +10,7 @@ import type { Provider } from '../providers/provider.ts'
 import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'
 import { readConnectors } from './connectors.ts'
+import { readClients } from './clients.ts'
 import { environmentValues, refuseUnknownEnvironment } from './environment.ts'
 import { FieldValues } from './field-values.ts'
 import { CAPABILITIES, type Capability, type Limits, LOG_FORMATS, LOG_LEVELS } from './fields.ts'
@@ -122,6 +123,7 @@ function readScalars(fields: FieldValues): Pick<Config, Scalars> {
       dynamic: fields.boolean('registration.dynamic'),
       metadataDocuments: fields.boolean('registration.metadataDocuments'),
       redirectHosts: fields.list('registration.redirectHosts'),
+      documentHosts: fields.list('registration.documentHosts'),
     },
     enable: readEnable(fields.list('enable')),
     egress: {
@@ -236,25 +238,6 @@ function readAliases(value: unknown, sources: Sources): Readonly<Record<string, 
     aliases[name] = read.text(`scopeAliases.${name}`, target, sources)
   }
   return aliases
-}
-
-function readClients(value: unknown, sources: Sources): readonly StaticClient[] {
-  return Object.entries(read.record('clients', value)).map(([clientId, entry]) => {
-    const at = `clients.${clientId}`
-    const input = read.record(at, entry)
-    read.refuseUnknown(at, input, ['name', 'redirectUris', 'secret'])
-    const redirectUris = read.list(`${at}.redirectUris`, input.redirectUris, sources)
-    if (redirectUris.length === 0)
-      throw read.invalid(`${at}.redirectUris`, 'a list with at least one URI')
-    return {
-      clientId,
-      redirectUris,
-      ...(input.name === undefined ? {} : { name: read.text(`${at}.name`, input.name, sources) }),
-      ...(input.secret === undefined
-        ? {}
-        : { secret: read.secret(`${at}.secret`, input.secret, sources) }),
-    }
-  })
 }
 
 function readEnable(names: readonly string[]): readonly Capability[] {

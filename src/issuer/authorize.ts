@@ -14,6 +14,7 @@ import { type Client, matchRedirectUri } from '../oauth/client.ts'
 import { Parameters } from '../oauth/parameters.ts'
 import type { AuthorizationRequest } from '../records.ts'
 import { findApproval, hasApprovedRedirect } from './approvals.ts'
+import { arriveClient, refuseStale } from './arrival.ts'
 import { codeAnswer, issueForSession } from './codes.ts'
 import { consentAnswer } from './consent-page.ts'
 import { type CookieJar, readCookies } from './cookies.ts'
@@ -27,7 +28,6 @@ import {
   refusalPage,
   returnPage,
   sentence,
-  unknownClientPage,
 } from './refusals.ts'
 import {
   findSignedIn,
@@ -53,8 +53,9 @@ export async function authorize(house: IssuerHouse, http: Request): Promise<Resp
   const parameters = readQuery(http)
   if (parameters instanceof OAuthError) return malformedPage(house, parameters, flowId)
   const clientId = parameters.get('client_id')
-  const client = clientId === undefined ? undefined : await house.clients.find(clientId)
-  if (client === undefined) return unknownClientPage(house, flowId)
+  const arrived = await arriveClient(house, http, clientId, flowId)
+  if (arrived instanceof Response) return arrived
+  const { client } = arrived
   const presented = parameters.get('redirect_uri')
   const match = matchRedirectUri(client, presented)
   if (!match.matched) return redirectUriPage(house, client, presented, flowId)
@@ -69,6 +70,8 @@ export async function authorize(house: IssuerHouse, http: Request): Promise<Resp
   const jar = readCookies(http, house.secure)
   const visit: Visit = { house, http, jar, flowId, client, to }
   const signedIn = await findSignedIn(house, jar)
+  const stale = await refuseStale(house, arrived, match.redirectUri, { signedIn, flowId })
+  if (stale !== undefined) return stale
   const request = judge(house, parameters, client, match.redirectUri)
   if (request instanceof OAuthError) {
     const { error, description, reason } = request

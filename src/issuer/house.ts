@@ -14,6 +14,7 @@ import type { Provider, ProviderContext } from '../providers/provider.ts'
 import { type Mark, TENANT, type Values } from '../records.ts'
 import type { PageHouse } from '../ui/layout.ts'
 import { styleSheet } from '../ui/style.ts'
+import type { ClientDocuments } from './client-documents.ts'
 import { type Clients, createClients } from './clients.ts'
 import type { Signals } from './signals.ts'
 
@@ -73,6 +74,8 @@ export interface IssuerDeps {
   readonly duties?: { poke(): void }
   /** Needed by what other servers tell us: logout tokens, webhooks, shared signals. */
   readonly signals?: Signals
+  /** What clients publish on their own hosts; absent: clients named by a URL are unknown here. */
+  readonly documents?: ClientDocuments
   /** Told of each access token of an active grant, before it is sent (issuer/authenticate.ts). */
   readonly adopt?: (token: string, claims: AccessTokenClaims, keyId: string) => void
   /** Address of the peer, behind trusted proxies the client's; `undefined`: limits per address are off. */

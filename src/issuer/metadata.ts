@@ -52,6 +52,7 @@ function authorizationServer(house: IssuerHouse): Record<string, unknown> {
   return authorizationServerMetadata({
     issuer: house.config.issuer,
     registration: house.config.registration.dynamic,
+    metadataDocuments: house.config.registration.metadataDocuments && house.documents !== undefined,
     revocation: true,
     scopes: RESOURCE_SCOPES,
     resources: house.resources.map((entry) => entry.resource),

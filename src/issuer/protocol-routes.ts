@@ -8,6 +8,7 @@ import { methodNotAllowed, OPEN_CORS, preflight } from './answers.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { createId } from './ids.ts'
 import { createRegistration } from './registration.ts'
+import { createRegistrationManagement } from './registration-management.ts'
 import { createRevocationEndpoint } from './revoke.ts'
 import { createTokenEndpoint } from './tokens.ts'
 
@@ -23,6 +24,24 @@ export function addProtocolRoutes(app: Hono, house: IssuerHouse): void {
     app.post(path, (context) => protocolAnswer(house, path, () => serve(context.req.raw)))
     app.all(path, () => methodNotAllowed('POST, OPTIONS', OPEN_CORS))
   }
+  if (house.config.registration.dynamic) addManagement(app, house)
+}
+
+const MANAGED_METHODS = ['GET', 'PUT', 'DELETE']
+
+/** RFC 7592: one address per registration. */
+function addManagement(app: Hono, house: IssuerHouse): void {
+  const { register } = house.paths
+  const path = `${register}/:clientId`
+  const manage = createRegistrationManagement(house)
+  app.options(path, () => preflight(MANAGED_METHODS.join(', ')))
+  app.on(MANAGED_METHODS, path, (context) =>
+    // The event names the endpoint, never who is managed: that is untrusted text.
+    protocolAnswer(house, register, () =>
+      manage(context.req.raw, context.req.param('clientId') ?? ''),
+    ),
+  )
+  app.all(path, () => methodNotAllowed(`${MANAGED_METHODS.join(', ')}, OPTIONS`, OPEN_CORS))
 }
 
 /** JSON errors of RFC 6749, an event with the inner reason, open CORS. */

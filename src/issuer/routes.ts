@@ -92,6 +92,7 @@ function ownPaths(house: IssuerHouse, findDocument: FindDocument): (path: string
   return (path) =>
     paths.has(path) ||
     path.startsWith(house.paths.errors) ||
+    path.startsWith(`${house.paths.register}/`) ||
     path.includes('/.well-known/oauth-') ||
     findDocument(new URL(path, house.issuerUrl)) !== undefined
 }

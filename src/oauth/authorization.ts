@@ -6,7 +6,8 @@
  */
 import { OAuthError, printable } from '../errors.ts'
 import type { AuthorizationRequest, Values } from '../records.ts'
-import type { Client } from './client.ts'
+import { type Client, targetsOf } from './client.ts'
+import { isThumbprint } from './dpop.ts'
 import type { Parameters } from './parameters.ts'
 import { isCodeChallenge } from './pkce.ts'
 import { RESPONSE_PARAMETERS } from './redirect-uri.ts'
@@ -23,6 +24,8 @@ export interface ResourceHouse {
   readonly resources: readonly HouseResource[]
   readonly defaultResource?: string
   readonly scopeAliases: Readonly<Record<string, string>>
+  /** `dpop_jkt` counts; default false. */
+  readonly dpop?: boolean
 }
 export interface HouseResource {
   /** Published identifier, without trailing slash. */
@@ -45,8 +48,10 @@ export function judgeAuthorization(
   const codeChallenge = readChallenge(parameters)
   const prompt = readPrompt(parameters)
   const maxAgeSeconds = readMaxAge(parameters)
+  const dpopJkt = readDpopThumbprint(parameters, house)
   const acrValues = readAcrValues(parameters)
-  const target = resolveResource(parameters.all('resource'), house)
+  const resources = targetsOf(client, house.resources)
+  const target = resolveResource(parameters.all('resource'), { ...house, resources })
   const requestedScope = parameters.get('scope')
   const scopes = grantScopes({
     requested: requestedScope,
@@ -54,6 +59,11 @@ export function judgeAuthorization(
     defaultScopes: target.defaultScopes ?? usualScopes(target.scopes),
     aliases: house.scopeAliases,
   })
+  if (scopes.length === 0) {
+    throw new OAuthError('invalid_scope', 'this client may use no scope of this resource', {
+      reason: 'scope_of_client',
+    })
+  }
   return {
     clientId: client.clientId,
     redirectUri,
@@ -64,6 +74,7 @@ export function judgeAuthorization(
     ...(requestedScope === undefined ? {} : { requestedScope }),
     ...(prompt === undefined ? {} : { prompt }),
     ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }),
+    ...(dpopJkt === undefined ? {} : { dpopJkt }),
     ...(acrValues === undefined ? {} : { acrValues }),
   }
 }
@@ -120,7 +131,8 @@ export interface SilenceFacts {
 /** No page: an assured client, an https redirect, and a young approval of exactly this (A2, CON-10). */
 export function mayBeSilent(facts: SilenceFacts): boolean {
   const { client, request, approval, nowMs } = facts
-  if (client.kind !== 'static' || !request.redirectUri.startsWith('https://')) return false
+  // AZ-17: whoever registered itself, or receives on the person's own device, is always asked.
+  if (client.kind === 'dynamic' || !request.redirectUri.startsWith('https://')) return false
   if (!facts.isTopLevelNavigation || approval === undefined) return false
   if (request.prompt !== undefined && request.prompt !== 'none') return false
   return (
@@ -222,6 +234,13 @@ function readPrompt(parameters: Parameters): string | undefined {
     throw invalid('prompt=none stands alone', 'prompt_none')
   }
   return known.length === 0 ? undefined : known.join(' ')
+}
+
+/** RFC 9449 section 10; where DPoP is not served the parameter is one of those that mean nothing. */
+function readDpopThumbprint(parameters: Parameters, house: ResourceHouse): string | undefined {
+  const thumbprint = house.dpop === true ? parameters.get('dpop_jkt') : undefined
+  if (thumbprint === undefined || isThumbprint(thumbprint)) return thumbprint
+  throw invalid('dpop_jkt is not a thumbprint', 'dpop_jkt')
 }
 
 function readMaxAge(parameters: Parameters): number | undefined {

@@ -3,7 +3,12 @@ import { authorizationServerMetadata, protectedResourceMetadata } from './metada
 
 const issuer = 'https://auth.example'
 const document = (
-  options: { registration?: boolean; prefix?: string; revocation?: boolean } = {},
+  options: {
+    registration?: boolean
+    metadataDocuments?: boolean
+    prefix?: string
+    revocation?: boolean
+  } = {},
 ) => authorizationServerMetadata({ issuer, registration: true, scopes: ['mcp'], ...options })
 
 describe('authorization server metadata', () => {
@@ -28,7 +33,20 @@ describe('authorization server metadata', () => {
       'none',
       'client_secret_basic',
       'client_secret_post',
+      'private_key_jwt',
     ])
+    const algorithms = ['ES256', 'RS256', 'PS256', 'EdDSA']
+    expect(document().token_endpoint_auth_signing_alg_values_supported).toEqual(algorithms)
+    expect(
+      document({ revocation: true }).revocation_endpoint_auth_signing_alg_values_supported,
+    ).toEqual(algorithms)
+  })
+
+  it('AS-09: says that client identifiers may be URLs when they may', () => {
+    expect(document({ metadataDocuments: true }).client_id_metadata_document_supported).toBe(true)
+    expect(document({ metadataDocuments: false })).not.toHaveProperty(
+      'client_id_metadata_document_supported',
+    )
   })
 
   it('AS-08: announces iss in authorization responses', () => {

@@ -4,6 +4,7 @@
  * Members say what is really implemented; members without values are left out (RFC 8414 section
  * 3.2). Pure, so that serving them can never cause an outbound call (AS-18).
  */
+import { CLIENT_ASSERTION_ALGORITHMS } from './client-assertion.ts'
 import { AUTH_METHODS } from './registration.ts'
 
 export const JWKS_PATH = '/.well-known/jwks.json'
@@ -13,6 +14,8 @@ export interface AuthorizationServerFacts {
   /** Where the OAuth endpoints stand below the issuer, e.g. `/postern`; default none. */
   readonly prefix?: string
   readonly registration: boolean
+  /** Clients may be named by the URL of their document; default false. */
+  readonly metadataDocuments?: boolean
   /** Our scope names, without `offline_access`, which is added here and only here (AS-12). */
   readonly scopes: readonly string[]
   /** Resource identifiers served (RFC 9728 section 4); default left out. */
@@ -34,6 +37,7 @@ export function authorizationServerMetadata(
       ? {
           revocation_endpoint: `${base}/revoke`,
           revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+          revocation_endpoint_auth_signing_alg_values_supported: CLIENT_ASSERTION_ALGORITHMS,
         }
       : {}),
     jwks_uri: `${facts.issuer}${JWKS_PATH}`,
@@ -41,6 +45,8 @@ export function authorizationServerMetadata(
     response_modes_supported: ['query'],
     grant_types_supported: ['authorization_code', 'refresh_token'],
     token_endpoint_auth_methods_supported: AUTH_METHODS,
+    token_endpoint_auth_signing_alg_values_supported: CLIENT_ASSERTION_ALGORITHMS,
+    ...(facts.metadataDocuments === true ? { client_id_metadata_document_supported: true } : {}),
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
     scopes_supported: [...new Set([...facts.scopes, 'offline_access'])],

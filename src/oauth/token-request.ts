@@ -7,6 +7,7 @@
 import { OAuthError } from '../errors.ts'
 import type { Runtime } from '../ports.ts'
 import type { Client } from './client.ts'
+import { assertedClientId, CLIENT_ASSERTION_TYPE } from './client-assertion.ts'
 import { decodeForm, Parameters } from './parameters.ts'
 import { isCodeVerifier } from './pkce.ts'
 import type { AuthMethod } from './registration.ts'
@@ -19,6 +20,8 @@ export interface PresentedClient {
   readonly method: AuthMethod
   readonly clientId: string
   readonly secret?: string
+  /** Of `private_key_jwt`, unverified; `clientId` is then what it says or what stood beside it. */
+  readonly assertion?: string
 }
 
 export type TokenRequest = AuthorizationCodeRequest | RefreshTokenRequest
@@ -100,7 +103,7 @@ export function readPresentedClient(
   if (methods.filter(Boolean).length > 1) {
     throw invalid('two client authentication methods', 'client_two_methods')
   }
-  if (assertion) throw invalidClient('none', 'client_assertion')
+  if (assertion) return readAssertion(parameters, clientId)
   if (authorization !== undefined) {
     const basic = readBasic(authorization)
     if (clientId !== undefined && clientId !== basic.clientId) {
@@ -112,6 +115,17 @@ export function readPresentedClient(
   return secret === undefined
     ? { method: 'none', clientId }
     : { method: 'client_secret_post', clientId, secret }
+}
+
+/** RFC 7521 section 4.2: `client_id` may be absent, and then the assertion's subject says who asks. */
+function readAssertion(parameters: Parameters, clientId: string | undefined): PresentedClient {
+  const assertion = parameters.get('client_assertion')
+  const isOurs = parameters.get('client_assertion_type') === CLIENT_ASSERTION_TYPE
+  const asserted = assertion === undefined || !isOurs ? undefined : assertedClientId(assertion)
+  if (assertion === undefined || asserted === undefined) {
+    throw invalidClient('private_key_jwt', 'assertion_malformed')
+  }
+  return { method: 'private_key_jwt', clientId: clientId ?? asserted, assertion }
 }
 
 // Compared with when there is nothing to compare with, so that both ways take the same steps.
@@ -134,7 +148,7 @@ export function authenticateClient(
     client !== undefined &&
     client.clientId === presented.clientId &&
     mayUseMethod(client, presented.method) &&
-    (isPublic || (presented.method !== 'none' && secretMatches))
+    (isPublic || (presented.secret !== undefined && secretMatches))
   if (!passes) throw invalidClient(presented.method, 'client_refused')
 }
 
@@ -216,7 +230,8 @@ function decodeBase64Text(encoded: string): string | undefined {
   }
 }
 
-function invalidClient(method: AuthMethod, reason: string): OAuthError {
+/** One text for every way to fail, 401; which part was wrong is for the log (A22, I11). */
+export function invalidClient(method: AuthMethod, reason: string): OAuthError {
   return new OAuthError('invalid_client', 'client authentication failed', {
     status: 401,
     reason,

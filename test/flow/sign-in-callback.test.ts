@@ -32,7 +32,7 @@ describe('GET /callback', () => {
     expect(house.emit.eventsOf('signin.refused')).toMatchObject([
       { reason: 'browser_cookie_missing' },
     ])
-    expect(await house.store.count('audit', 'default')).toBe(1)
+    expect(await house.store.count('audit', 'default')).toBe(2)
     expect((await visitor.comeBack(toProvider)).status).toBe(400)
   })
 

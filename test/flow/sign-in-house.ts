@@ -5,15 +5,17 @@
 import { createMemoryBus, createMemoryStore } from '../../src/adapters/memory.ts'
 import { LIMITS, type Limits } from '../../src/config/fields.ts'
 import type { Config, ConnectorConfig } from '../../src/config.ts'
-import { UpstreamError } from '../../src/errors.ts'
 import type { IssuerDeps, IssuerProofs } from '../../src/issuer/house.ts'
 import { createIssuerRoutes } from '../../src/issuer/routes.ts'
 import type { Egress } from '../../src/net/egress.ts'
 import type { Store } from '../../src/ports.ts'
-import type { Identity, Provider, ProviderContext } from '../../src/providers/provider.ts'
+import type { Provider, ProviderContext } from '../../src/providers/provider.ts'
 import type { Mark } from '../../src/records.ts'
 import { createRecordingEmit } from '../kit/emit.ts'
 import { createTestRuntime, type TestRuntime } from '../kit/runtime.ts'
+import { createFakeProvider } from './fake-provider.ts'
+
+export { ADA, type FakeProvider, GRACE } from './fake-provider.ts'
 
 export const ISSUER = 'https://auth.example'
 export const NOTES = `${ISSUER}/mcp/notes`
@@ -28,6 +30,8 @@ export interface HouseOptions {
   readonly store?: Store
   readonly runtime?: TestRuntime
   readonly address?: string
+  /** In the place of what the house is otherwise made of. */
+  readonly deps?: Partial<IssuerDeps>
   /** Default two: GitHub and Okta. */
   readonly providers?: 1 | 2
 }
@@ -59,6 +63,7 @@ export function createTestIssuer(options: HouseOptions = {}) {
       context: contextOf(fake.provider, issuer, runtime),
     })),
     clientAddress: (request) => request.headers.get('x-test-address') ?? options.address,
+    ...options.deps,
   }
   const routes = createIssuerRoutes(deps)
   const fetch = (request: Request) => Promise.resolve(routes.app.fetch(request))
@@ -151,123 +156,6 @@ function createProofs(): TestProofs {
     proved: (vaultId) => void proofs.provedIds.push(vaultId),
   }
   return proofs
-}
-
-export interface FakeProvider {
-  readonly provider: Provider
-  /** Who signs in next. */
-  person: Partial<Identity>
-  /** How it says that they were authenticated; as an OpenID provider with an ID token. */
-  says: { readonly acr?: string; readonly authTimeSeconds?: number; readonly idToken?: string }
-  /** What the person gives; `undefined`: the answer does not say. */
-  granted: readonly string[] | undefined
-  /** What the next exchange does. */
-  behaviour: 'answers' | 'hangs' | 'fails'
-  announcesIss: boolean
-  /** Where its authorization page is. */
-  origin: string
-  readonly issuer: string
-  readonly exchanges: {
-    readonly code: string
-    readonly verifier: string
-    readonly nonce?: string
-  }[]
-  readonly journeys: URL[]
-}
-
-const FAKE_SCOPES = ['read:user', 'user:email']
-
-function createFakeProvider(id: string, title: string, issuer: string): FakeProvider {
-  const providerIssuer = `https://${id}.example`
-  const fake: FakeProvider = {
-    person: {},
-    granted: ['read:user'],
-    says: {},
-    behaviour: 'answers',
-    announcesIss: false,
-    origin: providerIssuer,
-    issuer: providerIssuer,
-    exchanges: [],
-    journeys: [],
-    provider: {
-      id,
-      type: id,
-      title,
-      issuer: providerIssuer,
-      callbackPath: `/callback/${id}`,
-      clientId: `client-at-${id}`,
-      scopes: FAKE_SCOPES,
-      approvedOrigins: [],
-      async judgeIssuer(_context, iss) {
-        if (iss === undefined) return fake.announcesIss ? 'missing' : 'right'
-        return iss === providerIssuer ? 'right' : 'wrong'
-      },
-      async authorize(_context, input) {
-        const url = new URL('/authorize', fake.origin)
-        url.searchParams.set('state', input.state)
-        url.searchParams.set('scope', [...FAKE_SCOPES, ...(input.scopes ?? [])].join(' '))
-        url.searchParams.set('code_challenge', input.verifierChallenge)
-        url.searchParams.set('nonce', input.nonce ?? '')
-        url.searchParams.set('redirect_uri', `${issuer}/callback/${id}`)
-        if (input.chooseAccount === true) url.searchParams.set('prompt', 'select_account')
-        if (input.maxAgeSeconds !== undefined)
-          url.searchParams.set('max_age', String(input.maxAgeSeconds))
-        if (input.acrValues !== undefined)
-          url.searchParams.set('acr_values', input.acrValues.join(' '))
-        fake.journeys.push(url)
-        return url
-      },
-      async exchange(_context, input) {
-        fake.exchanges.push(input)
-        if (fake.behaviour === 'hangs') await new Promise(() => undefined)
-        if (fake.behaviour === 'fails') {
-          throw new UpstreamError('ERR_UPSTREAM_CONNECT', {
-            operation: 'token',
-            origin: providerIssuer,
-          })
-        }
-        const person = { ...ADA, issuer: providerIssuer, ...fake.person }
-        const { idToken, ...authentication } = fake.says
-        return {
-          ...authentication,
-          tokens: {
-            accessToken: `upstream-${person.subject}`,
-            tokenType: 'bearer',
-            ...(fake.granted === undefined ? {} : { scopes: fake.granted }),
-            ...(idToken === undefined ? {} : { idToken }),
-          },
-          identity: person,
-          proof: { scopes: ['read:user'] },
-        }
-      },
-      check: async () => ({ outcome: 'yes' }),
-      explain: (error, redirectUri) =>
-        error === 'redirect_uri_mismatch'
-          ? {
-              code: 'ERR_PROVIDER_CALLBACK',
-              problem: `${title} says redirect_uri is not associated with this application.`,
-              fix: `In the OAuth app, set the callback URL to ${redirectUri} (exactly, no slash at the end).`,
-            }
-          : undefined,
-    },
-  }
-  return fake
-}
-
-export const ADA: Identity = {
-  issuer: 'https://github.example',
-  subject: '1001',
-  profile: { name: 'Ada Lovelace', login: 'ada', email: 'ada@corp.example', emailVerified: true },
-  groups: [],
-}
-export const GRACE: Partial<Identity> = {
-  subject: '1002',
-  profile: {
-    name: 'Grace Hopper',
-    login: 'grace',
-    email: 'grace@corp.example',
-    emailVerified: true,
-  },
 }
 
 function contextOf(provider: Provider, issuer: string, runtime: TestRuntime): ProviderContext {

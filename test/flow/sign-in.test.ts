@@ -68,10 +68,11 @@ describe('first visit', () => {
       'session',
       'user',
       'approval',
-      'audit',
     ] as const) {
       expect(await house.store.count(kind, 'default'), kind).toBe(0)
     }
+    const audits = await house.store.list('audit', 'default', undefined, { max: 10 })
+    expect(audits.map(({ value }) => value.event)).toEqual(['client.registered'])
   })
 
   it('SEC-12: transaction and session cookies are __Host-, Secure, HttpOnly, Lax; without the prefix on loopback', async () => {
