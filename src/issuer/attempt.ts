@@ -13,6 +13,7 @@ import { type CookieJar, createTransactionValue, formCookie, transactionCookie }
 import { withDeadline } from './deadline.ts'
 import type { IssuerHouse, IssuerProvider } from './house.ts'
 import { createSecret, key } from './ids.ts'
+import { storedRefreshToken } from './kept-tokens.ts'
 import { answeredPage, type ClientError, refusalPage, returnPage } from './refusals.ts'
 import { promptWords } from './sessions.ts'
 import type { Ticket, TicketSubject } from './ticket.ts'
@@ -41,6 +42,7 @@ export async function startAttempt(
       chooseAccount: options.chooseAccount,
       scopes: furtherScopes(house, ticket.request, provider),
       ...authenticationWish(ticket.request),
+      ...(options.chooseAccount ? {} : await storedRefreshToken(house, jar, provider)),
     }
     const about = { operation: 'discovery', origin: provider.issuer }
     url = await withDeadline(

@@ -52,6 +52,8 @@ export interface IssuerRevocation {
 /** Seals upstream tokens to their owner. */
 export interface IssuerVault {
   sealTokens(vaultId: string, tokens: TokenSet): { readonly sealed: string; readonly keyId: string }
+  /** What is kept; absent: a sign-in keeps nothing of the one before it. */
+  find?(vaultId: string): Promise<{ readonly version: number; readonly tokens: TokenSet } | undefined>
 }
 
 export interface IssuerProvider {

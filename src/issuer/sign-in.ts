@@ -24,6 +24,7 @@ import { withDeadline } from './deadline.ts'
 import { revokeStep } from './duty-steps.ts'
 import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { createId, key } from './ids.ts'
+import { mayRevokeReplaced, withKeptRefreshToken } from './kept-tokens.ts'
 import { redirectError, redirectUriPage, unknownClientPage } from './refusals.ts'
 import { createSession } from './sessions.ts'
 import { originName } from './signals.ts'
@@ -207,6 +208,7 @@ async function prepare(
   const userId = user?.value.userId ?? createId(house.runtime, 'usr')
   const vault = await findVault(house, user, provider.issuer, arrival.identity.subject)
   const vaultId = vault?.key.id ?? createId(house.runtime, 'vlt')
+  const kept = await withKeptRefreshToken(house, arrival, vault)
   const session = createSession(house, answered.jar, {
     userId,
     userKey,
@@ -219,10 +221,10 @@ async function prepare(
   })
   const steps: Step[] = [
     userStep(house, answered, admitted, user, userId),
-    vaultStep(house, answered, admitted, { userId, vaultId, before: vault }),
+    vaultStep(house, answered, { ...admitted, arrival: kept }, { userId, vaultId, before: vault }),
     { verb: 'create', kind: 'session', key: key(session.digest), value: session.value },
     auditStep(house, 'signin.completed', { userId }),
-    ...replacedSteps(house, vault),
+    ...(mayRevokeReplaced(provider, arrival, kept) ? replacedSteps(house, vault) : []),
     ...originSteps(house, answered, arrival, { userId, digest: session.digest }),
   ]
   const subject = {
