@@ -67,6 +67,18 @@ describe('a configuration mistake is named with its fix (api.md section 6)', () 
 })
 
 describe('values come from flag, environment, file, default, in this order', () => {
+  it('PRV-21: two applications at one provider are refused', () => {
+    const credentials = { clientId: 'a', clientSecret: 'b' }
+    const providers = [
+      { type: 'github', ...credentials },
+      { type: 'githubApp', ...credentials },
+    ]
+    expect(refusal({ providers })).toBe(
+      'ERR_CONFIG_VALUE: providers[1] must be the only one of https://github.com/login/oauth, which github stands for already.\n' +
+        'Keep one of github and github-app.',
+    )
+  })
+
   it('V5: a webhook secret comes from the environment and never prints', () => {
     const environment = { ...GITHUB, POSTERN_GITHUB_WEBHOOK_SECRET: 'a-secret-of-the-webhook' }
     const [provider] = parse({ providers: [{ type: 'github' }] }, environment).providers
@@ -172,7 +184,11 @@ describe('connectors', () => {
       'a header name that a credential may have',
     ],
     [{ claims: ['ssn'] }, 'must be one of name, email'],
-    [{ allow: { githubTeams: ['a'] } }, 'connectors.notes.allow.githubTeams is not available'],
+    [{ allow: { githubTeams: ['a'] } }, "connectors.notes.allow.githubTeams[0] must be 'organizat"],
+    [
+      { allow: { githubTeams: ['a/b'] } },
+      'ERR_CONFIG_ALLOW_KIND: connectors.notes.allow.githubTea',
+    ],
     [{ url: 'ftp://127.0.0.1/' }, 'an absolute http or https URL'],
     [{ url: 'http://user:pw@127.0.0.1/' }, 'without user name or password'],
     [{ url: 'http://127.0.0.1:8414/mcp' }, 'not this house itself'],

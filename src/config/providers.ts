@@ -192,5 +192,14 @@ function refuseTwins(providers: readonly Provider[]): void {
         `Give providers[${index}] its own id.`,
       )
     }
+    // A sign-in finds its provider by the issuer: two clients there would use each other's tokens.
+    const twin = earlier.find(({ issuer }) => issuer === provider.issuer)
+    if (twin !== undefined) {
+      throw read.invalid(
+        `providers[${index}]`,
+        `the only one of ${provider.issuer}, which ${twin.id} stands for already`,
+        `Keep one of ${twin.id} and ${provider.id}.`,
+      )
+    }
   }
 }

@@ -171,14 +171,30 @@ async function exchange(
   }
   const person = await product.identify(calls, answer.tokens, body)
   const scopes = person.scopes ?? answer.tokens.scopes
+  const missingScopes = missingOf(house, answer.tokens, scopes)
   return {
     tokens: { ...answer.tokens, ...(scopes === undefined ? {} : { scopes }) },
     identity: person.identity,
+    ...(missingScopes.length === 0 ? {} : { missingScopes }),
     proof: {
       ...(scopes === undefined ? {} : { scopes }),
       ...(person.etag === undefined ? {} : { etag: person.etag }),
     },
   }
+}
+
+/** What was asked for and not given, by itself or in a larger scope. A refresh token is `offline_access`. */
+function missingOf(
+  { product, scopes }: House,
+  { refreshToken }: TokenSet,
+  granted: readonly string[] | undefined,
+): readonly string[] {
+  if (granted === undefined) return []
+  const held = new Set([
+    ...granted.flatMap((name) => [name, ...(product.impliedScopes?.[name] ?? [])]),
+    ...(refreshToken === undefined ? [] : ['offline_access']),
+  ])
+  return scopes.filter((name) => !held.has(name))
 }
 
 /** A word that the token endpoint said itself ends the sign-in; anything else is its failure. */

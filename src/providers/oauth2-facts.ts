@@ -24,10 +24,10 @@ export const OAUTH2_FACTS: ProviderFacts = {
 export const OAUTH2_OPTIONS: readonly ProviderOption[] = [
   {
     name: 'issuer',
-    kind: 'text',
+    kind: 'url',
     required: true,
     environmentSuffix: 'ISSUER',
-    sentence: 'Names this provider in every account; never change it.',
+    sentence: 'URL that names this provider in every account; never change it.',
   },
   {
     name: 'authorizationEndpoint',

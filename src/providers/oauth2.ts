@@ -30,7 +30,7 @@ import type {
 
 /** `scopes`: none unless given. */
 export interface OAuth2Options extends ProviderOptions {
-  /** Names this provider in every account, and is compared with an `iss` it sends. Never change it. */
+  /** URL that names this provider in every account, and is compared with an `iss` it sends. Never change it. */
   readonly issuer?: string
   readonly authorizationEndpoint?: string
   readonly tokenEndpoint?: string

@@ -69,6 +69,8 @@ export interface AuthorizeInput {
 export interface ExchangeInput {
   readonly code: string
   readonly verifier: string
+  /** As in `AuthorizeInput`, for providers whose token call names its scopes. */
+  readonly scopes?: readonly string[]
   /** RFC 9207, as it came with the code. */
   readonly iss?: string
   readonly nonce?: string
@@ -82,7 +84,7 @@ export interface SignIn {
   /** When and how the person was authenticated, where the provider says so (`auth_time`, `acr`). */
   readonly authTimeSeconds?: number
   readonly acr?: string
-  /** Asked for and not granted: the person unticked them (granular consent). */
+  /** Asked for and not given (PRV-09). Absent: nothing is missing, or the provider does not say. */
   readonly missingScopes?: readonly string[]
   /** The sign-in is also the first proof. */
   readonly proof: { readonly scopes?: readonly string[]; readonly etag?: string }

@@ -327,7 +327,7 @@ function suite({ start, subject, profile = FULL_PROFILE, ...knows }: ProviderSui
   })
 }
 
-const JSON_TYPE = { 'content-type': 'application/json' }
+export const JSON_TYPE = { 'content-type': 'application/json' }
 const HTML_TYPE = { 'content-type': 'text/html' }
 
 const TOKEN_ANSWERS = [
