@@ -4,8 +4,8 @@
  */
 
 import { ignoredEnvironment } from '../config/environment.ts'
-import type { ConnectorConfig } from '../config.ts'
-import { connectorMistake, mistakeLines } from '../mistakes.ts'
+import type { Config, ConnectorConfig } from '../config.ts'
+import { connectorMistake, type Mistake, mistakeLines } from '../mistakes.ts'
 import { knowsClientAddress } from '../node/client-address.ts'
 import type { RunningServer } from '../node/server.ts'
 import { DEVELOPMENT_TYPE } from '../providers/development.ts'
@@ -67,6 +67,19 @@ export function banner(
   return lines
 }
 
+/** What the log says, too. */
+export function unreachable(
+  config: Config,
+  probes: ReadonlyMap<string, ProbeResult>,
+): readonly (Mistake & { readonly connector: string; readonly reason: string })[] {
+  return config.connectors
+    .filter(({ name }) => probes.get(name) === 'unreachable')
+    .map((connector) => {
+      const mistake = connectorMistake(connector)
+      return { ...mistake, connector: connector.name, reason: mistake.code }
+    })
+}
+
 function connectorLine(connector: ConnectorConfig, result: ProbeResult | undefined): string {
   const state = !connector.enabled
     ? 'disabled'
@@ -87,12 +100,9 @@ function warnings(
       'insecureDevelopmentSignIn is on: whoever reaches this server signs in as anybody, without a password.',
     )
   }
+  for (const mistake of unreachable(config, probes)) found.push(mistakeLines(mistake).join(' '))
   for (const connector of config.connectors) {
-    const result = probes.get(connector.name)
-    if (result === 'unreachable') {
-      found.push(mistakeLines(connectorMistake(connector)).join(' '))
-    }
-    if (result === 'open') {
+    if (probes.get(connector.name) === 'open') {
       found.push(
         `${connector.name} answers without a token: who reaches port ${connector.url.port || (connector.url.protocol === 'https:' ? '443' : '80')} skips sign-in.`,
       )

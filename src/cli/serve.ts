@@ -8,7 +8,7 @@ import { allowFromList } from '../config/environment.ts'
 import type { PosternConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { node } from '../node/platform.ts'
-import { banner, probeConnectors } from './banner.ts'
+import { banner, probeConnectors, unreachable } from './banner.ts'
 import { loadConfiguration } from './configuration.ts'
 
 export const serveCommand = defineCommand({
@@ -45,8 +45,12 @@ export const serveCommand = defineCommand({
     postern.ready().catch(() => undefined)
     const { serve } = await import('../node/server.ts')
     const server = await serve(postern)
-    for (const line of args.quiet ? [] : banner(server, await probeConnectors(server)))
-      console.log(line)
+    if (!args.quiet) {
+      const probes = await probeConnectors(server)
+      for (const mistake of unreachable(server.config, probes))
+        platform.emit.event({ type: 'server.warning', level: 'warn', ...mistake })
+      for (const line of banner(server, probes)) console.log(line)
+    }
     console.log(`ready ${server.config.issuer}`)
     await server.closed
   },

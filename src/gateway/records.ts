@@ -4,6 +4,7 @@
  */
 import type { Route } from '../connectors/connectors.ts'
 import type { Session } from '../issuer/authenticate.ts'
+import { audienceMistake, type Mistake } from '../mistakes.ts'
 import type { Emit } from '../ports.ts'
 import type { RefusalReason } from './answers.ts'
 import type { Need } from './decide.ts'
@@ -98,6 +99,7 @@ export function createRecords(emit: Emit): Records {
         requestId: call.requestId,
         httpMethod: call.httpMethod,
         reason,
+        ...(reason === 'token_audience' ? wrongServer(call) : {}),
         status: call.status,
         durationMs: call.durationMs,
       })
@@ -105,6 +107,12 @@ export function createRecords(emit: Emit): Records {
     waited: (need) => emit.count('postern_hot_path_waits_total', byReason(need)),
     streamsOpen: (count) => emit.gauge('postern_streams_open', count),
   }
+}
+
+/** In the words that the command line has for it (api.md section 6); the caller only learns "invalid". */
+function wrongServer({ route, session }: CallFacts): Partial<Mistake> {
+  if (route === undefined || session === undefined) return {}
+  return audienceMistake(session.resource, route.resource)
 }
 
 /** Index 0 stands for every verb that is not listed: labels are bounded words. */

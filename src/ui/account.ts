@@ -74,7 +74,7 @@ export function accountPage(house: PageHouse, account: Account): Markup {
 ${account.done === undefined ? '' : html`<p class="note" role="status">${DONE_WORDS[account.done]}</p>`}
 ${section('Apps that act for you', 'They keep working while you are away, until you end them.', 'No app acts for you.', appRows(account))}
 ${section('Browsers', 'Where you are signed in to this page.', 'None.', browserRows(account))}
-${section('Remembered answers', 'What you allowed before. Where the app is known, you are not asked again until then.', 'Nothing is remembered.', approvalRows(account))}
+${section('Remembered answers', 'What you allowed before. Apps that are not verified ask each time all the same.', 'Nothing is remembered.', approvalRows(account))}
 ${everywhere(account)}`
   return page(house, { title: 'Your account', wide: true }, content)
 }

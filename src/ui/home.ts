@@ -39,8 +39,7 @@ function account(
   paths: Pick<Home, 'logoutPath' | 'accountPath'>,
 ): Markup {
   return html`<form class="row" method="post" action="${paths.logoutPath}">
-<span class="small"><span class="muted">Signed in as</span> ${shownText(account.label)}</span>
-<a class="button inline" href="${paths.accountPath}">Your account</a>
+<span class="small"><span class="muted">Signed in as</span> ${shownText(account.label)} <a href="${paths.accountPath}">Your account</a></span>
 <button class="button inline">Sign out</button>
 </form>`
 }

@@ -93,6 +93,7 @@ footer.wide { max-width: 46rem; }
 .facts li + li { margin-top: .25rem; }
 
 .note { margin-top: 1rem; padding: .625rem .875rem; border: 1px solid var(--line); border-radius: 10px; background: var(--well); font-size: .9375rem; }
+.card.list > details:only-child { margin-top: -1.25rem; border-top: 0; }
 .rows, main > .list { margin-top: 1.25rem; }
 .rows li.entry { display: flex; flex-wrap: wrap; gap: .625rem 1rem; align-items: flex-start; justify-content: space-between; padding: .875rem 0; border-top: 1px solid var(--line); }
 .rows li.entry:last-child { padding-bottom: 0; }
