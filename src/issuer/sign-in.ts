@@ -73,6 +73,7 @@ async function exchange(house: IssuerHouse, answered: Answered, code: string): P
       code,
       verifier,
       nonce: nonceOf(house, verifier),
+      scopes: furtherScopes(house, answered.transaction.request, entry.provider),
       ...(iss === undefined ? {} : { iss }),
     }),
   )

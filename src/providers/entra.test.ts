@@ -47,6 +47,12 @@ describe('Microsoft Entra', () => {
     expect(visit.authorizationUrl.searchParams.has('resource')).toBe(false)
   })
 
+  it('PRV-14: a token request names further scopes of ours too', async () => {
+    const visit = await house.visit()
+    await house.provider.exchange(house.context, { ...visit, scopes: ['Mail.Read'] })
+    expect(house.double.tokenForms.at(-1)?.get('scope')).toMatch(/ Mail\.Read$/)
+  })
+
   it('PRV-14: names the scopes of one resource in a token request (AADSTS28000)', async () => {
     const scopes = ['offline_access', 'api://notes/read', 'User.Read', 'api://notes/write']
     const mixed = await productHouse(entraProduct(TENANT), { scopes })

@@ -174,7 +174,7 @@ async function exchange(
     throw refusedSignIn(house, 'provider_issuer_mismatch')
   }
   const metadata = await discover(house, context)
-  const asked = askedScopes(house, metadata)
+  const asked = [...new Set([...askedScopes(house, metadata), ...(input.scopes ?? [])])]
   const response = await clientCall(house, context, metadata, {
     operation: 'token',
     url: metadata.tokenEndpoint,
