@@ -16,12 +16,14 @@ import { auditStep } from './issuer/codes.ts'
 import { openClientDocuments } from './issuer/client-documents.ts'
 import type { IssuerProvider } from './issuer/house.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
+import type { Memberships } from './issuer/memberships.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
 import { createProofs, type Proofs } from './issuer/proof.ts'
 import { createRevocationView, type RevocationView } from './issuer/revocation.ts'
 import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import { createIssuerRoutes, type IssuerRoutes } from './issuer/routes.ts'
 import { createSignals, type Signals } from './issuer/signals.ts'
+import { createUpkeep, type Upkeep } from './issuer/upkeep.ts'
 import { createUpstream, proofsIn, refreshUpstream } from './issuer/upstream.ts'
 import {
   createUpstreamRevocation,
@@ -154,9 +156,10 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     provider,
     context: contexts.of(provider),
   }))
-  const { vault, proofs, refresher, duties, signals } = await openProofs(ground, providers)
+  const { vault, proofs, refresher, duties, signals, upkeep } = await openProofs(ground, providers)
+  const { memberships } = upkeep
   const documents = await openClientDocuments({ config, egress, runtime, emit, store, lock })
-  const gateway = openGateway(ground, proofs)
+  const gateway = openGateway(ground, proofs, memberships)
   const { adopt } = gateway.authenticator
   const deps = {
     config,
@@ -167,6 +170,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     keys,
     vault,
     proofs,
+    memberships,
     revocation,
     providers,
     duties,
@@ -212,7 +216,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       keys.stop()
       revocation.stop()
       await duties.stop()
-      await Promise.all([proofs.close(), contexts.close(), documents.close()])
+      await Promise.all([proofs.close(), upkeep.close(), contexts.close(), documents.close()])
       await untilWritten(refresher, platform)
       await outbound.close()
       await store.close()
@@ -250,7 +254,10 @@ async function openProofs(
     config,
     vault,
     providers,
-    forget: (vaultId) => proofs.forget(vaultId),
+    forget(vaultId) {
+      proofs.forget(vaultId)
+      upkeep.forget(vaultId)
+    },
   })
   const ending = { store, runtime, emit, bus, config, revocation, duties }
   const signals = createSignals({ ...ending, endVault: duties.endVault })
@@ -259,12 +266,14 @@ async function openProofs(
     lock,
     runtime,
     emit,
-    call: (record, tokens) => refreshUpstream(providers, record, tokens),
+    call: (record, tokens) =>
+      refreshUpstream(providers, record, tokens, (id) => proofs.clientRefused(id)),
     revoke: (vaultId, record, tokens) =>
       duties.queue(vaultId, record, tokens, 'issued_after_the_end'),
     incident: (provider) => proofs.incident(provider),
   })
-  const upstream = createUpstream({ ...ending, vault, refresher, providers, signals })
+  const seen: Upkeep['seen'] = (vaultId, record) => upkeep.seen(vaultId, record)
+  const upstream = createUpstream({ ...ending, vault, refresher, providers, signals, seen })
   const proofs: Proofs = createProofs({
     check: (vaultId, previous) => upstream.check(vaultId, previous?.etag),
     secondOpinion: (vaultId) => upstream.secondOpinion(vaultId),
@@ -276,8 +285,9 @@ async function openProofs(
   proofs.onDead(async (vaultId, cause) => {
     if ((await upstream.end(vaultId, cause)) === 'newer') proofs.revive(vaultId)
   })
-  await proofs.start()
-  return { vault, proofs, refresher, duties, signals }
+  const upkeep = createUpkeep({ ...ending, vault, refresher, providers, proofs })
+  await Promise.all([proofs.start(), upkeep.start()])
+  return { vault, proofs, refresher, duties, signals, upkeep }
 }
 
 interface SignIns {
@@ -286,6 +296,7 @@ interface SignIns {
   readonly refresher: Refresher
   readonly duties: UpstreamRevocation
   readonly signals: Signals
+  readonly upkeep: Upkeep
 }
 
 /** Members of a session with few different values: kept once for all remembered tokens. */
@@ -298,6 +309,8 @@ const SHARED_MEMBERS: readonly (keyof Session & string)[] = [
   'provider',
   'identityIssuer',
   'groups',
+  'roles',
+  'tenantId',
   'acr',
 ]
 
@@ -309,7 +322,7 @@ interface Gateway {
   readonly proxy: (request: Request) => Promise<Response>
 }
 
-function openGateway(ground: Ground, proofs: Proofs): Gateway {
+function openGateway(ground: Ground, proofs: Proofs, memberships: Memberships): Gateway {
   const { config, platform, store, outbound, keys, revocation } = ground
   const { runtime, emit } = platform
   const { rememberedTokensMax: max, firstByteTimeoutMs } = config.limits
@@ -324,6 +337,7 @@ function openGateway(ground: Ground, proofs: Proofs): Gateway {
     credentials: createCredentials({ config, keys, runtime }),
     sessionIds: createSessionIds({ runtime, key: () => keys.mcpSessionKey() }),
     proofs,
+    memberships,
     revocation,
   })
   const resources = config.resources.map(({ url }) => canonicalResource(url) ?? url)

@@ -8,9 +8,9 @@ import { isLoopbackHost } from '../oauth/urls.ts'
 import { createDevelopmentProvider } from '../providers/development.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { Secret } from '../secret.ts'
-import { readAllow } from './allow.ts'
-import { readConnectors } from './connectors.ts'
+import { readAllow, refuseUnansweredKinds } from './allow.ts'
 import { readClients } from './clients.ts'
+import { readConnectors } from './connectors.ts'
 import { environmentValues, refuseUnknownEnvironment } from './environment.ts'
 import { FieldValues } from './field-values.ts'
 import { CAPABILITIES, type Capability, type Limits, LOG_FORMATS, LOG_LEVELS } from './fields.ts'
@@ -76,6 +76,7 @@ export function parseConfig(
   refuseUnknownEnvironment(sources.environment, { providers, connectors })
   if (fields.boolean('insecureDevelopmentSignIn'))
     providers.push(developmentProvider(issuer, fields.text('listen.host'), providers))
+  refuseUnansweredKinds(allow, connectors, providers)
   const [first] = providers
   if (allow === undefined && first !== undefined && !development) throw nobodyAllowed(first.title)
   return Object.freeze({

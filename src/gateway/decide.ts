@@ -39,8 +39,8 @@ export interface View {
   originAllowed(origin: string): boolean
   remembered(token: string): Session | undefined
   judge(token: string): Judged
-  /** The house's rule, and the connector's own where there is one. */
-  allowed(session: Session, connector: ConnectorConfig | undefined): boolean
+  /** The house's rule, and the connector's own where there is one; `cold`: memory does not know. */
+  allowed(session: Session, connector: ConnectorConfig | undefined): boolean | 'cold'
   marked(session: Session): boolean | 'view-too-old'
   proof(session: Session): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
   credential(session: Session, connector: ConnectorConfig): Credential | 'cold'
@@ -243,12 +243,14 @@ export function admit(
     }
     if (connector.scopes === undefined && !session.scopes.includes(CALL_SCOPE)) return 'scope'
   }
-  if (!view.allowed(session, connector)) return 'not_allowed'
+  const allowed = view.allowed(session, connector)
+  if (allowed === false) return 'not_allowed'
+  const isKnown = allowed === true
   switch (view.proof(session)) {
     case 'fresh':
-      return 'admitted'
+      return isKnown ? 'admitted' : 'cold'
     case 'stale':
-      return 'renew'
+      return isKnown ? 'renew' : 'cold'
     case 'cold':
       return 'cold'
     case 'dead':

@@ -7,8 +7,9 @@
 import type { Config } from '../config.ts'
 import type { Connectors } from '../connectors/connectors.ts'
 import type { Credentials } from '../connectors/credentials.ts'
+import { createCallAdmission, personOf, userKeyOf } from '../issuer/admission.ts'
 import type { Authenticator, Session } from '../issuer/authenticate.ts'
-import { isAllowed } from '../oauth/allow.ts'
+import type { Memberships } from '../issuer/memberships.ts'
 import { isLoopbackHost } from '../oauth/urls.ts'
 import type { Runtime } from '../ports.ts'
 import type { View, Wait } from './decide.ts'
@@ -36,21 +37,24 @@ export interface GatewayView extends View {
 }
 
 export interface ViewDeps {
-  readonly config: Pick<Config, 'issuer' | 'development' | 'allow' | 'limits'>
-  readonly runtime: Pick<Runtime, 'nowMs'>
+  readonly config: Pick<Config, 'issuer' | 'development' | 'allow' | 'limits' | 'providers'>
+  readonly runtime: Pick<Runtime, 'nowMs' | 'sha256'>
   readonly connectors: Connectors
   readonly authenticator: Authenticator
   readonly credentials: Credentials
   readonly sessionIds: SessionIds
   readonly proofs: CallProofs
+  readonly memberships?: Pick<Memberships, 'asks' | 'belonging' | 'memberships' | 'resolve'>
   readonly revocation: { marked(session: Session): boolean | 'view-too-old' }
 }
 
 export function createView(deps: ViewDeps): GatewayView {
   const { config, connectors, authenticator, credentials, sessionIds, proofs, revocation } = deps
   const names = createNames(config)
-  // The same rule as at sign-in: nobody named is everybody on this machine, and nobody elsewhere.
-  const house = config.allow ?? (config.development ? 'anyone' : undefined)
+  const { memberships } = deps
+  const rules = { config, runtime: deps.runtime, ...(memberships && { known: memberships }) }
+  // The same rule, from the same facts, as at sign-in, in lists and at refresh (O6).
+  const mayCall = createCallAdmission(rules, () => deps.runtime.nowMs())
   return {
     requestBodyMaxBytes: config.limits.requestBodyMaxBytes,
     streamsPerUserMax: config.limits.streamsPerUserMax,
@@ -64,15 +68,8 @@ export function createView(deps: ViewDeps): GatewayView {
     remembered: (token) => authenticator.remembered(token),
     judge: (token) => authenticator.judge(token),
     allowed: (session, connector) => {
-      const allow = connector?.allow
-      if (house === 'anyone' && (allow === undefined || allow === 'anyone')) return true
-      const person = {
-        provider: session.provider ?? '',
-        subject: session.subject ?? '',
-        profile: session.profile ?? {},
-        groups: session.groups ?? [],
-      }
-      return isAllowed(house, person) && (allow === undefined || isAllowed(allow, person))
+      const verdict = mayCall(session, connector?.allow)
+      return verdict
     },
     marked: (session) => revocation.marked(session),
     proof: (session) => proofs.state(session.vaultId),
@@ -82,7 +79,16 @@ export function createView(deps: ViewDeps): GatewayView {
     async load({ need, token, session }) {
       if (need === 'session') await authenticator.load(token)
       else if (need === 'proof' && session !== undefined) {
-        await proofs.resolve(session.vaultId, config.limits.upstreamProofDeadlineMs).catch(() => {})
+        const { upstreamProofDeadlineMs } = config.limits
+        const person = personOf(session)
+        await Promise.all([
+          proofs.resolve(session.vaultId, upstreamProofDeadlineMs).catch(() => {}),
+          memberships?.resolve(
+            userKeyOf(deps.runtime, person),
+            person.provider,
+            upstreamProofDeadlineMs,
+          ),
+        ])
       }
     },
     settled(session, renew) {

@@ -36,6 +36,8 @@ export interface Session {
   readonly identityIssuer?: string
   readonly profile?: Profile
   readonly groups?: readonly string[]
+  readonly roles?: readonly string[] | undefined
+  readonly tenantId?: string | undefined
   readonly authTimeSeconds?: number
   /** How the person was authenticated, in the provider's words. */
   readonly acr?: string | undefined
@@ -233,11 +235,13 @@ function toSession(
     issuedAtMs: claims.iat * 1000,
     expiresAtMs: claims.exp * 1000,
     vaultId: grant.vaultId,
-    provider: user.provider,
-    subject: user.subject,
-    identityIssuer: user.issuer,
-    profile: user.profile,
-    groups: user.groups,
+    provider: user?.provider,
+    subject: user?.subject,
+    identityIssuer: user?.issuer,
+    profile: user?.profile,
+    groups: user?.groups,
+    roles: user?.roles,
+    tenantId: user?.tenantId,
     authTimeSeconds: grant.authTimeSeconds,
     acr: grant.acr,
   }

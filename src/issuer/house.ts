@@ -6,16 +6,18 @@
 import type { EndpointSegment } from '../config/paths.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
 import type { AccessTokenClaims } from '../oauth/access-token.ts'
-import { isAllowed } from '../oauth/allow.ts'
+import type { Verdict } from '../oauth/allow.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import { canonicalResource } from '../oauth/urls.ts'
 import type { Bus, Emit, PosternEvent, Runtime, SigningKey, Store, VerifyKey } from '../ports.ts'
 import type { Provider, ProviderContext } from '../providers/provider.ts'
-import { type Mark, TENANT, type Values } from '../records.ts'
+import { type Mark, TENANT } from '../records.ts'
 import type { PageHouse } from '../ui/layout.ts'
 import { styleSheet } from '../ui/style.ts'
+import { type AdmissionRules, type FreshFacts, judgePerson, type Person } from './admission.ts'
 import type { ClientDocuments } from './client-documents.ts'
 import { type Clients, createClients } from './clients.ts'
+import type { Memberships } from './memberships.ts'
 import type { Signals } from './signals.ts'
 
 /** The minimum for basic use of every resource; a connector may define more (flows.md section 3). */
@@ -76,6 +78,8 @@ export interface IssuerDeps {
   readonly duties?: { poke(): void }
   /** Needed by what other servers tell us: logout tokens, webhooks, shared signals. */
   readonly signals?: Signals
+  /** Absent: rules that need a provider's word on groups or memberships admit nobody. */
+  readonly memberships?: Memberships
   /** What clients publish on their own hosts; absent: clients named by a URL are unknown here. */
   readonly documents?: ClientDocuments
   /** Told of each access token of an active grant, before it is sent (issuer/authenticate.ts). */
@@ -194,13 +198,9 @@ export function findProvider(house: IssuerHouse, id: string): IssuerProvider | u
   return house.providers.find((entry) => entry.provider.id === id)
 }
 
-type Person = Pick<Values['user'], 'provider' | 'subject' | 'profile' | 'groups'>
-
-/** May this person sign in here at all. */
+/** May this person sign in here at all. For pages: facts of the last hour count, renewed behind. */
 export function mayEnter(house: IssuerHouse, person: Person): boolean {
-  const { allow, development } = house.config
-  // Absent means anyone only for a loopback issuer; elsewhere the start already refused it.
-  return allow === undefined ? development : isAllowed(allow, person)
+  return mayUse(house, person, undefined)
 }
 
 /** May this person use this resource: the house's rule, and the connector's own where it has one. */
@@ -209,8 +209,21 @@ export function mayUse(
   person: Person,
   resource: Resource | undefined,
 ): boolean {
-  const allow = resource?.connector?.allow
-  return mayEnter(house, person) && (allow === undefined || isAllowed(allow, person))
+  return judgePerson(rulesOf(house), person, resource?.connector?.allow, 'remembered') === 'in'
+}
+
+/** As `mayUse`, for what is handed out: facts of the last 300 s (PRV-22), else *unknown*. */
+export function judgeUse(
+  house: IssuerHouse,
+  person: Person,
+  resource: Resource | undefined,
+  facts: FreshFacts | 'current' = 'current',
+): Verdict {
+  return judgePerson(rulesOf(house), person, resource?.connector?.allow, facts)
+}
+
+function rulesOf({ config, runtime, memberships }: IssuerHouse): AdmissionRules {
+  return { config, runtime, ...(memberships === undefined ? {} : { known: memberships }) }
 }
 
 export function report(house: Pick<IssuerHouse, 'emit'>, event: PosternEvent): void {

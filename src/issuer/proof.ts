@@ -202,7 +202,8 @@ class ProofEngine implements Proofs {
     const previous = this.find(vaultId)
     const noted = this.#note(vaultId, answer)
     if (noted.outcome === 'yes') {
-      this.#cache.put(vaultId, { ...previous, ...factOf(noted), etag: noted.etag })
+      const scopes = noted.scopes ?? previous?.scopes
+      this.#cache.put(vaultId, { ...factOf(noted), scopes })
       return
     }
     if (noted.outcome !== 'no') return

@@ -21,9 +21,10 @@ import { type Grant, TENANT } from '../records.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
 import { refuseTooMany } from './client-authentication.ts'
 import { announceEnd, endGrant, endingSteps, markExpiresAtMs } from './endings.ts'
-import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
+import { findResource, type IssuerHouse, judgeUse, report } from './house.ts'
 import { key } from './ids.ts'
 import type { Rate } from './rate.ts'
+import { membershipsTooOld } from './sign-in-facts.ts'
 
 /** A rotated token is answered with the same successor this long, until the successor is used (A8). */
 const REFRESH_GRACE_MS = 60_000
@@ -146,13 +147,15 @@ async function requireStanding(house: IssuerHouse, grant: Grant): Promise<void> 
     await endGrant(house, grant, 'user_disabled')
     throw invalidGrant('user_disabled')
   }
-  if (resource === undefined || !mayUse(house, user.value, resource))
-    throw invalidGrant('not_allowed')
+  const verdict = judgeUse(house, user.value, resource)
+  if (resource === undefined || verdict === 'out') throw invalidGrant('not_allowed')
   const proof = proofs.state(grant.vaultId)
   if (proof === 'dead' || vault?.value.state !== 'active') {
     await endGrant(house, grant, 'upstream_dead')
     throw invalidGrant('upstream_dead')
   }
+  if (proof !== 'fresh') proofs.renew(grant.vaultId)
+  if (verdict === 'unknown') throw membershipsTooOld()
   if (proof === 'fresh') return
   proofs.renew(grant.vaultId)
   // A client that comes back after a night has a cold proof. A 503 here makes clients sign in again;

@@ -8,6 +8,7 @@ import { type Client, matchRedirectUri } from '../oauth/client.ts'
 import type { Step, Versioned } from '../ports.ts'
 import { SetUpError, type SignIn } from '../providers/provider.ts'
 import { TENANT, type Values } from '../records.ts'
+import { userKeyOf } from './admission.ts'
 import { redirectAnswer } from './answers.ts'
 import { ATTEMPT_TTL_MS, nonceOf, openVerifier, providerFailedPage } from './attempt.ts'
 import {
@@ -22,12 +23,12 @@ import { authorizePath } from './consent.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
 import { withDeadline } from './deadline.ts'
 import { revokeStep } from './duty-steps.ts'
-import { findResource, type IssuerHouse, mayUse, report } from './house.ts'
+import { findResource, type IssuerHouse, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import { mayRevokeReplaced, withKeptRefreshToken } from './kept-tokens.ts'
 import { redirectError, redirectUriPage, unknownClientPage } from './refusals.ts'
 import { createSession } from './sessions.ts'
-import { originName } from './signals.ts'
+import { factsOfSignIn, judgeSignIn, membershipsUnanswered } from './sign-in-facts.ts'
 import {
   type Answered,
   dropCookie,
@@ -35,6 +36,7 @@ import {
   notAllowed,
   upstreamError,
 } from './sign-in-refusals.ts'
+import { originName } from './signals.ts'
 import { backedRequest, furtherScopes } from './upstream-scopes.ts'
 
 export async function continueSignIn(house: IssuerHouse, answered: Answered): Promise<Response> {
@@ -84,13 +86,19 @@ async function admit(house: IssuerHouse, answered: Answered, arrival: SignIn): P
   const { transaction, entry } = answered
   const { request, flowId } = transaction
   const { identity } = arrival
-  const userKey = house.runtime.sha256(JSON.stringify([identity.issuer, identity.subject]))
+  const userKey = userKeyOf(house.runtime, identity)
   const existing = await house.store.get('user', key(userKey))
-  const person = { provider: entry.provider.id, ...identity }
   const resource = request === undefined ? undefined : findResource(house, request.resource)
   if (existing !== undefined && existing.value.state !== 'active')
     return notAllowed(house, answered, 'user_disabled')
-  if (!mayUse(house, person, resource)) return notAllowed(house, answered, 'not_allowed')
+  const facts = await factsOfSignIn(house, entry, arrival)
+  const verdict = judgeSignIn(house, facts, resource)
+  if (verdict === 'out') return notAllowed(house, answered, 'not_allowed')
+  if (verdict === 'unknown') {
+    const cause = membershipsUnanswered(entry.provider)
+    const { jar } = answered
+    return providerFailedPage(house, jar, transaction, entry, cause, [dropCookie(answered)])
+  }
   let client: Client | undefined
   if (request !== undefined) {
     client = await house.clients.find(request.clientId)
@@ -117,7 +125,7 @@ async function admit(house: IssuerHouse, answered: Answered, arrival: SignIn): P
     backed === undefined || client === undefined || switched
       ? undefined
       : { request: backed, client }
-  return store(house, answered, { arrival, userKey, target, switched })
+  return store(house, answered, { arrival, userKey, target, switched, names: facts.names })
 }
 
 /** RFC 6749 section 5.1: an answer without `scope` gave what was asked for. */
@@ -166,6 +174,8 @@ interface Admitted {
     | { readonly request: NonNullable<Values['transaction']['request']>; readonly client: Client }
     | undefined
   readonly switched: boolean
+  /** Organizations and teams, where rules ask about them. */
+  readonly names: readonly string[] | undefined
 }
 
 async function store(
@@ -291,6 +301,8 @@ function userStep(
     provider: answered.entry.provider.id,
     profile: identity.profile,
     groups: identity.groups,
+    ...(identity.roles === undefined ? {} : { roles: identity.roles }),
+    ...(identity.tenant === undefined ? {} : { tenantId: identity.tenant }),
     state: 'active',
     createdAtMs: before?.value.createdAtMs ?? nowMs,
     lastSignInAtMs: nowMs,
@@ -342,7 +354,11 @@ function finish(
   prepared: Prepared,
 ): Response {
   const { transaction, entry } = answered
-  const { target, switched } = admitted
+  const { target, switched, names } = admitted
+  house.memberships?.learned(admitted.userKey, entry.provider.id, {
+    identity: admitted.arrival.identity,
+    ...(names === undefined ? {} : { names }),
+  })
   house.proofs.proved(prepared.vaultId, {
     provider: entry.provider.id,
     ...admitted.arrival.proof,

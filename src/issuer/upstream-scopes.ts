@@ -8,15 +8,17 @@ import type { AuthorizationRequest } from '../records.ts'
 import { findResource, type IssuerHouse } from './house.ts'
 import type { SignedIn } from './sessions.ts'
 
-/** Asked for besides the provider's own. */
+/** Asked for besides the provider's own: by our scopes, and by rules on organizations (PRV-22). */
 export function furtherScopes(
   house: IssuerHouse,
   request: AuthorizationRequest | undefined,
   provider: Provider,
 ): readonly string[] {
-  if (request === undefined) return []
+  const looks = house.memberships?.wanted(provider.id) !== undefined
+  const forRules = looks ? (provider.membershipScopes ?? []) : []
+  if (request === undefined) return forRules
   const table = findResource(house, request.resource)?.connector?.scopes
-  return upstreamScopes(table, request.scopes, provider.id)
+  return [...new Set([...forRules, ...upstreamScopes(table, request.scopes, provider.id)])]
 }
 
 /** The request with those of its scopes that lack nothing at the provider; perhaps with none. */

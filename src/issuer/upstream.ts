@@ -13,7 +13,7 @@ import type { RefreshAnswer, Refresher } from '../vault/refresh.ts'
 import type { Vault, VaultEntry, VaultRecord } from '../vault/vault.ts'
 import type { EndingHouse } from './endings.ts'
 import type { IssuerProvider } from './house.ts'
-import type { Checked, ProofFact } from './proof.ts'
+import { type Checked, ENDED_HERE, type ProofFact } from './proof.ts'
 import type { Signals } from './signals.ts'
 import type { EndedVault } from './upstream-revocation.ts'
 
@@ -34,6 +34,8 @@ interface Deps extends EndingHouse {
   readonly refresher: Refresher
   readonly providers: readonly IssuerProvider[]
   readonly signals: Pick<Signals, 'endSignIn'>
+  /** Told of each living record that is asked about: it is in use (issuer/upkeep.ts). */
+  readonly seen?: (vaultId: string, record: VaultRecord) => void
 }
 
 /** Refusals whose end is still under way. */
@@ -48,13 +50,14 @@ export function createUpstream(deps: Deps): Upstream {
   const refused = new LRUCache<string, string>({ max: REFUSED_MAX })
   const ask = async (vaultId: string, question: Question): Promise<Checked> => {
     const entry = await vault.find(vaultId)
-    if (entry === undefined) return { provider: '', outcome: 'no', reason: 'ended_here' }
+    if (entry === undefined) return { provider: '', outcome: 'no', reason: ENDED_HERE }
     const { provider, userKey: person } = entry.record
     if (entry.record.state !== 'active')
-      return { provider, person, outcome: 'no', reason: 'ended_here' }
+      return { provider, person, outcome: 'no', reason: ENDED_HERE }
     const asked = providerOf(deps.providers, entry)
     if (asked === undefined)
       return { provider, person, outcome: 'unknown', reason: 'provider_not_configured' }
+    deps.seen?.(vaultId, entry.record)
     const answer = await question(asked, entry)
     if (answer.outcome === 'no') refused.set(vaultId, entry.record.sealed)
     return { provider: asked.provider.id, person, ...answer }
@@ -122,13 +125,17 @@ export async function refreshUpstream(
   providers: readonly IssuerProvider[],
   record: VaultRecord,
   tokens: TokenSet,
+  clientRefused: (providerId: string) => void,
 ): Promise<RefreshAnswer> {
   const asked = providers.find(({ provider }) => provider.issuer === record.issuer)
   if (asked?.provider.refresh === undefined || tokens.refreshToken === undefined)
     return { outcome: 'unknown' }
   const answer = await asked.provider.refresh(asked.context, tokens.refreshToken, tokens)
   if (answer.outcome === 'yes') return { outcome: 'yes', value: answer.tokens }
-  return answer.outcome === 'client-refused' ? { outcome: 'unknown' } : answer
+  if (answer.outcome !== 'client-refused') return answer
+  // Says nothing about the person; the provider is marked and an operator is told (F11).
+  clientRefused(asked.provider.id)
+  return { outcome: 'unknown' }
 }
 
 /** Proofs outlive a restart, so that a restart asks nobody. Written behind, never by a request. */

@@ -1,20 +1,24 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { anyText, checkFamily, SEED } from '../../test/kit/family.ts'
-import { isAllowed, type PersonFacts, parseEmail } from './allow.ts'
+import { type AllowRule, both, judgeAllowed, type PersonFacts, parseEmail } from './allow.ts'
 
+const TENANT_ID = '7f1c0000-0000-4000-8000-0000000000aa'
 const person: PersonFacts = {
   provider: 'github',
   subject: '42',
-  groups: ['corp/admins'],
+  belonging: { groups: ['corp/admins'], roles: ['operator'], entraTenant: TENANT_ID.toUpperCase() },
+  memberships: ['acme', 'acme/reviewers'],
   profile: { email: 'Ann@Corp.example', emailVerified: true },
 }
+const isAllowed = (allow: AllowRule | undefined, facts: PersonFacts): boolean =>
+  judgeAllowed(allow, facts) === 'in'
 const withEmail = (email: string, emailVerified = true): PersonFacts => ({
   ...person,
   profile: { email, emailVerified },
 })
 
-describe('isAllowed', () => {
+describe('judgeAllowed', () => {
   it('PRV-22: any match admits', () => {
     for (const allow of [
       'anyone',
@@ -22,15 +26,20 @@ describe('isAllowed', () => {
       { emailDomains: ['corp.example'] },
       { users: ['github:42'] },
       { groups: ['x', 'corp/admins'] },
+      { roles: ['operator'] },
+      { githubOrganizations: ['other', 'acme'] },
+      { githubTeams: ['acme/reviewers'] },
+      { entraTenants: [TENANT_ID] },
       { emails: ['x@y.zz'], users: ['github:42'] },
+      { githubOrganizations: ['other'], roles: ['operator'] },
     ] as const) {
       expect(isAllowed(allow, person), JSON.stringify(allow)).toBe(true)
     }
   })
 
   it('I7: no rule and empty lists admit nobody', () => {
-    for (const allow of [undefined, {}, { emails: [] }, { users: [], groups: [] }])
-      expect(isAllowed(allow, person)).toBe(false)
+    for (const allow of [undefined, {}, { emails: [] }, { users: [], groups: [], roles: [] }])
+      expect(judgeAllowed(allow, person)).toBe('out')
   })
 
   it('PRV-22: near misses do not match', () => {
@@ -41,6 +50,12 @@ describe('isAllowed', () => {
       { users: ['github:42 '] },
       { groups: ['corp'] },
       { groups: ['CORP/ADMINS'] },
+      { groups: ['acme'] },
+      { roles: ['Operator'] },
+      { roles: ['corp/admins'] },
+      { githubOrganizations: ['acme/reviewers2', 'corp/admins', ''] },
+      { githubTeams: ['acme/review', 'reviewers'] },
+      { entraTenants: ['7f1c0000-0000-4000-8000-0000000000ab'] },
       { emailDomains: ['example'] },
       { emailDomains: ['sub.corp.example'] },
       { emailDomains: ['@corp.example'] },
@@ -144,10 +159,44 @@ describe('isAllowed', () => {
   })
 
   it('A28: subjects and groups with separators stay what they are', () => {
-    const odd = { ...person, provider: 'a', subject: 'b:c', groups: ['x,y'] }
+    const odd = { ...person, provider: 'a', subject: 'b:c', belonging: { groups: ['x,y'] } }
     expect(isAllowed({ users: ['a:b:c'] }, odd)).toBe(true)
     expect(isAllowed({ users: ['a:b'] }, odd)).toBe(false)
     expect(isAllowed({ groups: ['x'] }, odd)).toBe(false)
+  })
+})
+
+describe('judgeAllowed, when something is not known', () => {
+  const unknown: PersonFacts = { ...person, belonging: 'unknown', memberships: 'unknown' }
+
+  it('PRV-22, I7: what nobody knows now is neither a yes nor a no', () => {
+    for (const allow of [
+      { groups: ['corp/admins'] },
+      { roles: ['x'] },
+      { entraTenants: [TENANT_ID] },
+      { githubOrganizations: ['acme'] },
+      { githubTeams: ['acme/reviewers'], emails: ['x@y.zz'] },
+    ]) {
+      expect(judgeAllowed(allow, unknown), JSON.stringify(allow)).toBe('unknown')
+    }
+  })
+
+  it('PRV-22: what is known admits by itself, and an unknown fact admits nobody to another rule', () => {
+    expect(judgeAllowed({ users: ['github:42'], groups: ['x'] }, unknown)).toBe('in')
+    expect(judgeAllowed({ emailDomains: ['corp.example'], githubTeams: ['a/b'] }, unknown)).toBe(
+      'in',
+    )
+    expect(judgeAllowed({ emails: ['x@y.zz'] }, unknown)).toBe('out')
+    const isAtOther: PersonFacts = { ...unknown, memberships: 'none' }
+    expect(judgeAllowed({ githubOrganizations: ['acme'] }, isAtOther)).toBe('out')
+  })
+
+  it('PRV-22: both rules must say yes; one no is enough', () => {
+    expect(both('in', 'in')).toBe('in')
+    for (const other of ['in', 'out', 'unknown'] as const) {
+      expect([both('out', other), both(other, 'out')]).toEqual(['out', 'out'])
+    }
+    expect([both('in', 'unknown'), both('unknown', 'in')]).toEqual(['unknown', 'unknown'])
   })
 })
 

@@ -2,7 +2,8 @@
  * Who may come in: facts about a person against the configured rule.
  *
  * E-mail rules use a verified claim and a strict address grammar, so that no second `@`, look-alike
- * or list gets through (A28, PRV-21). Pure: facts come from the membership cache (PRV-22).
+ * or list gets through (A28, PRV-21). Pure: facts come from the membership cache (PRV-22). A fact
+ * that nobody knows now is never a yes: it leaves the verdict *unknown*.
  */
 import type { Profile } from '../records.ts'
 
@@ -15,7 +16,22 @@ export type AllowRule =
       /** `provider:subject`. */
       readonly users?: readonly string[]
       readonly groups?: readonly string[]
+      /** Roles in our application, as the provider names them. */
+      readonly roles?: readonly string[]
+      /** Login names of organizations, lower case. */
+      readonly githubOrganizations?: readonly string[]
+      /** `organization/team`, by slug, lower case. */
+      readonly githubTeams?: readonly string[]
+      /** Tenant ids (`tid`), lower case. */
+      readonly entraTenants?: readonly string[]
     }
+
+/** What the provider says a person belongs to. Absent: the provider knows no such thing. */
+export interface Belonging {
+  readonly groups?: readonly string[]
+  readonly roles?: readonly string[]
+  readonly entraTenant?: string
+}
 
 export interface PersonFacts {
   /** Provider id of the configuration, e.g. `github`. */
@@ -23,20 +39,69 @@ export interface PersonFacts {
   /** Subject at that provider. */
   readonly subject: string
   readonly profile: Profile
-  readonly groups: readonly string[]
+  /** `unknown`: the provider could say, and what it said last is too old. */
+  readonly belonging: Belonging | 'unknown'
+  /** GitHub organizations and `organization/team`; `none`: the provider has no such thing. */
+  readonly memberships: readonly string[] | 'none' | 'unknown'
 }
 
+export type Verdict = 'in' | 'out' | 'unknown'
+
 /** Any match admits; no rule admits nobody: whoever means everybody says `anyone` (I7). */
-export function isAllowed(allow: AllowRule | undefined, person: PersonFacts): boolean {
-  if (allow === undefined) return false
-  if (allow === 'anyone') return true
-  if (allow.users?.includes(`${person.provider}:${person.subject}`) === true) return true
-  if (allow.groups?.some((group) => person.groups.includes(group)) === true) return true
-  const email = person.profile.emailVerified === true ? parseEmail(person.profile.email) : undefined
+export function judgeAllowed(allow: AllowRule | undefined, person: PersonFacts): Verdict {
+  if (allow === undefined) return 'out'
+  if (allow === 'anyone') return 'in'
+  if (allow.users?.includes(`${person.provider}:${person.subject}`) === true) return 'in'
+  if (hasAllowedEmail(allow, person.profile)) return 'in'
+  return either(
+    judgeBelonging(allow, person.belonging),
+    judgeMemberships(allow, person.memberships),
+  )
+}
+
+/** Every rule must say yes; one no is enough. */
+export function both(first: Verdict, second: Verdict): Verdict {
+  if (first === 'out' || second === 'out') return 'out'
+  return first === 'unknown' || second === 'unknown' ? 'unknown' : 'in'
+}
+
+function either(first: Verdict, second: Verdict): Verdict {
+  if (first === 'in' || second === 'in') return 'in'
+  return first === 'unknown' || second === 'unknown' ? 'unknown' : 'out'
+}
+
+type Lists = Exclude<AllowRule, 'anyone'>
+
+function judgeBelonging(allow: Lists, belonging: PersonFacts['belonging']): Verdict {
+  const { groups = [], roles = [], entraTenants = [] } = allow
+  if (groups.length + roles.length + entraTenants.length === 0) return 'out'
+  if (belonging === 'unknown') return 'unknown'
+  const tenant = belonging.entraTenant?.toLowerCase()
+  const isIn =
+    groups.some((group) => belonging.groups?.includes(group) === true) ||
+    roles.some((role) => belonging.roles?.includes(role) === true) ||
+    (tenant !== undefined && entraTenants.includes(tenant))
+  return isIn ? 'in' : 'out'
+}
+
+function judgeMemberships(allow: Lists, memberships: PersonFacts['memberships']): Verdict {
+  const { githubOrganizations = [], githubTeams = [] } = allow
+  if (githubOrganizations.length + githubTeams.length === 0 || memberships === 'none') return 'out'
+  if (memberships === 'unknown') return 'unknown'
+  const isIn =
+    githubOrganizations.some((name) => memberships.includes(name)) ||
+    githubTeams.some((name) => memberships.includes(name))
+  return isIn ? 'in' : 'out'
+}
+
+function hasAllowedEmail(allow: Lists, profile: Profile): boolean {
+  const { emails = [], emailDomains = [] } = allow
+  if (emails.length + emailDomains.length === 0) return false
+  const email = profile.emailVerified === true ? parseEmail(profile.email) : undefined
   if (email === undefined) return false
   return (
-    allow.emails?.some((entry) => entry.toLowerCase() === email.address) === true ||
-    allow.emailDomains?.some((entry) => entry.toLowerCase() === email.domain) === true
+    emails.some((entry) => entry.toLowerCase() === email.address) ||
+    emailDomains.some((entry) => entry.toLowerCase() === email.domain)
   )
 }
 

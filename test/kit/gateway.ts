@@ -89,6 +89,7 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     issuer,
     development: options.development ?? false,
     allow: options.allow ?? 'anyone',
+    providers: [],
     limits,
     connectors: options.connectors.map((input) => connectorConfig(issuer, input)),
   }
