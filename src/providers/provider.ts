@@ -71,8 +71,6 @@ export interface ExchangeInput {
   readonly verifier: string
   /** As in `AuthorizeInput`, for providers whose token call names its scopes. */
   readonly scopes?: readonly string[]
-  /** As in `AuthorizeInput`, for providers whose token call names its scopes. */
-  readonly scopes?: readonly string[]
   /** RFC 9207, as it came with the code. */
   readonly iss?: string
   readonly nonce?: string
