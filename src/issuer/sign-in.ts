@@ -368,7 +368,7 @@ function finish(
     flowId: transaction.flowId,
     userId: prepared.userId,
     provider: entry.provider.id,
-    ...(switched ? { reason: 'account_switched' } : {}),
+    ...signInReason(switched, admitted.arrival),
     ...(target === undefined ? {} : { clientId: target.client.clientId }),
     ...(prepared.issued === undefined ? {} : { grantId: prepared.issued.grantId }),
   })
@@ -391,6 +391,12 @@ function finish(
   if (transaction.request !== undefined)
     return redirectAnswer(authorizePath(house, transaction.request, 'consent'), cookies)
   return redirectAnswer(transaction.returnTo ?? house.paths.home, cookies)
+}
+
+/** What an operator should know of a sign-in that worked: we were given less than we asked for. */
+function signInReason(switched: boolean, { missingScopes }: SignIn): { reason?: string } {
+  if (switched) return { reason: 'account_switched' }
+  return missingScopes === undefined ? {} : { reason: 'provider_scopes_missing' }
 }
 
 /** The tokens that the new ones replace are of no use to anybody: they end at the provider (REV-08). */

@@ -2,9 +2,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { GitHubDouble } from '../../demo/doubles/github.ts'
 import { gitHubHouse, type House, REDIRECT_URI } from '../../test/contract/provider-house.ts'
 import { Secret } from '../secret.ts'
-import { createGitHub, github } from './github.ts'
+import { createGitHub, GITHUB, github } from './github.ts'
+import { GITHUB_APP } from './github-app.ts'
 import type { SignIn } from './provider.ts'
 
+const ADA = '{"id":1001,"login":"ada"}'
 const ANSWER = { status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } }
 
 describe('GitHub', () => {
@@ -157,6 +159,37 @@ describe('GitHub', () => {
     await expect(house.provider.exchange(house.context, visit)).rejects.toMatchObject({
       reason: 'not_an_oauth_app',
     })
+  })
+
+  it('PRV-09: lists the scopes that were asked for and not given, larger ones counted', async () => {
+    const other = await gitHubHouse({ scopes: ['user:email', 'read:org'] })
+    const signedIn = async (granted: string) => {
+      const visit = await other.visit()
+      const scopes = { ...ANSWER.headers, 'x-oauth-scopes': granted }
+      other.double.answerWith('GET /user', { ...ANSWER, headers: scopes, body: ADA })
+      return await other.provider.exchange(other.context, visit)
+    }
+    expect((await signedIn('user:email')).missingScopes).toEqual(['read:org'])
+    expect((await signedIn('')).missingScopes).toEqual(['user:email', 'read:org'])
+    expect((await signedIn('user, admin:org')).missingScopes).toBeUndefined()
+    await other.close()
+  })
+
+  it('PRV-09: the instructions say one callback, and no wildcards', () => {
+    for (const { setUp } of [GITHUB, GITHUB_APP]) {
+      expect(setUp).toContain('exactly one callback URL, without wildcards')
+    }
+    expect(GITHUB.setUp).toContain('leave wildcard matching of redirect URIs off')
+  })
+
+  it('PRV-10: ends one token at GitHub by DELETE, and a dead one is confirmed', async () => {
+    const grace = await house.signIn('grace')
+    house.double.forget()
+    const revoke = () => house.provider.revoke?.(house.context, grace.tokens)
+    expect(await revoke()).toBe(true)
+    expect(house.double.exchanges()).toEqual({ 'DELETE /applications/{client_id}/token': 1 })
+    expect(await revoke()).toBe(true)
+    expect(await house.provider.check(house.context, grace.tokens)).toMatchObject({ outcome: 'no' })
   })
 
   it('PRV-09: an account chooser and a hint, when asked for', async () => {

@@ -171,7 +171,7 @@ async function exchange(
   }
   const person = await product.identify(calls, answer.tokens, body)
   const scopes = person.scopes ?? answer.tokens.scopes
-  const missingScopes = missingOf(house, answer.tokens, scopes)
+  const missingScopes = missingOf(house, answer.tokens, { asked: input.scopes, granted: scopes })
   return {
     tokens: { ...answer.tokens, ...(scopes === undefined ? {} : { scopes }) },
     identity: person.identity,
@@ -187,14 +187,14 @@ async function exchange(
 function missingOf(
   { product, scopes }: House,
   { refreshToken }: TokenSet,
-  granted: readonly string[] | undefined,
+  { asked = [], granted }: { asked?: readonly string[]; granted: readonly string[] | undefined },
 ): readonly string[] {
   if (granted === undefined) return []
   const held = new Set([
     ...granted.flatMap((name) => [name, ...(product.impliedScopes?.[name] ?? [])]),
     ...(refreshToken === undefined ? [] : ['offline_access']),
   ])
-  return scopes.filter((name) => !held.has(name))
+  return [...new Set([...scopes, ...asked])].filter((name) => !held.has(name))
 }
 
 /** A word that the token endpoint said itself ends the sign-in; anything else is its failure. */
