@@ -208,4 +208,21 @@ describe('scopes at the provider', () => {
     const none = authorizeUrl(house, 'portal', { scope: 'mcp notes:write', prompt: 'none' })
     expect(answerOf(await visitor.get(none))).toMatchObject({ error: 'consent_required' })
   })
+
+  it('PRV-09: the event of a sign-in says that the provider gave less than was asked for', async () => {
+    const house = createHouse()
+    const { provider } = house.provider
+    const exchange = provider.exchange.bind(provider)
+    Object.assign(provider, {
+      exchange: async (...input: Parameters<typeof exchange>) => ({
+        ...(await exchange(...input)),
+        missingScopes: ['repo'],
+      }),
+    })
+    const { client_id } = await register(house)
+    await signIn(house, new Visitor(house), client_id)
+    expect(house.emit.eventsOf('signin.completed')).toMatchObject([
+      { provider: 'github', reason: 'provider_scopes_missing' },
+    ])
+  })
 })
