@@ -6,6 +6,7 @@
 import { OAuthError } from '../errors.ts'
 import { Parameters } from '../oauth/parameters.ts'
 import type { Versioned } from '../ports.ts'
+import type { Values } from '../records.ts'
 import { providerFailedPage } from './attempt.ts'
 import { auditStep } from './codes.ts'
 import { type CookieJar, readCookies, transactionCookie } from './cookies.ts'
@@ -50,7 +51,7 @@ export async function callback(house: IssuerHouse, http: Request): Promise<Respo
     return providerFailedPage(house, jar, transaction.value, entry, error)
   }
   if (wrong !== undefined || entry === undefined) {
-    await burn(house, attempt, wrong ?? 'provider_unknown')
+    await burn(house, attempt, transaction.value, wrong ?? 'provider_unknown')
     return refused(house, wrong ?? 'provider_unknown', flowId, transaction.value.request?.clientId)
   }
   const consumed = await house.store.consume(
@@ -101,11 +102,22 @@ async function whatIsWrong(house: IssuerHouse, arrived: Arrived): Promise<string
 async function burn(
   house: IssuerHouse,
   attempt: Versioned<'attempt'>,
+  { flowId, request }: Values['transaction'],
   reason: string,
 ): Promise<void> {
+  const about = request === undefined ? {} : { clientId: request.clientId }
   const { store, runtime } = house
-  await store.consume('attempt', attempt.key, createSecret(runtime), runtime.nowMs())
-  await store.commit([auditStep(house, 'signin.refused', { detail: reason })])
+  // Lost: it is consumed already, and whoever did that has written the row.
+  await store.commit([
+    {
+      verb: 'consume',
+      kind: 'attempt',
+      key: attempt.key,
+      attempt: createSecret(runtime),
+      nowMs: runtime.nowMs(),
+    },
+    auditStep(house, 'signin.refused', { ...about, detail: `${reason} ${flowId}` }),
+  ])
 }
 
 const UNKNOWN = 'This sign-in is too old, was finished before, or was started somewhere else.'

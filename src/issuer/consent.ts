@@ -11,7 +11,7 @@ import type { AuthorizationRequest, Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { startAttempt } from './attempt.ts'
 import { FORM_BODY_MAX_BYTES, isForm, readBody } from './body.ts'
-import { codeAnswer, issueForSession } from './codes.ts'
+import { auditStep, codeAnswer, issueForSession } from './codes.ts'
 import { type CookieJar, formCookie, readCookies } from './cookies.ts'
 import { findProvider, findResource, type IssuerHouse, mayUse, report } from './house.ts'
 import { createFlowId, key } from './ids.ts'
@@ -104,13 +104,21 @@ async function deny(
   ticket: Ticket,
   request: AuthorizationRequest,
 ): Promise<Response> {
-  const { won } = await house.store.create(
-    'transaction',
-    key(ticket.id),
-    answered(ticket, 'denied'),
-  )
+  const who = {
+    clientId: request.clientId,
+    ...(ticket.shownUserId === undefined ? {} : { userId: ticket.shownUserId }),
+  }
+  const { won } = await house.store.commit([
+    {
+      verb: 'create',
+      kind: 'transaction',
+      key: key(ticket.id),
+      value: answered(ticket, 'denied'),
+    },
+    auditStep(house, 'consent.denied', { ...who, detail: ticket.flowId }),
+  ])
   if (!won) return answeredPage(house, ticket)
-  report(house, { type: 'consent.denied', flowId: ticket.flowId, clientId: request.clientId })
+  report(house, { type: 'consent.denied', flowId: ticket.flowId, ...who })
   const error = { error: 'access_denied', reason: 'denied_by_user', flowId: ticket.flowId }
   return redirectError(house, request, error, [formCookie.drop(jar)])
 }

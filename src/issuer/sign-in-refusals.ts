@@ -5,6 +5,7 @@
 import type { Parameters } from '../oauth/parameters.ts'
 import type { SetUpMistake } from '../providers/provider.ts'
 import type { Values } from '../records.ts'
+import { auditStep } from './codes.ts'
 import { openForm } from './consent-page.ts'
 import { type CookieJar, transactionCookie } from './cookies.ts'
 import { type IssuerHouse, type IssuerProvider, report } from './house.ts'
@@ -21,12 +22,32 @@ export interface Answered {
   readonly transactionId: string
 }
 
+/**
+ * The audit row of a sign-in that the consumed attempt ended in a no. What the provider only failed to
+ * answer leaves none: the person tries again.
+ */
+export async function auditRefusal(
+  house: IssuerHouse,
+  { transaction }: Answered,
+  reason: string,
+  userId?: string,
+): Promise<void> {
+  const { request, flowId } = transaction
+  await house.store.commit([
+    auditStep(house, 'signin.refused', {
+      detail: `${reason} ${flowId}`,
+      ...(userId === undefined ? {} : { userId }),
+      ...(request === undefined ? {} : { clientId: request.clientId }),
+    }),
+  ])
+}
+
 /** AZ-23: the person's no is `access_denied`, everything else `server_error`; upstream text goes nowhere. */
-export function upstreamError(
+export async function upstreamError(
   house: IssuerHouse,
   answered: Answered,
   error: string,
-): Promise<Response> | Response {
+): Promise<Response> {
   const { transaction, entry } = answered
   const { request, flowId } = transaction
   const cookies = [dropCookie(answered)]
@@ -34,6 +55,7 @@ export function upstreamError(
   if (mistake !== undefined) return mistakePage(house, answered, mistake)
   const denied = error === 'access_denied'
   const reason = denied ? 'denied_at_provider' : 'provider_error'
+  await auditRefusal(house, answered, reason)
   if (request !== undefined) {
     return redirectError(
       house,
@@ -80,11 +102,13 @@ export function mistakePage(
   return returnPage(house, request, { error: 'server_error', reason, flowId }, message, answer)
 }
 
-export function notAllowed(
+export async function notAllowed(
   house: IssuerHouse,
   answered: Answered,
   reason: 'not_allowed' | 'user_disabled',
+  userId?: string,
 ): Promise<Response> {
+  await auditRefusal(house, answered, reason, userId)
   const { transaction, entry, jar } = answered
   const { request, flowId } = transaction
   const { provider } = entry

@@ -31,6 +31,7 @@ import { createSession } from './sessions.ts'
 import { factsOfSignIn, judgeSignIn, membershipsUnanswered } from './sign-in-facts.ts'
 import {
   type Answered,
+  auditRefusal,
   dropCookie,
   mistakePage,
   notAllowed,
@@ -90,10 +91,10 @@ async function admit(house: IssuerHouse, answered: Answered, arrival: SignIn): P
   const existing = await house.store.get('user', key(userKey))
   const resource = request === undefined ? undefined : findResource(house, request.resource)
   if (existing !== undefined && existing.value.state !== 'active')
-    return notAllowed(house, answered, 'user_disabled')
+    return notAllowed(house, answered, 'user_disabled', existing.value.userId)
   const facts = await factsOfSignIn(house, entry, arrival)
   const verdict = judgeSignIn(house, facts, resource)
-  if (verdict === 'out') return notAllowed(house, answered, 'not_allowed')
+  if (verdict === 'out') return notAllowed(house, answered, 'not_allowed', existing?.value.userId)
   if (verdict === 'unknown') {
     const cause = membershipsUnanswered(entry.provider)
     const { jar } = answered
@@ -108,6 +109,7 @@ async function admit(house: IssuerHouse, answered: Answered, arrival: SignIn): P
   }
   const unmet = authenticationUnmet(house, answered, arrival)
   if (request !== undefined && unmet !== undefined) {
+    await auditRefusal(house, answered, unmet, existing?.value.userId)
     const error = { error: 'unmet_authentication_requirements', reason: unmet, flowId }
     return redirectError(house, request, error, [dropCookie(answered)])
   }
