@@ -7,7 +7,7 @@ import { type Config, type PosternConfig, parseConfig } from './config.ts'
 import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
-import { refusalResponse } from './middleware/guard.ts'
+import { proofOfRequest, refusalResponse } from './middleware/guard.ts'
 import type { Platform } from './ports.ts'
 
 export interface Postern {
@@ -74,9 +74,9 @@ export function createPostern(
     return openHouse(config, platform, endpointPrefix, await store)
   })
   const guard: Guard = {
-    authenticate: (authorization, options, memory) =>
-      rooms.opened()?.guard.authenticate(authorization, options, memory) ??
-      rooms.open().then((house) => house.guard.authenticate(authorization, options, memory)),
+    authenticate: (authorization, options, memory, proof) =>
+      rooms.opened()?.guard.authenticate(authorization, options, memory, proof) ??
+      rooms.open().then((house) => house.guard.authenticate(authorization, options, memory, proof)),
   }
   const postern: Postern = {
     fetch: async (request) => (rooms.opened() ?? (await rooms.open())).fetch(request),
@@ -88,6 +88,8 @@ export function createPostern(
       const answer = await guard.authenticate(
         request.headers.get('authorization') ?? undefined,
         options,
+        undefined,
+        proofOfRequest(request),
       )
       if (answer.ok) return { principal: answer.principal, authInfo: answer.authInfo }
       return { response: refusalResponse(answer.refusal), reason: answer.refusal.reason }

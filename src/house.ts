@@ -8,6 +8,7 @@ import type { Config } from './config.ts'
 import { createConnectors } from './connectors/connectors.ts'
 import { createCredentials } from './connectors/credentials.ts'
 import { createGuard } from './gateway/guard.ts'
+import { createPossession } from './gateway/possession.ts'
 import { createProxy } from './gateway/proxy.ts'
 import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
@@ -32,11 +33,13 @@ import {
 import { clientAddress } from './middleware/client-address.ts'
 import type { Guard } from './middleware/guard.ts'
 import { createEgress, type Egress } from './net/egress.ts'
+import { dpopNonces } from './oauth/dpop.ts'
 import { canonicalResource } from './oauth/urls.ts'
 import type { Bus, Platform, Store } from './ports.ts'
 import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { createProviderContexts } from './providers/contexts.ts'
 import { type Mark, TENANT } from './records.ts'
+import { createHandOut } from './vault/hand-out.ts'
 import { createRefresher, type Refresher } from './vault/refresh.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
 import { createVault, type Vault } from './vault/vault.ts'
@@ -158,6 +161,12 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   }))
   const { vault, proofs, refresher, duties, signals, upkeep } = await openProofs(ground, providers)
   const { memberships } = upkeep
+  const handOut = createHandOut({
+    vault,
+    refresher,
+    nowMs: () => runtime.nowMs(),
+    deadlineMs: config.limits.tokenCallTimeoutMs,
+  })
   const documents = await openClientDocuments({ config, egress, runtime, emit, store, lock })
   const gateway = openGateway(ground, proofs, memberships)
   const { adopt } = gateway.authenticator
@@ -175,6 +184,8 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     providers,
     duties,
     signals,
+    assertionKeys: contexts.assertionKeys,
+    handOut,
     documents,
     adopt,
   }
@@ -329,6 +340,12 @@ function openGateway(ground: Ground, proofs: Proofs, memberships: Memberships): 
   const { issuer } = config
   const table = createTokenTable<Session>({ max, runtime, shared: SHARED_MEMBERS })
   const authenticator = createAuthenticator({ runtime, emit, store, issuer, keys, table })
+  const possession = config.enable.includes('dpop')
+    ? createPossession({
+        runtime,
+        nonces: () => dpopNonces(runtime, keys.tagKey(), Math.floor(runtime.nowMs() / 1000)),
+      })
+    : undefined
   const view = createView({
     config,
     runtime,
@@ -339,6 +356,7 @@ function openGateway(ground: Ground, proofs: Proofs, memberships: Memberships): 
     proofs,
     memberships,
     revocation,
+    possession,
   })
   const resources = config.resources.map(({ url }) => canonicalResource(url) ?? url)
   return {
@@ -390,10 +408,10 @@ function openDoors(
 /** Waits for the revocations first when nothing else keeps them fresh. */
 function polledGuard(guard: Guard, pollOnUse: () => Promise<unknown> | undefined): Guard {
   return {
-    authenticate(authorization, options) {
+    authenticate(authorization, options, memory, proof) {
       const pending = pollOnUse()
-      if (pending === undefined) return guard.authenticate(authorization, options)
-      return pending.then(() => guard.authenticate(authorization, options))
+      if (pending === undefined) return guard.authenticate(authorization, options, memory, proof)
+      return pending.then(() => guard.authenticate(authorization, options, memory, proof))
     },
   }
 }
@@ -403,6 +421,11 @@ function approvedOrigins(config: Config): ReadonlySet<string> {
   return new Set([
     ...config.connectors.map((connector) => connector.url.origin),
     ...config.providers.flatMap((provider) => provider.approvedOrigins),
+    ...(config.assertionIssuers ?? []).flatMap(({ issuer, jwksUri = issuer }) => [
+      new URL(issuer).origin,
+      new URL(jwksUri).origin,
+    ]),
+    ...(config.signals ?? []).map(({ issuer, jwksUri = issuer }) => new URL(jwksUri).origin),
     ...config.clients.flatMap(({ jwksUri }) =>
       jwksUri === undefined ? [] : [new URL(jwksUri).origin],
     ),

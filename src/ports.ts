@@ -142,6 +142,8 @@ export interface RefreshCandidate {
   readonly digest: string
   /** The successor token sealed under a key derived from the presented token. */
   readonly sealedSuccessor: string
+  /** Binds the grant to this key from now on (RFC 9449). */
+  readonly jkt?: string
 }
 
 /** Grants and revocation marks. A grant is one row; redeem, rotate and end are one UPDATE each. */
@@ -154,7 +156,8 @@ export interface GrantStore {
   ): Promise<readonly Grant[]>
   /**
    * pending -> active by code digest, once; `reused` when this digest was redeemed before. With the
-   * same `refreshDigest` the same caller may ask again and wins again (a lost answer).
+   * same `refreshDigest` the same caller may ask again and wins again (a lost answer). `jkt` binds the
+   * grant to a key in the same write.
    */
   redeem(
     key: Key,
@@ -162,6 +165,7 @@ export interface GrantStore {
     refreshDigest: string | undefined,
     nowMs: number,
     idleExpiresAtMs: number,
+    jkt?: string,
   ): Promise<'active' | 'dead' | 'reused'>
   /**
    * `reused` has ended the grant and written its mark (until `markExpiresAtMs`) before it answers.

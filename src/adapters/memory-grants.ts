@@ -64,7 +64,7 @@ export function createMemoryGrants(
         .slice(0, pageMax(page.max))
         .map((grant) => structuredClone(grant))
     },
-    async redeem(key, codeDigest, refreshDigest, nowMs, idleExpiresAtMs) {
+    async redeem(key, codeDigest, refreshDigest, nowMs, idleExpiresAtMs, jkt) {
       const row = find(key)
       if (row === undefined || row.grant.codeDigest !== codeDigest) return 'dead'
       const { grant } = row
@@ -72,6 +72,7 @@ export function createMemoryGrants(
         row.redeemedAtMs = nowMs
         row.grant = {
           ...grant,
+          ...(jkt === undefined ? {} : { jkt }),
           state: 'active',
           refreshCurrent: refreshDigest,
           version: grant.version + 1,
@@ -95,6 +96,7 @@ export function createMemoryGrants(
         const generation = grant.refreshGeneration + 1
         row.grant = {
           ...grant,
+          ...(candidate.jkt === undefined ? {} : { jkt: candidate.jkt }),
           refreshPrevious: presentedDigest,
           refreshCurrent: keyText(candidate.digest),
           refreshSuccessor: candidate.sealedSuccessor,

@@ -75,6 +75,12 @@ type GrantData = Pick<
   | 'jkt'
 >
 
+/** `data` of a grant that is bound to a key from now on; nothing else in it ever changes. */
+export function boundData(row: Row | undefined, jkt: string): string | null {
+  if (row === undefined) return null
+  return encodeValue({ ...(JSON.parse(textOf(row, 'data')) as GrantData), jkt: keyText(jkt) })
+}
+
 export function grantOf(row: Row): Grant {
   return {
     ...(JSON.parse(textOf(row, 'data')) as GrantData),

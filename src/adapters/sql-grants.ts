@@ -15,7 +15,7 @@ import {
   textOf,
   wholeNumber,
 } from './sql.ts'
-import { grantOf } from './sql-grant-row.ts'
+import { boundData, grantOf } from './sql-grant-row.ts'
 import { CLEAR_REFRESH, grantMark, markStatements, revocationsSince, revoke } from './sql-marks.ts'
 import { pageMax, stepStatement } from './sql-records.ts'
 
@@ -48,11 +48,12 @@ export function createSqlGrants(sql: Sql): GrantStore {
       })
       return rows.map(grantOf)
     },
-    async redeem(key, codeDigest, refreshDigest, nowMs, idleExpiresAtMs) {
+    async redeem(key, codeDigest, refreshDigest, nowMs, idleExpiresAtMs, jkt) {
+      const data = jkt === undefined ? null : boundData(await find(key), jkt)
       const { changes } = await sql.write({
         sql: `UPDATE grants SET state = 'active', refresh_current = ?4, redeemed_at = ?5,
           expires_at = CASE WHEN absolute_expires_at < ?6 THEN absolute_expires_at ELSE ?6 END,
-          version = version + 1
+          data = COALESCE(?7, data), version = version + 1
           WHERE tenant = ?1 AND id = ?2 AND state = 'pending' AND code_digest = ?3
             AND code_expires_at > ?5`,
         args: [
@@ -62,6 +63,7 @@ export function createSqlGrants(sql: Sql): GrantStore {
           optionalKeyText(refreshDigest),
           wholeNumber(nowMs),
           wholeNumber(idleExpiresAtMs),
+          data,
         ],
       })
       if (changes === 1) return 'active'
@@ -112,8 +114,10 @@ async function rotate(
   rotation: Rotation,
 ): ReturnType<GrantStore['rotate']> {
   const { presentedDigest, candidate, nowMs } = rotation
+  const { jkt } = candidate
+  const data = jkt === undefined ? null : boundData(await find(key), jkt)
   for (let attempt = 0; attempt < ROTATE_ATTEMPTS_MAX; attempt += 1) {
-    const { rows } = await sql.write(rotateStatement(key, rotation))
+    const { rows } = await sql.write(rotateStatement(key, rotation, data))
     if (rows[0] !== undefined) {
       return { outcome: 'rotated', generation: numberOf(rows[0], 'refresh_generation') }
     }
@@ -147,12 +151,12 @@ async function rotate(
   return { outcome: 'busy' }
 }
 
-function rotateStatement(key: Key, rotation: Rotation): Statement {
+function rotateStatement(key: Key, rotation: Rotation, data: string | null): Statement {
   const { presentedDigest, candidate, nowMs, graceMs, idleExpiresAtMs } = rotation
   return {
     sql: `UPDATE grants SET refresh_previous = refresh_current, refresh_current = ?4,
       refresh_successor = ?5, refresh_generation = refresh_generation + 1,
-      refresh_grace_until = ?7, version = version + 1,
+      refresh_grace_until = ?7, data = COALESCE(?9, data), version = version + 1,
       expires_at = CASE WHEN absolute_expires_at < ?8 THEN absolute_expires_at ELSE ?8 END
       WHERE tenant = ?1 AND id = ?2 AND state = 'active' AND refresh_current = ?3
         AND expires_at > ?6 RETURNING refresh_generation, version`,
@@ -165,6 +169,7 @@ function rotateStatement(key: Key, rotation: Rotation): Statement {
       wholeNumber(nowMs),
       wholeNumber(nowMs + graceMs),
       wholeNumber(idleExpiresAtMs),
+      data,
     ],
   }
 }

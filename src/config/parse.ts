@@ -16,6 +16,8 @@ import { FieldValues } from './field-values.ts'
 import { CAPABILITIES, type Capability, type Limits, LOG_FORMATS, LOG_LEVELS } from './fields.ts'
 import { readProviders } from './providers.ts'
 import { refuseUnknownProviders } from './scopes.ts'
+import { readSignals } from './signals.ts'
+import { readAssertionIssuers } from './token-policies.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
 
@@ -36,6 +38,7 @@ const TOP_LEVEL = [
   'registration',
   'enable',
   'insecureDevelopmentSignIn',
+  'assertionIssuers',
   'egress',
   'brand',
   'log',
@@ -91,6 +94,8 @@ export function parseConfig(
     resources: readResources(raw.resources ?? [], sources),
     scopeAliases: readAliases(raw.scopeAliases ?? {}, sources),
     clients: readClients(raw.clients ?? {}, sources),
+    assertionIssuers: readAssertionIssuers(raw.assertionIssuers ?? [], sources),
+    signals: readSignals(raw.signals ?? {}, { providers }, sources),
     ...(isListener(raw.onEvent) ? { onEvent: raw.onEvent } : {}),
     limits: readLimits(fields),
   })

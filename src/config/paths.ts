@@ -10,6 +10,7 @@ export const ENDPOINT_SEGMENTS = [
   'token',
   'register',
   'revoke',
+  'par',
   'logout',
   'introspect',
   'backchannel-logout',
@@ -22,7 +23,6 @@ export type EndpointSegment = (typeof ENDPOINT_SEGMENTS)[number]
 /** Kept from connectors at any prefix: the endpoints, those to come, and operations. */
 export const OUR_SEGMENTS: readonly string[] = [
   ...ENDPOINT_SEGMENTS,
-  'par',
   'callback',
   '.well-known',
   'healthz',

@@ -8,6 +8,7 @@
 import type { ClaimName, Config, ConnectorConfig } from '../config.ts'
 import type { Session } from '../issuer/authenticate.ts'
 import { encodeBase64url } from '../oauth/base64url.ts'
+import { isMachine } from '../oauth/machine.ts'
 import type { Runtime, SigningKey } from '../ports.ts'
 
 /** Flat name, value, name, value: as `undici` and `http.ServerResponse` take headers. */
@@ -112,7 +113,8 @@ function createMemory(connector: ConnectorConfig): Memory {
 
 /** The provider's subject is how a migrated server finds its users again; absent: nobody. */
 function subjectOf(session: Session, connector: ConnectorConfig): string {
-  if (connector.subject === 'postern') return session.userId
+  // A client that acts for itself has no provider behind it, and a form of subject of its own.
+  if (connector.subject === 'postern' || isMachine(session.userId)) return session.userId
   if (session.subject === undefined) throw new TypeError('a session without its subject')
   return session.subject
 }

@@ -6,7 +6,8 @@
  * part of a credential was wrong (I11).
  */
 import type { Route } from '../connectors/connectors.ts'
-import { challenge } from '../oauth/challenge.ts'
+import { challenge, dpopChallenge } from '../oauth/challenge.ts'
+import type { PossessionRefusal } from './possession.ts'
 
 export type RefusalReason =
   | 'absolute_form'
@@ -37,6 +38,7 @@ export type RefusalReason =
   | 'token_audience'
   | 'token_revoked'
   | 'grant_ended'
+  | PossessionRefusal
   | 'failure_budget'
   | 'scope'
   | 'step_up'
@@ -175,6 +177,27 @@ export function invalidToken(route: Route, reason: RefusalReason): Answer {
   ])
 }
 
+/** RFC 9449 sections 7.1 and 9: which key is meant is never told. */
+export function possessionAnswer(
+  resourceMetadata: string,
+  reason: PossessionRefusal,
+  nonce: string | undefined,
+): Answer {
+  if (reason === 'dpop_busy') return unavailable('dpop_busy')
+  const error = possessionError(reason)
+  const headers = ['www-authenticate', dpopChallenge(resourceMetadata, error)]
+  if (nonce !== undefined) headers.push('dpop-nonce', nonce)
+  return refuse(401, reason, error, 'the access token needs a proof of its key', headers)
+}
+
+export function possessionError(
+  reason: PossessionRefusal,
+): 'invalid_token' | 'invalid_dpop_proof' | 'use_dpop_nonce' {
+  if (reason === 'dpop_nonce') return 'use_dpop_nonce'
+  const isToken = reason === 'token_bound' || reason === 'token_unbound'
+  return isToken ? 'invalid_token' : 'invalid_dpop_proof'
+}
+
 /** The union of what the token has and what the call needs (PR-10). */
 export function insufficientScope(
   route: Route,
@@ -222,7 +245,7 @@ export function preflightAnswer(kind: Route['kind']): Answer {
       'access-control-allow-methods',
       methods,
       'access-control-allow-headers',
-      'authorization, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id',
+      'authorization, dpop, content-type, accept, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id',
       'access-control-max-age',
       PREFLIGHT_MAX_AGE_SECONDS,
     ],
@@ -238,7 +261,7 @@ export function corsHeaders(origin: string): string[] {
     'vary',
     'Origin',
     'access-control-expose-headers',
-    'WWW-Authenticate, MCP-Protocol-Version, Mcp-Session-Id, Retry-After',
+    'WWW-Authenticate, MCP-Protocol-Version, Mcp-Session-Id, Retry-After, DPoP-Nonce',
   ]
 }
 

@@ -10,7 +10,7 @@ import type { ConnectorConfig } from '../config.ts'
 import { CALL_SCOPE, type Route } from '../connectors/connectors.ts'
 import type { Credential } from '../connectors/credentials.ts'
 import type { Judged, Session } from '../issuer/authenticate.ts'
-import { readBearer } from '../oauth/challenge.ts'
+import { readBearer, readDpop } from '../oauth/challenge.ts'
 import {
   ANSWERS,
   type Answer,
@@ -19,10 +19,12 @@ import {
   malformedToken,
   methodAnswer,
   missingToken,
+  possessionAnswer,
   preflightAnswer,
   stepUpRequired,
 } from './answers.ts'
 import type { Head } from './headers.ts'
+import type { Possession, PresentedProof } from './possession.ts'
 import { requireTable } from './scope-check.ts'
 import { isStateless } from './session-id.ts'
 
@@ -43,6 +45,8 @@ export interface View {
   allowed(session: Session, connector: ConnectorConfig | undefined): boolean | 'cold'
   marked(session: Session): boolean | 'view-too-old'
   proof(session: Session): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
+  /** Absent where DPoP is not enabled: its scheme is then like any other that is not ours. */
+  readonly possession?: Possession | undefined
   credential(session: Session, connector: ConnectorConfig): Credential | 'cold'
   openSessionId(presented: string, session: Session, connector: ConnectorConfig): string | undefined
 }
@@ -91,7 +95,7 @@ export function decide(method: string, target: string, head: Head, view: View): 
   if (route.kind === 'public') return publicForward(route, path, query, view)
   const twice = judgeTokenPlaces(head, query)
   if (twice !== undefined) return refusal(twice, route)
-  const decision = authenticate(head, route, path, query, view)
+  const decision = authenticate(head, method, route, path, query, view)
   if (route.connector.scopes === undefined || decision.kind !== 'forward') return decision
   return requireTable(method, decision)
 }
@@ -162,19 +166,37 @@ function publicForward(route: Route, path: string, query: string, view: View): F
   }
 }
 
-function authenticate(head: Head, route: Route, path: string, query: string, view: View): Decision {
+function authenticate(
+  head: Head,
+  method: string,
+  route: Route,
+  path: string,
+  query: string,
+  view: View,
+): Decision {
   const authorization = head.authorization
   // Exact bytes seen before need no grammar. Everybody sends `Bearer`; other spellings are rare.
   let token = authorization?.startsWith('Bearer ') === true ? authorization.slice(7) : undefined
   let session = token === undefined ? undefined : view.remembered(token)
+  let isBearer = true
   if (session === undefined) {
     const bearer = readBearer(authorization)
     if (bearer.kind === 'malformed') return refusal(malformedToken(route), route)
-    if (bearer.kind !== 'bearer') return refusal(missingToken(route), route)
-    token = bearer.token
+    isBearer = bearer.kind === 'bearer'
+    token = bearer.kind === 'bearer' ? bearer.token : proofToken(bearer.kind, authorization, view)
+    if (token === undefined) return refusal(missingToken(route), route)
     const judged = view.judge(token)
     if (typeof judged === 'string') return notYet(judged, token, route)
     session = judged
+  }
+  if (!isBearer || session.jkt !== undefined) {
+    const bound = judgeBinding(
+      { head, method, path, token: token ?? '', isBearer },
+      session,
+      route,
+      view,
+    )
+    if (bound !== undefined) return refusal(bound, route, session)
   }
   const admission = admit(session, route.resource, route.connector, view)
   if (admission === 'cold') {
@@ -184,6 +206,36 @@ function authenticate(head: Head, route: Route, path: string, query: string, vie
     return refusal(refusedAdmission(admission, route, session), route, session)
   }
   return forward(head, route, session, admission === 'renew', path, query, token ?? '', view)
+}
+
+function proofToken(
+  kind: 'absent' | 'other',
+  authorization: string | undefined,
+  view: View,
+): string | undefined {
+  return kind === 'other' && view.possession !== undefined ? readDpop(authorization) : undefined
+}
+
+/** A bound token comes with a proof of its key, and only then with the scheme `DPoP` (RFC 9449). */
+function judgeBinding(
+  shown: Pick<PresentedProof, 'method' | 'path'> & {
+    readonly head: Head
+    readonly token: string
+    readonly isBearer: boolean
+  },
+  session: Session,
+  route: Route,
+  { possession }: View,
+): Answer | undefined {
+  const { head, method, path, token, isBearer } = shown
+  if (possession === undefined) return invalidToken(route, 'token_bound')
+  // Kept with the request: a decision that waits for something is made twice.
+  head.presented ??= { proof: head.dpop, method, path }
+  const reason = isBearer
+    ? 'token_bound'
+    : possession.judge(session, token, route.resource, head.presented)
+  if (reason === undefined) return undefined
+  return possessionAnswer(route.resourceMetadata, reason, possession.nonce())
 }
 
 function notYet(judged: Exclude<Judged, Session>, token: string, route: Route): Decision {

@@ -12,11 +12,13 @@ import {
   type ProtectOptions,
   type Refusal,
 } from '../middleware/guard.ts'
-import { challenge, readBearer } from '../oauth/challenge.ts'
+import { challenge, dpopChallenge, readBearer, readDpop } from '../oauth/challenge.ts'
 import { MCP_SCOPE } from '../oauth/scope.ts'
 import { canonicalResource, protectedResourceMetadataPath } from '../oauth/urls.ts'
 import type { Emit } from '../ports.ts'
+import { possessionError } from './answers.ts'
 import { admit, type Need } from './decide.ts'
+import type { PossessionRefusal, PresentedProof } from './possession.ts'
 import { createLabels } from './records.ts'
 import type { GatewayView } from './view.ts'
 
@@ -28,11 +30,25 @@ const RETRY_AFTER_SECONDS = '2'
 export interface GuardDeps {
   readonly view: Pick<
     GatewayView,
-    'remembered' | 'judge' | 'nowMs' | 'allowed' | 'marked' | 'proof' | 'load' | 'settled'
+    | 'possession'
+    | 'remembered'
+    | 'judge'
+    | 'nowMs'
+    | 'allowed'
+    | 'marked'
+    | 'proof'
+    | 'load'
+    | 'settled'
   >
   readonly emit: Emit
   /** Canonical resources that `protect()` may stand for. */
   readonly resources: readonly string[]
+}
+
+/** What a request shows of itself. */
+interface Shown {
+  readonly authorization: string | undefined
+  readonly proof: PresentedProof | undefined
 }
 
 type Verdict =
@@ -50,11 +66,12 @@ export function createGuard(deps: GuardDeps): Guard {
     return found
   }
   return {
-    authenticate(authorization, options, memory) {
+    authenticate(authorization, options, memory, proof) {
       const resource = resourceFor(options)
-      const verdict = judge(deps, authorization, resource, options, memory)
+      const shown = { authorization, proof }
+      const verdict = judge(deps, shown, resource, options, memory)
       return 'wait' in verdict
-        ? settle(deps, authorization, resource, options, verdict)
+        ? settle(deps, shown, resource, options, verdict)
         : counted(deps, verdict)
     },
   }
@@ -62,7 +79,7 @@ export function createGuard(deps: GuardDeps): Guard {
 
 async function settle(
   deps: GuardDeps,
-  authorization: string | undefined,
+  shown: Shown,
   resource: string,
   options: ProtectOptions,
   first: Extract<Verdict, { wait: Need }>,
@@ -71,7 +88,7 @@ async function settle(
   for (let waits = 0; waits < WAITS_MAX && 'wait' in verdict; waits++) {
     deps.emit.count('postern_hot_path_waits_total', { reason: verdict.wait })
     await deps.view.load({ need: verdict.wait, token: verdict.token, session: verdict.session })
-    verdict = judge(deps, authorization, resource, options)
+    verdict = judge(deps, shown, resource, options)
   }
   return counted(deps, 'wait' in verdict ? unavailable('proof_unknown') : verdict)
 }
@@ -86,12 +103,13 @@ function counted(deps: GuardDeps, answer: GuardAnswer): GuardAnswer {
 
 function judge(
   deps: GuardDeps,
-  authorization: string | undefined,
+  shown: Shown,
   resource: string,
   options: ProtectOptions,
   memory?: ConnectionMemory,
 ): Verdict {
   const { view } = deps
+  const { authorization } = shown
   // Exact bytes seen before need no grammar: a remembered token was a whole, well-formed one.
   if (authorization?.startsWith(BEARER)) {
     const token = authorization.slice(BEARER.length)
@@ -106,6 +124,9 @@ function judge(
     }
   }
   const bearer = readBearer(authorization)
+  if (bearer.kind === 'other' && view.possession !== undefined && shown.proof !== undefined) {
+    return judgeProved(view, shown, resource, options)
+  }
   if (bearer.kind === 'absent' || bearer.kind === 'other')
     return unauthorized(resource, 'token_missing')
   if (bearer.kind === 'malformed') return malformed(resource)
@@ -113,6 +134,24 @@ function judge(
   const session: Judged = view.judge(token)
   if (typeof session === 'string') return judgeUnknown(session, resource, token)
   return judgeSession(view, session, token, resource, options)
+}
+
+/** Scheme `DPoP` (RFC 9449 section 7.1): the token as ever, and a proof of the key it is bound to. */
+function judgeProved(
+  view: GuardDeps['view'],
+  { authorization, proof }: Shown,
+  resource: string,
+  options: ProtectOptions,
+): Verdict {
+  const token = readDpop(authorization)
+  if (token === undefined || proof === undefined || view.possession === undefined) {
+    return malformed(resource)
+  }
+  const session = view.judge(token)
+  if (typeof session === 'string') return judgeUnknown(session, resource, token)
+  const reason = view.possession.judge(session, token, resource, proof)
+  if (reason !== undefined) return unproved(resource, reason, view.possession.nonce())
+  return judgeSession(view, session, token, resource, options, true)
 }
 
 function recall(
@@ -131,7 +170,11 @@ function judgeSession(
   token: string,
   resource: string,
   options: ProtectOptions,
+  proved = false,
 ): Verdict {
+  if (session.jkt !== undefined && !proved) {
+    return unproved(resource, 'token_bound', view.possession?.nonce())
+  }
   const admission = admit(session, resource, undefined, view)
   switch (admission) {
     case 'admitted':
@@ -247,6 +290,20 @@ function createUnauthorized(resource: string, reason: string): GuardAnswer {
     ...(error === undefined ? {} : { error }),
   })
   return refused({ status: 401, reason }, error ?? 'unauthorized', { 'www-authenticate': value })
+}
+
+/** RFC 9449 section 7.1; also for a bound token that came as `Bearer`. */
+export function unproved(
+  resource: string,
+  reason: PossessionRefusal,
+  nonce: string | undefined,
+): GuardAnswer {
+  if (reason === 'dpop_busy') return unavailable(reason)
+  const error = possessionError(reason)
+  return refused({ status: 401, reason }, error, {
+    'www-authenticate': dpopChallenge(metadataUrl(resource), error),
+    ...(nonce === undefined ? {} : { 'dpop-nonce': nonce }),
+  })
 }
 
 export function malformed(resource: string): GuardAnswer {

@@ -6,6 +6,7 @@
  * GW-22). A repeated header that decides, a framing other than `chunked`, or a `Connection` that
  * names what was decided on is a fault, and a fault is a 400.
  */
+import type { PresentedProof } from './possession.ts'
 
 /** Why a request cannot be read one way only; stable words for log and metric. */
 export type HeadFault =
@@ -19,6 +20,8 @@ export type HeadFault =
 export interface Head {
   fault: HeadFault | undefined
   authorization: string | undefined
+  /** Proof of the key that a token is bound to; never forwarded. */
+  dpop: string | undefined
   host: string | undefined
   origin: string | undefined
   contentType: string | undefined
@@ -34,6 +37,8 @@ export interface Head {
   lastEventId: string | undefined
   /** A browser asks first (CORS preflight). */
   preflight: string | undefined
+  /** Made of `dpop` where a token needs it. */
+  presented: PresentedProof | undefined
 }
 
 const PASS = 0
@@ -56,6 +61,7 @@ const MCP_METHOD = 15
 const MCP_NAME = 16
 const LAST_EVENT_ID = 17
 const CONTENT_ENCODING = 18
+const DPOP = 19
 
 const ACTIONS: ReadonlyMap<string, number> = new Map([
   ['accept-encoding', ACCEPT_ENCODING],
@@ -65,6 +71,7 @@ const ACTIONS: ReadonlyMap<string, number> = new Map([
   ['upgrade', UPGRADE],
   ['expect', EXPECT],
   ['authorization', AUTHORIZATION],
+  ['dpop', DPOP],
   ['host', HOST],
   ['origin', ORIGIN],
   ['content-type', CONTENT_TYPE],
@@ -79,7 +86,6 @@ const ACTIONS: ReadonlyMap<string, number> = new Map([
   ...[
     'cookie',
     'cookie2',
-    'dpop',
     'forwarded',
     'keep-alive',
     'te',
@@ -140,6 +146,7 @@ export function emptyHead(): Head {
   return {
     fault: undefined,
     authorization: undefined,
+    dpop: undefined,
     host: undefined,
     origin: undefined,
     contentType: undefined,
@@ -154,6 +161,7 @@ export function emptyHead(): Head {
     mcpName: undefined,
     lastEventId: undefined,
     preflight: undefined,
+    presented: undefined,
   }
 }
 
@@ -211,6 +219,9 @@ function take(head: Head, action: number, name: string, value: string, out: stri
   switch (action) {
     case AUTHORIZATION:
       head.authorization = value
+      return
+    case DPOP:
+      head.dpop = value
       return
     case HOST:
       head.host = value

@@ -10,9 +10,11 @@ import type { Credentials } from '../connectors/credentials.ts'
 import { createCallAdmission, personOf, userKeyOf } from '../issuer/admission.ts'
 import type { Authenticator, Session } from '../issuer/authenticate.ts'
 import type { Memberships } from '../issuer/memberships.ts'
+import { isMachine } from '../oauth/machine.ts'
 import { isLoopbackHost } from '../oauth/urls.ts'
 import type { Runtime } from '../ports.ts'
 import type { View, Wait } from './decide.ts'
+import type { Possession } from './possession.ts'
 import type { SessionIds } from './session-id.ts'
 
 /** The part of `issuer/proof.ts` that calls need. */
@@ -45,6 +47,8 @@ export interface ViewDeps {
   readonly sessionIds: SessionIds
   readonly proofs: CallProofs
   readonly memberships?: Pick<Memberships, 'asks' | 'belonging' | 'memberships' | 'resolve'>
+  /** Where DPoP is enabled. */
+  readonly possession?: Possession | undefined
   readonly revocation: { marked(session: Session): boolean | 'view-too-old' }
 }
 
@@ -67,12 +71,15 @@ export function createView(deps: ViewDeps): GatewayView {
     ...names,
     remembered: (token) => authenticator.remembered(token),
     judge: (token) => authenticator.judge(token),
+    // `allow` names people. A client that acts for itself is admitted by its `resources`, which
+    // decided what its token's audience may be.
     allowed: (session, connector) => {
       const verdict = mayCall(session, connector?.allow)
-      return verdict
+      return verdict !== true && isMachine(session.userId) ? true : verdict
     },
     marked: (session) => revocation.marked(session),
-    proof: (session) => proofs.state(session.vaultId),
+    proof: (session) => (session.vaultId === '' ? 'fresh' : proofs.state(session.vaultId)),
+    possession: deps.possession,
     credential: (session, connector) => credentials.credential(session, connector),
     openSessionId: (presented, session, connector) =>
       sessionIds.open(presented, session, connector),
@@ -92,6 +99,7 @@ export function createView(deps: ViewDeps): GatewayView {
       }
     },
     settled(session, renew) {
+      if (session.vaultId === '') return
       proofs.touch(session.vaultId)
       if (renew) proofs.renew(session.vaultId)
     },

@@ -30,7 +30,7 @@ export const COMMON_HEADERS: Readonly<Record<string, string>> = {
 /** Readable by any origin without credentials (SEC-14): metadata, keys, token, revocation, registration. */
 export const OPEN_CORS: Readonly<Record<string, string>> = {
   'access-control-allow-origin': '*',
-  'access-control-expose-headers': 'WWW-Authenticate, Retry-After',
+  'access-control-expose-headers': 'WWW-Authenticate, Retry-After, DPoP-Nonce',
 }
 
 export async function pageAnswer(
@@ -98,7 +98,7 @@ export function preflight(methods: string): Response {
   const headers = {
     ...OPEN_CORS,
     'access-control-allow-methods': methods,
-    'access-control-allow-headers': 'Authorization, Content-Type, MCP-Protocol-Version',
+    'access-control-allow-headers': 'Authorization, Content-Type, DPoP, MCP-Protocol-Version',
     'access-control-max-age': '86400',
   }
   return new Response(null, { status: 204, headers })

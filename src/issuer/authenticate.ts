@@ -11,6 +11,7 @@ import {
   judgeAccessToken,
   looksLikeAccessToken,
 } from '../oauth/access-token.ts'
+import { isMachine } from '../oauth/machine.ts'
 import { parseScope } from '../oauth/scope.ts'
 import type { Emit, Runtime, Store, VerifyKey } from '../ports.ts'
 import { type Grant, type Profile, TENANT, type Values } from '../records.ts'
@@ -30,6 +31,7 @@ export interface Session {
   readonly jti: string
   readonly issuedAtMs: number
   readonly expiresAtMs: number
+  /** Empty: nothing has to be proved. */
   readonly vaultId: string
   readonly provider?: string
   readonly subject?: string
@@ -41,6 +43,8 @@ export interface Session {
   readonly authTimeSeconds?: number
   /** How the person was authenticated, in the provider's words. */
   readonly acr?: string | undefined
+  /** The key that the token is bound to (RFC 9449); absent: Bearer. */
+  readonly jkt?: string | undefined
 }
 
 /** Remembered sessions by digest: `cache/token-table.ts`, or a plain `Map` around it. */
@@ -205,14 +209,18 @@ async function readSession(
   const grant = await store.grants.find({ tenant: TENANT, id: claims.gid })
   if (grant === undefined || grant.state !== 'active') return undefined
   if (grant.userId !== claims.sub || grant.clientId !== claims.client_id) return undefined
+  const isClient = isMachine(grant.userId)
   const [user, vault] = await Promise.all([
-    store.get('user', { tenant: TENANT, id: grant.userKey }),
-    store.get('vault', { tenant: TENANT, id: grant.vaultId }),
+    isClient ? undefined : store.get('user', { tenant: TENANT, id: grant.userKey }),
+    grant.vaultId === '' ? undefined : store.get('vault', { tenant: TENANT, id: grant.vaultId }),
   ])
-  if (user === undefined || user.value.state !== 'active') return undefined
-  if (user.value.userId !== grant.userId) return undefined
-  if (vault === undefined || vault.value.state === 'ended') return undefined
-  return toSession(digest, claims, keyId, grant, user.value)
+  if (!isClient) {
+    if (user === undefined || user.value.state !== 'active') return undefined
+    if (user.value.userId !== grant.userId) return undefined
+  }
+  if (grant.vaultId !== '' && (vault === undefined || vault.value.state === 'ended'))
+    return undefined
+  return toSession(digest, claims, keyId, grant, user?.value)
 }
 
 function toSession(
@@ -220,7 +228,7 @@ function toSession(
   claims: AccessTokenClaims,
   keyId: string,
   grant: Grant,
-  user: Values['user'],
+  user: Values['user'] | undefined,
 ): Session {
   return {
     digest,
@@ -244,6 +252,7 @@ function toSession(
     tenantId: user?.tenantId,
     authTimeSeconds: grant.authTimeSeconds,
     acr: grant.acr,
+    jkt: claims.cnf?.jkt,
   }
 }
 

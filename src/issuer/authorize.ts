@@ -14,12 +14,13 @@ import { type Client, matchRedirectUri } from '../oauth/client.ts'
 import { Parameters } from '../oauth/parameters.ts'
 import type { AuthorizationRequest } from '../records.ts'
 import { findApproval, hasApprovedRedirect } from './approvals.ts'
-import { arriveClient, refuseStale } from './arrival.ts'
+import { type Arrived, arriveClient, refuseStale } from './arrival.ts'
 import { codeAnswer, issueForSession } from './codes.ts'
 import { consentAnswer } from './consent-page.ts'
 import { type CookieJar, readCookies } from './cookies.ts'
 import { findResource, type IssuerHouse, mayUse } from './house.ts'
 import { createFlowId } from './ids.ts'
+import { pushedPage, takePushed } from './pushed.ts'
 import {
   type ClientError,
   type Destination,
@@ -56,6 +57,9 @@ export async function authorize(house: IssuerHouse, http: Request): Promise<Resp
   const arrived = await arriveClient(house, http, clientId, flowId)
   if (arrived instanceof Response) return arrived
   const { client } = arrived
+  const pushed = await takePushed(house, client, parameters)
+  if (pushed === 'unknown') return pushedPage(house, client, flowId)
+  if (pushed !== undefined) return answerPushed(house, http, pushed, arrived, flowId)
   const presented = parameters.get('redirect_uri')
   const match = matchRedirectUri(client, presented)
   if (!match.matched) return redirectUriPage(house, client, presented, flowId)
@@ -72,12 +76,29 @@ export async function authorize(house: IssuerHouse, http: Request): Promise<Resp
   const signedIn = await findSignedIn(house, jar)
   const stale = await refuseStale(house, arrived, match.redirectUri, { signedIn, flowId })
   if (stale !== undefined) return stale
-  const request = judge(house, parameters, client, match.redirectUri)
+  const request = judgeRequest(house, parameters, client, match.redirectUri)
   if (request instanceof OAuthError) {
     const { error, description, reason } = request
     return refuse(visit, signedIn, { error, description, reason, flowId })
   }
   return answer(visit, signedIn, request)
+}
+
+/** Everything was checked when it was pushed; the query says nothing beyond it (RFC 9126 section 4). */
+async function answerPushed(
+  house: IssuerHouse,
+  http: Request,
+  request: AuthorizationRequest,
+  arrived: Arrived,
+  flowId: string,
+): Promise<Response> {
+  const { client } = arrived
+  const { redirectUri, state } = request
+  const to = { clientId: client.clientId, redirectUri, ...(state === undefined ? {} : { state }) }
+  const jar = readCookies(http, house.secure)
+  const signedIn = await findSignedIn(house, jar)
+  const stale = await refuseStale(house, arrived, redirectUri, { signedIn, flowId })
+  return stale ?? answer({ house, http, jar, flowId, client, to }, signedIn, request)
 }
 
 async function answer(
@@ -179,14 +200,20 @@ function readQuery(http: Request): Parameters | OAuthError {
   return caught(() => Parameters.parse(new URL(http.url).search.slice(1)))
 }
 
-function judge(
+/** Also of a pushed request. @returns the refusal as a value: who asks decides where it is shown. */
+export function judgeRequest(
   house: IssuerHouse,
   parameters: Parameters,
   client: Client,
   redirectUri: string,
 ): AuthorizationRequest | OAuthError {
-  const { defaultResource, scopeAliases } = house.config
-  const rules = { resources: house.resources, defaultResource, scopeAliases }
+  const { defaultResource, scopeAliases, enable } = house.config
+  const rules = {
+    resources: house.resources,
+    defaultResource,
+    scopeAliases,
+    dpop: enable.includes('dpop'),
+  }
   return caught(() => judgeAuthorization(parameters, client, redirectUri, rules))
 }
 

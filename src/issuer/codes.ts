@@ -129,6 +129,7 @@ function pendingGrant(
     codeDigest: ids.codeDigest,
     codeExpiresAtMs: nowMs + CODE_TTL_MS,
     refreshGeneration: 0,
+    ...(request.dpopJkt === undefined ? {} : { jkt: request.dpopJkt }),
     authTimeSeconds: subject.authTimeSeconds,
     ...(subject.acr === undefined ? {} : { acr: subject.acr }),
     ...(tellsAuthentication(house, request) ? { tellsAuthentication: true } : {}),

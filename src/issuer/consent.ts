@@ -193,6 +193,7 @@ export function authorizePath(
   })
   if (request.requestedScope !== undefined) query.set('scope', request.requestedScope)
   if (request.state !== undefined) query.set('state', request.state)
+  if (request.dpopJkt !== undefined) query.set('dpop_jkt', request.dpopJkt)
   if (request.acrValues !== undefined) query.set('acr_values', request.acrValues.join(' '))
   if (request.maxAgeSeconds !== undefined)
     query.set('max_age', String(Math.max(request.maxAgeSeconds, JUST_SIGNED_IN_SECONDS)))

@@ -3,7 +3,9 @@
  * once from the configuration (paths, resources, who may come in). No globals, no clock of its own.
  */
 
+import type { JSONWebKeySet } from 'jose'
 import type { EndpointSegment } from '../config/paths.ts'
+import type { AssertionIssuer } from '../config/token-policies.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
 import type { AccessTokenClaims } from '../oauth/access-token.ts'
 import type { Verdict } from '../oauth/allow.ts'
@@ -14,10 +16,12 @@ import type { Provider, ProviderContext } from '../providers/provider.ts'
 import { type Mark, TENANT } from '../records.ts'
 import type { PageHouse } from '../ui/layout.ts'
 import { styleSheet } from '../ui/style.ts'
+import type { HandedOut } from '../vault/hand-out.ts'
 import { type AdmissionRules, type FreshFacts, judgePerson, type Person } from './admission.ts'
 import type { ClientDocuments } from './client-documents.ts'
 import { type Clients, createClients } from './clients.ts'
 import type { Memberships } from './memberships.ts'
+import type { Markable } from './revocation.ts'
 import type { Signals } from './signals.ts'
 
 /** The minimum for basic use of every resource; a connector may define more (flows.md section 3). */
@@ -49,6 +53,15 @@ export interface IssuerProofs {
 
 export interface IssuerRevocation {
   markLocal(mark: Mark): void
+  /** Is anything of this token marked (issuer/revocation.ts)? */
+  marked(token: Markable): boolean | 'view-too-old'
+}
+
+/** Key sets of issuers whose assertions are believed: from memory, warmed ahead. */
+export interface AssertionKeys {
+  keys(trusted: AssertionIssuer): Promise<JSONWebKeySet>
+  /** After an unknown key id: asks again, at most once per cool-down (VAL-14). */
+  askAgain(trusted: AssertionIssuer): Promise<JSONWebKeySet>
 }
 
 /** Seals upstream tokens to their owner. */
@@ -80,6 +93,10 @@ export interface IssuerDeps {
   readonly signals?: Signals
   /** Absent: rules that need a provider's word on groups or memberships admit nobody. */
   readonly memberships?: Memberships
+  /** Needed by `enable: ['token-exchange']` where a policy names providers. */
+  readonly handOut?: (vaultId: string, provider: string) => Promise<HandedOut>
+  /** Needed by `enable: ['id-jag']`. */
+  readonly assertionKeys?: AssertionKeys
   /** What clients publish on their own hosts; absent: clients named by a URL are unknown here. */
   readonly documents?: ClientDocuments
   /** Told of each access token of an active grant, before it is sent (issuer/authenticate.ts). */
@@ -108,6 +125,7 @@ export interface Paths {
   readonly backchannelLogout: string
   readonly events: string
   readonly webhooks: string
+  readonly par: string
   readonly logout: string
   readonly home: string
   readonly account: string
@@ -148,6 +166,7 @@ export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
     backchannelLogout: endpoint('backchannel-logout'),
     events: endpoint('events'),
     webhooks: endpoint('webhooks'),
+    par: endpoint('par'),
     logout: endpoint('logout'),
     home: `${people}/`,
     account: `${people}/account`,

@@ -3,10 +3,12 @@
  * protected resource metadata (RFC 9728). All from local state, never a remote call (AS-18); built
  * once from the configuration, so no header of a request can change a byte (A19).
  */
+import { DPOP_ALGORITHMS } from '../oauth/dpop.ts'
 import { authorizationServerMetadata, protectedResourceMetadata } from '../oauth/metadata.ts'
 import { issuerMetadataPaths, protectedResourceMetadataPath } from '../oauth/urls.ts'
 import type { PublicDocument } from './answers.ts'
 import { type IssuerHouse, RESOURCE_SCOPES } from './house.ts'
+import { enabledGrantTypes } from './tokens.ts'
 
 const METADATA_MAX_AGE_SECONDS = 3600
 const JWKS_MAX_AGE_SECONDS = 300
@@ -54,6 +56,10 @@ function authorizationServer(house: IssuerHouse): Record<string, unknown> {
     registration: house.config.registration.dynamic,
     metadataDocuments: house.config.registration.metadataDocuments && house.documents !== undefined,
     revocation: true,
+    introspection: true,
+    grantTypes: [...enabledGrantTypes(house)],
+    ...(house.config.enable.includes('dpop') ? { dpopAlgorithms: DPOP_ALGORITHMS } : {}),
+    pushedRequests: house.config.enable.includes('pushed-requests'),
     scopes: RESOURCE_SCOPES,
     resources: house.resources.map((entry) => entry.resource),
     ...(house.endpointPrefix === undefined ? {} : { prefix: house.endpointPrefix }),

@@ -7,6 +7,7 @@ import { isPosternError, OAuthError, placeOf, toResponse } from '../errors.ts'
 import { methodNotAllowed, OPEN_CORS, preflight } from './answers.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { createId } from './ids.ts'
+import { createPushedEndpoint } from './par.ts'
 import { createRegistration } from './registration.ts'
 import { createRegistrationManagement } from './registration-management.ts'
 import { createRevocationEndpoint } from './revoke.ts'
@@ -19,6 +20,8 @@ export function addProtocolRoutes(app: Hono, house: IssuerHouse): void {
   ]
   if (house.config.registration.dynamic)
     endpoints.push([house.paths.register, createRegistration(house)])
+  if (house.config.enable.includes('pushed-requests'))
+    endpoints.push([house.paths.par, createPushedEndpoint(house)])
   for (const [path, serve] of endpoints) {
     app.options(path, () => preflight('POST'))
     app.post(path, (context) => protocolAnswer(house, path, () => serve(context.req.raw)))

@@ -12,6 +12,7 @@ import {
   type TokenAnswer,
 } from '../oauth/token-request.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
+import type { ProvedKey } from './dpop.ts'
 import { endGrant } from './endings.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
@@ -22,6 +23,7 @@ export async function redeem(
   house: IssuerHouse,
   client: Client,
   request: AuthorizationCodeRequest,
+  proved: ProvedKey | undefined,
 ): Promise<TokenAnswer> {
   const { runtime, store } = house
   const grantId = parseCode(request.code)?.grantId
@@ -35,6 +37,8 @@ export async function redeem(
   }
   if (!matchesChallenge(request.codeVerifier, grant.codeChallenge, runtime))
     throw invalidGrant('verifier_mismatch')
+  // `dpop_jkt` of the authorization request: the code works with that key only (RFC 9449 section 10).
+  if (grant.jkt !== undefined && grant.jkt !== proved?.jkt) throw invalidGrant('code_of_other_key')
   requireGrantedResource(request.resources, grant.resource)
 
   const nowMs = runtime.nowMs()
@@ -48,6 +52,7 @@ export async function redeem(
     refreshDigest,
     nowMs,
     idleEndMs(house, grant, nowMs),
+    grant.jkt === undefined ? proved?.jkt : undefined,
   )
   if (outcome === 'reused') {
     // TOK-09: right client, right verifier, second use: what the first use issued ends.
@@ -60,6 +65,7 @@ export async function redeem(
   const accessToken = issueAccessToken(house, grant, {
     scopes: grant.scopes,
     issuedAtSeconds: Math.floor(nowMs / 1000),
+    jkt: proved?.jkt,
   })
   return {
     ...accessToken,

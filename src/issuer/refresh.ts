@@ -20,6 +20,7 @@ import {
 import { type Grant, TENANT } from '../records.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
 import { refuseTooMany } from './client-authentication.ts'
+import { type ProvedKey, requireBoundKey } from './dpop.ts'
 import { announceEnd, endGrant, endingSteps, markExpiresAtMs } from './endings.ts'
 import { findResource, type IssuerHouse, judgeUse, report } from './house.ts'
 import { key } from './ids.ts'
@@ -37,7 +38,7 @@ export async function refresh(
   house: IssuerHouse,
   client: Client,
   request: RefreshTokenRequest,
-  failures: Rate,
+  { failures, proved }: { readonly failures: Rate; readonly proved: ProvedKey | undefined },
 ): Promise<TokenAnswer> {
   const { runtime, store, keys, config } = house
   const presented = parseRefreshToken(request.refreshToken, keys.refreshTagKey(), runtime)
@@ -55,6 +56,7 @@ export async function refresh(
     failures.take(source)
     throw invalidGrant('refresh_of_other_client')
   }
+  requireBoundKey(grant, client, proved)
   requireGrantedResource(request.resources, grant.resource)
   const scopes = narrowScopes(request.scope, grant.scopes, config.scopeAliases)
   const digest = runtime.sha256(request.refreshToken)
@@ -67,10 +69,15 @@ export async function refresh(
     generation: presented.generation,
     digest,
     nowMs,
+    jkt: grant.jkt === undefined ? proved?.jkt : undefined,
   })
   report(house, { type: 'token.issued', reason: 'refresh_token', level: 'debug', ...about(grant) })
   return {
-    ...issueAccessToken(house, grant, { scopes, issuedAtSeconds: rotated.issuedAtSeconds }),
+    ...issueAccessToken(house, grant, {
+      scopes,
+      issuedAtSeconds: rotated.issuedAtSeconds,
+      jkt: proved?.jkt,
+    }),
     scopes,
     refreshToken: rotated.refreshToken,
   }
@@ -81,6 +88,8 @@ interface Presented {
   readonly generation: number
   readonly digest: string
   readonly nowMs: number
+  /** Binds a grant that was not bound before. */
+  readonly jkt: string | undefined
 }
 
 /** One conditional write; a replay inside the window gets the same successor and the same `exp`. */
@@ -102,7 +111,11 @@ async function rotate(
   const result = await store.grants.rotate(
     key(grant.id),
     presented.digest,
-    { digest: runtime.sha256(refreshToken), sealedSuccessor },
+    {
+      digest: runtime.sha256(refreshToken),
+      sealedSuccessor,
+      ...(presented.jkt === undefined ? {} : { jkt: presented.jkt }),
+    },
     {
       nowMs: presented.nowMs,
       graceMs: REFRESH_GRACE_MS,
@@ -157,7 +170,6 @@ async function requireStanding(house: IssuerHouse, grant: Grant): Promise<void> 
   if (proof !== 'fresh') proofs.renew(grant.vaultId)
   if (verdict === 'unknown') throw membershipsTooOld()
   if (proof === 'fresh') return
-  proofs.renew(grant.vaultId)
   // A client that comes back after a night has a cold proof. A 503 here makes clients sign in again;
   // the token is safe to give, because every call with it asks for the proof (VAL-03).
   if (proof !== 'suspect') return

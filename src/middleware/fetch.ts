@@ -3,7 +3,13 @@
  * Mount by hand: `postern.handles(request.url) ? postern.fetch(request) : ...`.
  */
 
-import { type AuthInfo, type Principal, type ProtectOptions, refusalResponse } from './guard.ts'
+import {
+  type AuthInfo,
+  type Principal,
+  type ProtectOptions,
+  proofOfRequest,
+  refusalResponse,
+} from './guard.ts'
 import { guardOf, type Protectable } from './protectable.ts'
 
 /** Runs only for a principal; every refusal is answered before. */
@@ -26,6 +32,8 @@ export function protect(
     const answer = await guard.authenticate(
       request.headers.get('authorization') ?? undefined,
       options,
+      undefined,
+      proofOfRequest(request),
     )
     if (!answer.ok) return refusalResponse(answer.refusal)
     return handler(request, { principal: answer.principal, authInfo: answer.authInfo })

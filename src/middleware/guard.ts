@@ -2,6 +2,7 @@
  * What `protect()` asks, in the issuer's process and in any other: is this `Authorization` header good
  * for this resource, and who is it? One answer type for every runtime's middleware.
  */
+import type { PresentedProof } from '../gateway/possession.ts'
 import type { Session } from '../issuer/authenticate.ts'
 import type { Profile } from '../records.ts'
 
@@ -70,11 +71,13 @@ export interface Guard {
    * Answers at once when everything is warm; a promise only when something is cold.
    *
    * @param memory One object per connection, where the runtime has connections.
+   * @param proof What the request shows beside a `DPoP` credential; nothing for any other.
    */
   authenticate(
     authorization: string | undefined,
     options: ProtectOptions,
     memory?: ConnectionMemory,
+    proof?: PresentedProof,
   ): GuardAnswer | Promise<GuardAnswer>
 }
 
@@ -88,6 +91,22 @@ export function authInfoOf(token: string, principal: Principal): AuthInfo {
     resource: resourceUrl(principal.resource),
     extra: { principal },
   }
+}
+
+/** Whether a proof has to be read at all: one look at the first letter of every other credential. */
+export function usesDpop(authorization: string | undefined): boolean {
+  const first = authorization?.charCodeAt(0)
+  return (first === UPPER_D || first === LOWER_D) && /^dpop /i.test(authorization ?? '')
+}
+
+const UPPER_D = 68
+const LOWER_D = 100
+
+/** What a `Request` shows, for `Guard.authenticate`. */
+export function proofOfRequest(request: Request): PresentedProof | undefined {
+  const { headers, method, url } = request
+  if (!usesDpop(headers.get('authorization') ?? undefined)) return undefined
+  return { proof: headers.get('dpop') ?? undefined, method, path: new URL(url).pathname }
 }
 
 const RESOURCE_URLS_MAX = 64

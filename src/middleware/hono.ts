@@ -3,7 +3,13 @@
  * `c.var.principal` and `c.var.auth`.
  */
 import type { MiddlewareHandler } from 'hono'
-import { type AuthInfo, type Principal, type ProtectOptions, refusalResponse } from './guard.ts'
+import {
+  type AuthInfo,
+  type Principal,
+  type ProtectOptions,
+  proofOfRequest,
+  refusalResponse,
+} from './guard.ts'
 import { guardOf, type Mountable, mountable, type Protectable } from './protectable.ts'
 
 /** Answers every route of the house; the rest of the app sees only other paths. */
@@ -22,7 +28,12 @@ export function protect(
 ): MiddlewareHandler<{ Variables: { principal: Principal; auth: AuthInfo } }> {
   const guard = guardOf(house)
   return async (context, next) => {
-    const answer = await guard.authenticate(context.req.header('authorization'), options)
+    const answer = await guard.authenticate(
+      context.req.header('authorization'),
+      options,
+      undefined,
+      proofOfRequest(context.req.raw),
+    )
     if (!answer.ok) return refusalResponse(answer.refusal)
     context.set('principal', answer.principal)
     context.set('auth', answer.authInfo)

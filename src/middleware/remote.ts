@@ -8,7 +8,15 @@
  * @see flows.md section 2, requirements REV-04, VAL-14
  */
 import { ConfigError } from '../errors.ts'
-import { insufficient, malformed, resourceOf, unauthorized, unavailable } from '../gateway/guard.ts'
+import {
+  insufficient,
+  malformed,
+  resourceOf,
+  unauthorized,
+  unavailable,
+  unproved,
+} from '../gateway/guard.ts'
+import { createPossession, type Possession, type PresentedProof } from '../gateway/possession.ts'
 import { createPollOnUse } from '../issuer/poll-on-use.ts'
 import { createRevocationView, type Markable } from '../issuer/revocation.ts'
 import { createEgress } from '../net/egress.ts'
@@ -17,7 +25,7 @@ import {
   judgeAccessToken,
   looksLikeAccessToken,
 } from '../oauth/access-token.ts'
-import { readBearer } from '../oauth/challenge.ts'
+import { readBearer, readDpop } from '../oauth/challenge.ts'
 import { parseScope } from '../oauth/scope.ts'
 import { canonicalResource, isLoopbackHost, parseUrl } from '../oauth/urls.ts'
 import type { Fetch, FetchSettings, Platform, Runtime } from '../ports.ts'
@@ -59,6 +67,7 @@ const VIEW_WAIT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 2_000
 
 interface Remembered extends Markable {
+  readonly jkt: string | undefined
   readonly principal: Principal
   readonly expiresAtMs: number
 }
@@ -76,11 +85,19 @@ interface Marks {
   pending(): Promise<unknown> | undefined
 }
 
+/** What a request shows of itself. */
+interface Shown {
+  readonly authorization: string | undefined
+  readonly proof: PresentedProof | undefined
+}
+
 interface Room {
   readonly issuer: string
   readonly resource: string
   readonly runtime: Runtime
   readonly keys: RemoteKeys
+  /** No nonce: the house's key that makes one is not here. A proof's age and use are what counts. */
+  readonly possession: Possession
   readonly marks: Marks | undefined
   readonly remembered: Map<string, Remembered>
   /** Ids of keys that the issuer withdrew: a mark says only what they signed before. */
@@ -96,7 +113,7 @@ export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform):
     return answer
   }
   const settle = async (
-    authorization: string | undefined,
+    shown: Shown,
     options: ProtectOptions,
     first: Wait,
   ): Promise<GuardAnswer> => {
@@ -106,15 +123,16 @@ export function createRemoteGuard(house: RemoteHouse, platform: RemotePlatform):
       emit.count('postern_hot_path_waits_total', { reason: verdict.wait })
       waited.add(verdict.wait)
       await verdict.work()
-      verdict = judge(room, authorization, options, waited)
+      verdict = judge(room, shown, options, waited)
     }
     return counted('wait' in verdict ? unavailable(`${verdict.wait}_unavailable`) : verdict)
   }
   return {
-    authenticate(authorization, options) {
+    authenticate(authorization, options, _memory, proof) {
       resourceOf([room.resource], options)
-      const verdict = judge(room, authorization, options, NOTHING_YET)
-      return 'wait' in verdict ? settle(authorization, options, verdict) : counted(verdict)
+      const shown = { authorization, proof }
+      const verdict = judge(room, shown, options, NOTHING_YET)
+      return 'wait' in verdict ? settle(shown, options, verdict) : counted(verdict)
     },
   }
 }
@@ -135,7 +153,9 @@ function openRoom(house: RemoteHouse, platform: RemotePlatform): Room {
   })
   const keys = createRemoteKeys({ issuer, egress, runtime, emit })
   const withdrawn = new Set<string>()
-  const shared = { issuer, resource, runtime, keys, withdrawn, remembered: new Map() }
+  const possession = createPossession({ runtime })
+  const remembered = new Map()
+  const shared = { issuer, resource, runtime, keys, possession, withdrawn, remembered }
   // Where promises are not shared nothing may go on between two requests: calls ask by themselves.
   if (runtime.sharesPromises) keys.start()
   if (credential === undefined) {
@@ -186,17 +206,29 @@ function marksOf(view: ReturnType<typeof createRevocationView>, runtime: Runtime
 
 function judge(
   room: Room,
-  authorization: string | undefined,
+  { authorization, proof }: Shown,
   options: ProtectOptions,
   waited: ReadonlySet<Need>,
 ): Verdict {
   const { resource } = room
   const bearer = readBearer(authorization)
-  if (bearer.kind === 'absent' || bearer.kind === 'other')
-    return unauthorized(resource, 'token_missing')
   if (bearer.kind === 'malformed') return malformed(resource)
-  const session = find(room, bearer.token)
+  const token =
+    bearer.kind === 'bearer'
+      ? bearer.token
+      : proof === undefined
+        ? undefined
+        : readDpop(authorization)
+  if (token === undefined) return unauthorized(resource, 'token_missing')
+  const session = find(room, token)
   if ('ok' in session || 'wait' in session) return session
+  if (session.jkt !== undefined || bearer.kind !== 'bearer') {
+    const reason =
+      bearer.kind === 'bearer' || proof === undefined
+        ? 'token_bound'
+        : room.possession.judge(session, token, resource, proof)
+    if (reason !== undefined) return unproved(resource, reason, undefined)
+  }
   if (session.resource !== resource) return unauthorized(resource, 'audience')
   if (room.marks !== undefined) {
     const pending = waited.has('marks') ? undefined : room.marks.pending()
@@ -209,7 +241,7 @@ function judge(
   if (!(options.scopes ?? []).every((scope) => principal.scopes.includes(scope))) {
     return insufficient(resource, principal, options)
   }
-  return { ok: true, principal, authInfo: authInfoOf(bearer.token, principal) }
+  return { ok: true, principal, authInfo: authInfoOf(token, principal) }
 }
 
 /** The session of a token, remembered until it ends; a refusal; or what to wait for. */
@@ -261,6 +293,7 @@ function sessionOf(digest: string, claims: AccessTokenClaims, keyId: string): Re
     grantId,
     resource,
     keyId,
+    jkt: claims.cnf?.jkt,
     jti: claims.jti,
     issuedAtMs: claims.iat * 1000,
     expiresAtMs: claims.exp * 1000,

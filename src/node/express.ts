@@ -3,13 +3,14 @@
  * `app.post('/mcp', protect(postern), handler)`; the handler finds `req.principal` and `req.auth`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ProtectOptions } from '../middleware/guard.ts'
+import { type ProtectOptions, usesDpop } from '../middleware/guard.ts'
 import { guardOf, type Mountable, type Protectable } from '../middleware/protectable.ts'
 import {
   type Authenticated,
   authorizationOf,
   memoryOf,
   mountedListener,
+  proofOf,
   settle,
 } from './middleware.ts'
 import { remotePlatform } from './remote-platform.ts'
@@ -34,10 +35,12 @@ export function protect(house: Protectable, options: ProtectOptions = {}): Expre
     const proceed = (principal: unknown) => {
       if (principal !== undefined) next()
     }
+    const authorization = authorizationOf(request.rawHeaders)
     const pending = guard.authenticate(
-      authorizationOf(request.rawHeaders),
+      authorization,
       options,
       memoryOf(request.socket),
+      usesDpop(authorization) ? proofOf(request, request.originalUrl ?? request.url) : undefined,
     )
     if (!(pending instanceof Promise)) proceed(settle(pending, request, response))
     else pending.then((answer) => proceed(settle(answer, request, response)), next)

@@ -5,13 +5,15 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import type {
-  AuthInfo,
-  ConnectionMemory,
-  GuardAnswer,
-  Principal,
-  ProtectOptions,
-  Refusal,
+import type { PresentedProof } from '../gateway/possession.ts'
+import {
+  type AuthInfo,
+  type ConnectionMemory,
+  type GuardAnswer,
+  type Principal,
+  type ProtectOptions,
+  type Refusal,
+  usesDpop,
 } from '../middleware/guard.ts'
 import {
   guardOf,
@@ -84,10 +86,12 @@ export function protect(
 ) => Principal | undefined | Promise<Principal | undefined> {
   const guard = guardOf(house, remotePlatform)
   return (request, response) => {
+    const authorization = authorizationOf(request.rawHeaders)
     const pending = guard.authenticate(
-      authorizationOf(request.rawHeaders),
+      authorization,
       options,
       memoryOf(request.socket),
+      usesDpop(authorization) ? proofOf(request, request.url) : undefined,
     )
     return pending instanceof Promise
       ? pending.then((answer) => settle(answer, request, response))
@@ -111,6 +115,21 @@ export function authorizationOf(rawHeaders: readonly string[]): string | undefin
     found = found === undefined ? value : `${found}, ${value}`
   }
   return found
+}
+
+/** What stands beside a `DPoP` credential: only then does Node build its object of all headers. */
+export function proofOf(
+  { headers, method = 'GET' }: IncomingMessage,
+  target: string | undefined = '/',
+): PresentedProof {
+  const query = target.indexOf('?')
+  const { dpop } = headers
+  return {
+    // Node joins repeated ones, which no grammar accepts.
+    proof: typeof dpop === 'string' ? dpop : undefined,
+    method,
+    path: query < 0 ? target : target.slice(0, query),
+  }
 }
 
 const MEMORY = Symbol('postern.connection')

@@ -30,6 +30,16 @@ export interface AccessTokenClaims {
   readonly scope: string
   readonly gid: string
   readonly auth_time?: number
+  readonly acr?: string
+  /** Who acts for the subject after a token exchange (RFC 8693 section 4.1), innermost first used. */
+  readonly act?: Actor
+  /** The key that the token is bound to (RFC 9449 section 6.1). */
+  readonly cnf?: { readonly jkt: string }
+}
+
+export interface Actor {
+  readonly sub: string
+  readonly act?: Actor
 }
 
 /** 128 random bits, then a 64-bit tag over them, `gid` and `exp`; base64url, 33 characters. */
@@ -138,7 +148,11 @@ function areClaims(
     isTime(payload.exp) &&
     payload.exp > payload.iat &&
     payload.exp - payload.iat <= ACCESS_TOKEN_LIFE_MAX_SECONDS &&
-    (payload.auth_time === undefined || isTime(payload.auth_time))
+    (payload.auth_time === undefined || isTime(payload.auth_time)) &&
+    (payload.acr === undefined || typeof payload.acr === 'string') &&
+    (payload.act === undefined || (isObject(payload.act) && isName(payload.act.sub))) &&
+    // A binding that cannot be read would make a bound token a bearer token.
+    (payload.cnf === undefined || (isObject(payload.cnf) && isName(payload.cnf.jkt)))
   )
 }
 

@@ -4,6 +4,7 @@
  * split. Values that go into our header are bounded to the quoted characters of RFC 6750 section 3.
  */
 import { printable } from '../errors.ts'
+import { DPOP_ALGORITHMS } from './dpop.ts'
 
 export const AUTHORIZATION_MAX_CHARS = 16_384
 
@@ -55,4 +56,19 @@ export function challenge(facts: Challenge): string {
   if (acrValues !== undefined) members.push(`acr_values="${printable(acrValues.join(' '))}"`)
   if (maxAgeSeconds !== undefined) members.push(`max_age="${maxAgeSeconds}"`)
   return `Bearer ${members.join(', ')}`
+}
+
+/** The token of a `DPoP` credential (RFC 9449 section 7.1); asked only where `readBearer` said `other`. */
+export function readDpop(authorization: string | undefined): string | undefined {
+  return /^dpop +([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization ?? '')?.[1]
+}
+
+/** RFC 9449 section 7.1. @throws {TypeError} when the metadata URL could not stand in a header. */
+export function dpopChallenge(
+  resourceMetadata: string,
+  error: 'invalid_token' | 'invalid_dpop_proof' | 'use_dpop_nonce',
+): string {
+  if (printable(resourceMetadata) !== resourceMetadata) throw new TypeError('resourceMetadata')
+  const algorithms = DPOP_ALGORITHMS.join(' ')
+  return `DPoP resource_metadata="${resourceMetadata}", error="${error}", algs="${algorithms}"`
 }

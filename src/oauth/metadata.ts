@@ -6,8 +6,12 @@
  */
 import { CLIENT_ASSERTION_ALGORITHMS } from './client-assertion.ts'
 import { AUTH_METHODS } from './registration.ts'
+import { JWT_BEARER } from './token-request.ts'
 
 export const JWKS_PATH = '/.well-known/jwks.json'
+
+/** Nobody may ask without a secret (RFC 8414 section 2); a server of ours sends its credential. */
+const INTROSPECTION_AUTH_METHODS = [...AUTH_METHODS.filter((name) => name !== 'none'), 'Bearer']
 
 export interface AuthorizationServerFacts {
   readonly issuer: string
@@ -20,14 +24,25 @@ export interface AuthorizationServerFacts {
   readonly scopes: readonly string[]
   /** Resource identifiers served (RFC 9728 section 4); default left out. */
   readonly resources?: readonly string[]
+  /** `/introspect` is served (RFC 7662); default false. */
+  readonly introspection?: boolean
   /** `/revoke` is served; default false. */
   readonly revocation?: boolean
+  /** Optional grant types that are served (EXT-01, AS-06); default none. */
+  readonly grantTypes?: readonly string[]
+  /** RFC 9449 section 5.1; default left out. */
+  readonly dpopAlgorithms?: readonly string[]
+  /** `/par` is served (RFC 9126); default false. */
+  readonly pushedRequests?: boolean
 }
+
+const ID_JAG_PROFILE = 'urn:ietf:params:oauth:grant-profile:id-jag'
 
 export function authorizationServerMetadata(
   facts: AuthorizationServerFacts,
 ): Record<string, unknown> {
   const base = `${facts.issuer}${facts.prefix ?? ''}`
+  const grantTypes = facts.grantTypes ?? []
   return {
     issuer: facts.issuer,
     authorization_endpoint: `${base}/authorize`,
@@ -40,10 +55,23 @@ export function authorizationServerMetadata(
           revocation_endpoint_auth_signing_alg_values_supported: CLIENT_ASSERTION_ALGORITHMS,
         }
       : {}),
+    ...(facts.introspection === true
+      ? {
+          introspection_endpoint: `${base}/introspect`,
+          introspection_endpoint_auth_methods_supported: INTROSPECTION_AUTH_METHODS,
+        }
+      : {}),
     jwks_uri: `${facts.issuer}${JWKS_PATH}`,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
-    grant_types_supported: ['authorization_code', 'refresh_token'],
+    grant_types_supported: ['authorization_code', 'refresh_token', ...grantTypes],
+    ...(grantTypes.includes(JWT_BEARER)
+      ? { authorization_grant_profiles_supported: [ID_JAG_PROFILE] }
+      : {}),
+    ...listed('dpop_signing_alg_values_supported', facts.dpopAlgorithms),
+    ...(facts.pushedRequests === true
+      ? { pushed_authorization_request_endpoint: `${base}/par` }
+      : {}),
     token_endpoint_auth_methods_supported: AUTH_METHODS,
     token_endpoint_auth_signing_alg_values_supported: CLIENT_ASSERTION_ALGORITHMS,
     ...(facts.metadataDocuments === true ? { client_id_metadata_document_supported: true } : {}),

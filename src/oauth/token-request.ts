@@ -24,7 +24,22 @@ export interface PresentedClient {
   readonly assertion?: string
 }
 
-export type TokenRequest = AuthorizationCodeRequest | RefreshTokenRequest
+/** Grant types that `enable` switches on, and the word that does it. */
+export const OPTIONAL_GRANT_TYPES = {
+  client_credentials: 'client-credentials',
+  'urn:ietf:params:oauth:grant-type:token-exchange': 'token-exchange',
+  'urn:ietf:params:oauth:grant-type:jwt-bearer': 'id-jag',
+} as const
+export type OptionalGrantType = keyof typeof OPTIONAL_GRANT_TYPES
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
+
+export type TokenRequest =
+  | AuthorizationCodeRequest
+  | RefreshTokenRequest
+  | ClientCredentialsRequest
+  | ExchangeRequest
+  | AssertionRequest
 export interface AuthorizationCodeRequest {
   readonly grantType: 'authorization_code'
   readonly client: PresentedClient
@@ -41,19 +56,57 @@ export interface RefreshTokenRequest {
   readonly resources: readonly string[]
 }
 
+export interface ClientCredentialsRequest {
+  readonly grantType: 'client_credentials'
+  readonly client: PresentedClient
+  readonly scope?: string
+  readonly resources: readonly string[]
+}
+/** RFC 8693 section 2.1. */
+export interface ExchangeRequest {
+  readonly grantType: typeof TOKEN_EXCHANGE
+  readonly client: PresentedClient
+  readonly subjectToken: string
+  readonly subjectTokenType: string
+  readonly requestedTokenType?: string
+  readonly scope?: string
+  readonly resources: readonly string[]
+  /** A resource of ours, or the id of a provider whose token is asked for. */
+  readonly audience?: string
+}
+/** RFC 7523 section 2.1. */
+export interface AssertionRequest {
+  readonly grantType: typeof JWT_BEARER
+  readonly client: PresentedClient
+  readonly assertion: string
+  readonly scope?: string
+  readonly resources: readonly string[]
+}
+
 export interface FormRequest {
   readonly contentType: string | undefined
   readonly body: string
   readonly authorization: string | undefined
 }
 
-/** @throws {OAuthError} `invalid_request`, `invalid_client`, `invalid_grant`, `unsupported_grant_type`. */
-export function parseTokenRequest(request: FormRequest): TokenRequest {
+/**
+ * @param enabled Optional grant types that this house serves; any other is unknown here.
+ * @throws {OAuthError} `invalid_request`, `invalid_client`, `invalid_grant`, `unsupported_grant_type`.
+ */
+export function parseTokenRequest(
+  request: FormRequest,
+  enabled: ReadonlySet<string> = new Set(),
+): TokenRequest {
   const parameters = parseForm(request)
   const client = readPresentedClient(parameters, request.authorization)
   const grantType = parameters.get('grant_type')
-  const resources = parameters.all('resource')
   if (grantType === undefined) throw invalid('grant_type is missing', 'grant_type_missing')
+  const scope = parameters.get('scope')
+  const shared = {
+    client,
+    ...(scope === undefined ? {} : { scope }),
+    resources: parameters.all('resource'),
+  }
   if (grantType === 'authorization_code') {
     const redirectUri = parameters.get('redirect_uri')
     return {
@@ -62,20 +115,40 @@ export function parseTokenRequest(request: FormRequest): TokenRequest {
       code: required(parameters, 'code'),
       codeVerifier: readVerifier(parameters),
       ...(redirectUri === undefined ? {} : { redirectUri }),
-      resources,
+      resources: shared.resources,
     }
   }
   if (grantType === 'refresh_token') {
-    const scope = parameters.get('scope')
-    return {
-      grantType,
-      client,
-      refreshToken: required(parameters, 'refresh_token'),
-      ...(scope === undefined ? {} : { scope }),
-      resources,
+    return { grantType, ...shared, refreshToken: required(parameters, 'refresh_token') }
+  }
+  if (enabled.has(grantType)) {
+    if (grantType === 'client_credentials') return { grantType, ...shared }
+    if (grantType === JWT_BEARER) {
+      return { grantType, ...shared, assertion: required(parameters, 'assertion') }
     }
+    if (grantType === TOKEN_EXCHANGE) return readExchange(parameters, shared)
   }
   throw new OAuthError('unsupported_grant_type', 'grant_type is not supported')
+}
+
+function readExchange(
+  parameters: Parameters,
+  shared: Pick<ExchangeRequest, 'client' | 'scope' | 'resources'>,
+): ExchangeRequest {
+  // Delegation to a second party is not offered: the actor is always the authenticated client.
+  if (parameters.has('actor_token') || parameters.has('actor_token_type')) {
+    throw invalid('actor_token is not supported', 'actor_token')
+  }
+  const requestedTokenType = parameters.get('requested_token_type')
+  const audience = parameters.get('audience')
+  return {
+    grantType: TOKEN_EXCHANGE,
+    ...shared,
+    subjectToken: required(parameters, 'subject_token'),
+    subjectTokenType: required(parameters, 'subject_token_type'),
+    ...(requestedTokenType === undefined ? {} : { requestedTokenType }),
+    ...(audience === undefined ? {} : { audience }),
+  }
 }
 
 /** Any form endpoint where clients authenticate as at the token endpoint. */
@@ -170,17 +243,23 @@ export function requireGrantedResource(resources: readonly string[], granted: st
 
 export interface TokenAnswer {
   readonly accessToken: string
-  readonly expiresInSeconds: number
+  /** Absent where nobody knows: a provider's token handed out. */
+  readonly expiresInSeconds?: number
   readonly scopes: readonly string[]
   readonly refreshToken?: string
+  /** Default `Bearer`. */
+  readonly tokenType?: 'Bearer' | 'DPoP'
+  /** Token exchange only (RFC 8693 section 2.2.1). */
+  readonly issuedTokenType?: string
 }
 
 /** The 200 body; `scope` is always told, so that a narrowed grant is never a surprise (TOK-12). */
 export function tokenResponse(answer: TokenAnswer): Record<string, unknown> {
   return {
     access_token: answer.accessToken,
-    token_type: 'Bearer',
-    expires_in: answer.expiresInSeconds,
+    token_type: answer.tokenType ?? 'Bearer',
+    ...(answer.expiresInSeconds === undefined ? {} : { expires_in: answer.expiresInSeconds }),
+    ...(answer.issuedTokenType === undefined ? {} : { issued_token_type: answer.issuedTokenType }),
     ...(answer.refreshToken === undefined ? {} : { refresh_token: answer.refreshToken }),
     scope: formatScope(answer.scopes),
   }

@@ -23,6 +23,8 @@ export const WEB_REDIRECT = 'https://client.example/cb'
 export const LOOPBACK_REDIRECT = 'http://127.0.0.1:33418/cb'
 
 export interface HouseOptions {
+  /** In the place of what the house is otherwise made of. */
+  readonly deps?: Partial<IssuerDeps>
   readonly issuer?: string
   readonly config?: Partial<Config>
   readonly limits?: Partial<Limits>
@@ -30,8 +32,6 @@ export interface HouseOptions {
   readonly store?: Store
   readonly runtime?: TestRuntime
   readonly address?: string
-  /** In the place of what the house is otherwise made of. */
-  readonly deps?: Partial<IssuerDeps>
   /** Default two: GitHub and Okta. */
   readonly providers?: 1 | 2
 }
@@ -57,7 +57,16 @@ export function createTestIssuer(options: HouseOptions = {}) {
     keys: createKeys(runtime),
     vault: { sealTokens: (vaultId, tokens) => sealTokens(runtime, vaultId, tokens.accessToken) },
     proofs,
-    revocation: { markLocal: (mark) => marks.push(mark) },
+    revocation: {
+      markLocal: (mark) => marks.push(mark),
+      marked: ({ grantId, jti, userId }) =>
+        marks.some(
+          ({ kind, id }) =>
+            (kind === 'grant' && id === grantId) ||
+            (kind === 'token' && id === jti) ||
+            (kind === 'user' && id === userId),
+        ),
+    },
     providers: [provider, other].slice(0, options.providers ?? 2).map((fake) => ({
       provider: fake.provider,
       context: contextOf(fake.provider, issuer, runtime),

@@ -41,6 +41,8 @@ export interface PlaneOptions<K extends ProviderKind = ProviderKind> {
   /** Default `fake`: starts at the real time, then stands still. */
   readonly clock?: 'fake' | 'real'
   readonly limits?: PosternConfig['limits']
+  /** Further fields of the configuration. */
+  readonly config?: Partial<PosternConfig>
   readonly people?: readonly Person[]
   /** In the place of the notes server. */
   readonly connectorUrl?: string
@@ -116,6 +118,7 @@ export async function startPlane<K extends ProviderKind>(
     providers: [providerInput(options.provider, double)],
     connectors: { notes: { url: options.connectorUrl ?? notes.url, ...options.connector } },
     limits: { registrationsPerMinuteMax: 1_000, ...options.limits },
+    ...options.config,
   }
   const house = createHouse(config, runtime, double)
   const plane = { issuer, resource: `${issuer}/mcp/notes`, folder, databasePath, notes }
