@@ -54,6 +54,14 @@ export function pictureUrl(object: JsonObject | undefined, name: string): string
   return value !== undefined && URL.parse(value)?.protocol === 'https:' ? value : undefined
 }
 
+/** RFC 6750 section 3: 401 and `Bearer` with `error="invalid_token"`, quoted or not. */
+export function isInvalidToken({ status, headers }: EgressResponse): boolean {
+  if (status !== 401) return false
+  return /(?:^|,)\s*bearer\s(?:.*[\s,])?error\s*=\s*(?:"invalid_token"|invalid_token(?=\s*(?:,|$)))/i.test(
+    headers.get('www-authenticate') ?? '',
+  )
+}
+
 /** Runs one check; what the provider does wrong is *unknown*, what we do wrong still throws. */
 export async function asProof<Outcome>(
   ask: () => Promise<Outcome>,

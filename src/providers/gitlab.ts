@@ -3,11 +3,10 @@
  * the token's own information. The URL of the instance is the issuer of its people.
  * @see https://docs.gitlab.com/api/oauth2/, https://docs.gitlab.com/api/users/
  */
-import { isObject, type JsonObject, pictureUrl, text } from './answers.ts'
+import { isInvalidToken, isObject, type JsonObject, pictureUrl, text } from './answers.ts'
 import {
   askUser,
   idOf,
-  isInvalidToken,
   judgeIntrospection,
   profileOf,
   readUserAnswer,
@@ -104,8 +103,9 @@ export function gitLabProduct(instance: string): OAuthProduct {
         request: { operation: 'check', url: `${url}/oauth/token/info` },
         subject: (body) => ownerOf(body, calls.clientId),
         scopes: ({ scope }) => scopesOf(scope),
-        refusal: ({ status, headers }, body) =>
-          status === 401 && (body?.['error'] === 'invalid_token' || isInvalidToken(headers))
+        refusal: (response, body) =>
+          isInvalidToken(response) ||
+          (response.status === 401 && body?.['error'] === 'invalid_token')
             ? 'invalid_token'
             : undefined,
       }),

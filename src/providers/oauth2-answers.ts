@@ -88,13 +88,6 @@ export function scopesOf(value: unknown): readonly string[] | undefined {
   return list.filter((entry) => entry !== '')
 }
 
-/** RFC 6750 section 3: `Bearer` with `error="invalid_token"`, quoted or not. */
-export function isInvalidToken(headers: Headers): boolean {
-  return /(?:^|,)\s*bearer\s(?:.*[\s,])?error\s*=\s*(?:"invalid_token"|invalid_token(?=\s*(?:,|$)))/i.test(
-    headers.get('www-authenticate') ?? '',
-  )
-}
-
 /** Leaves out what is not known. */
 export function profileOf(known: { [Name in keyof Profile]: Profile[Name] | undefined }): Profile {
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined))

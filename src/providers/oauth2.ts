@@ -7,15 +7,15 @@
 import { ConfigError } from '../errors.ts'
 import type { EgressResponse } from '../net/egress.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import { type JsonObject, pictureUrl, readObject, statusError, text } from './answers.ts'
 import {
-  askUser,
-  idOf,
   isInvalidToken,
-  judgeIntrospection,
-  profileOf,
-  readUserAnswer,
-} from './oauth2-answers.ts'
+  type JsonObject,
+  pictureUrl,
+  readObject,
+  statusError,
+  text,
+} from './answers.ts'
+import { askUser, idOf, judgeIntrospection, profileOf, readUserAnswer } from './oauth2-answers.ts'
 import { createOAuthProvider } from './oauth2-engine.ts'
 import { OAUTH2_FACTS, OAUTH2_OPTIONS } from './oauth2-facts.ts'
 import type { OAuthProduct, ProductCalls } from './oauth2-product.ts'
@@ -153,8 +153,7 @@ function askUserinfo(
   return askUser(calls, tokens, basis, {
     request: { operation: 'userinfo', url: places.userinfo ?? '' },
     subject: (body) => subjectOf(body, places),
-    refusal: ({ status, headers }) =>
-      status === 401 && isInvalidToken(headers) ? 'invalid_token' : undefined,
+    refusal: (response) => (isInvalidToken(response) ? 'invalid_token' : undefined),
   })
 }
 

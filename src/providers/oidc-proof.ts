@@ -2,10 +2,10 @@
  * Is a sign-in at an OpenID provider still good: asked at userinfo or by introspection, each with the
  * one answer that its standard defines as a no.
  */
-import type { EgressResponse } from '../net/egress.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import {
   ANSWER_MAX_BYTES,
+  isInvalidToken,
   type JsonObject,
   readObject,
   statusError,
@@ -121,14 +121,6 @@ async function askUserinfo(
   return (quirks.isRefusal ?? isInvalidToken)(response)
     ? { outcome: 'no', reason: 'invalid_token' }
     : unknownAnswer(response, context.runtime.nowMs())
-}
-
-/** RFC 6750 section 3: `Bearer` with `error="invalid_token"`, quoted or not. */
-function isInvalidToken({ status, headers }: EgressResponse): boolean {
-  if (status !== 401) return false
-  return /(?:^|,)\s*bearer\s(?:.*[\s,])?error\s*=\s*(?:"invalid_token"|invalid_token(?=\s*(?:,|$)))/i.test(
-    headers.get('www-authenticate') ?? '',
-  )
 }
 
 /** RFC 7662 section 2.2 and 2.3: `active: false` is the no; 401 is about ourselves. */

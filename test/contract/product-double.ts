@@ -49,10 +49,8 @@ export interface Dialect {
 export interface ProductDouble extends Faults {
   playSignIn(url: URL, login: string): Promise<URL>
   revoke(login: string): number
-  /** What came to the token endpoint last, without its values: who reads it sees the form only. */
+  /** What came to the token endpoint last. */
   lastTokenParameters(): Readonly<Record<string, unknown>>
-  /** The next codes are redeemed into this in the place of the product's own answer. */
-  live(): number
 }
 
 interface Code {
@@ -165,7 +163,6 @@ export async function startProductDouble(dialect: Dialect): Promise<ProductDoubl
       return doomed.length
     },
     lastTokenParameters: () => last,
-    live: () => tokens.size,
   }
 }
 

@@ -31,7 +31,7 @@ export function generate(): string {
 
 Generated from \`src/providers/\`; \`npm run fix\` writes it again.
 
-Who people sign in with. Every provider takes \`id\` (default: its type), \`title\`, \`clientId\`, \`clientSecret\`, \`scopes\` and \`callbackPath\` (default \`/callback/<id>\`). Credentials come from \`POSTERN_<ID>_CLIENT_ID\` and \`POSTERN_<ID>_CLIENT_SECRET\` before the file.
+Who people sign in with. Every provider takes \`id\` (default: its type, \`github-app\` for \`githubApp\`), \`title\`, \`clientId\`, \`clientSecret\`, \`scopes\` and \`callbackPath\` (default \`/callback/<id>\`). Credentials come from \`POSTERN_<ID>_CLIENT_ID\` and \`POSTERN_<ID>_CLIENT_SECRET\` before the file.
 
 | type | field | default | environment | meaning |
 |---|---|---|---|---|
