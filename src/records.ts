@@ -26,6 +26,8 @@ export interface AuthorizationRequest {
   readonly requestedScope?: string
   readonly prompt?: string
   readonly maxAgeSeconds?: number
+  /** Of the client as the page showed it: what an approval is given to, whatever it says later. */
+  readonly clientFingerprint?: string
   /** Accepted ways of authentication, in the provider's words (RFC 9470 section 4). */
   readonly acrValues?: readonly string[]
   /** The code works with this key only (`dpop_jkt`, RFC 9449 section 10). */

@@ -83,7 +83,7 @@ export async function approvalStep(
     redirectUri: request.redirectUri,
     resource: request.resource,
     scopes: request.scopes,
-    clientFingerprint: client.fingerprint,
+    clientFingerprint: request.clientFingerprint ?? client.fingerprint,
     approvedAtMs: nowMs,
     expiresAtMs: nowMs + ttlMs,
   }

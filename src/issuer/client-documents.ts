@@ -11,7 +11,7 @@ import { acrossNodes } from '../cache/across-nodes.ts'
 import { createLoadingCache, type Loaded, type LoadingCache } from '../cache/loading-cache.ts'
 import { storedFacts } from '../cache/stored-facts.ts'
 import type { Config } from '../config.ts'
-import { UpstreamError } from '../errors.ts'
+import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
 import { maxAgeSeconds } from '../net/cache-control.ts'
 import type { Egress, EgressResponse, Operation } from '../net/egress.ts'
 import { parseJson } from '../net/json.ts'
@@ -22,6 +22,7 @@ import {
 } from '../oauth/client-document.ts'
 import { CLIENT_KEYS_MAX_CHARS, type ClientKeySet, readClientKeys } from '../oauth/client-keys.ts'
 import type { Emit, Lock, Runtime, Store } from '../ports.ts'
+import { createRate } from './rate.ts'
 
 /** From the call to the last byte (REG-11). */
 const FETCH_TIMEOUT_MS = 3_000
@@ -34,6 +35,8 @@ const FAILURE_SECONDS = 10
 const KEYS_COOL_DOWN_MS = 30_000
 const ENTRIES_MAX = 10_000
 const BYTES_MAX = 33_554_432
+/** Unknown documents that one host is asked for: nobody turns us into a flood against it (A18). */
+const STRANGERS_PER_HOST_AND_MINUTE_MAX = 60
 /** Statuses that say that there is no such document, rather than that somebody is ill. */
 const GONE: ReadonlySet<number> = new Set([404, 410])
 
@@ -67,8 +70,22 @@ export interface ClientDocumentsNeeds {
 
 /** Opens both caches with what the store remembers. */
 export async function openClientDocuments(needs: ClientDocumentsNeeds): Promise<ClientDocuments> {
-  const documents = publishedCache<ClientDocument>(needs, 'client-document', (clientId) =>
-    loadDocument(needs, clientId),
+  const strangers = createRate(needs.runtime, STRANGERS_PER_HOST_AND_MINUTE_MAX)
+  const documents = publishedCache<ClientDocument>(
+    needs,
+    'client-document',
+    async (clientId, previous) => {
+      // One we know is asked again whatever others make us ask its host for.
+      const { host } = new URL(clientId)
+      const isTooMany =
+        previous === undefined && strangers.take(host).retryAfterSeconds !== undefined
+      return isTooMany
+        ? {
+            outcome: 'unknown',
+            error: failure('ERR_UPSTREAM_BREAKER', 'client-document', clientId),
+          }
+        : loadDocument(needs, clientId)
+    },
   )
   const keySets = publishedCache<ClientKeySet>(needs, 'client-jwks', (uri) => loadKeys(needs, uri))
   await Promise.all([documents.start(), keySets.start()])
@@ -105,7 +122,7 @@ export async function openClientDocuments(needs: ClientDocumentsNeeds): Promise<
 function publishedCache<V extends object>(
   { store, lock, runtime, emit }: ClientDocumentsNeeds,
   name: 'client-document' | 'client-jwks',
-  load: (key: string) => Promise<Loaded<V>>,
+  load: (key: string, previous: V | undefined) => Promise<Loaded<V>>,
 ): LoadingCache<V> {
   const facts = storedFacts<V>(store, {
     name,
@@ -170,7 +187,9 @@ async function loadKeys(
   // Keys that are gone for a moment are not an attack: the last good set stays.
   if (!('body' in fetched)) return { outcome: 'unknown', error: fetched }
   const value = readClientKeys(fetched.body)
-  if (value === undefined) return { outcome: 'unknown', error: refusedBody('jwks', jwksUri) }
+  if (value === undefined) {
+    return { outcome: 'unknown', error: failure('ERR_UPSTREAM_BODY', 'jwks', jwksUri) }
+  }
   return { outcome: 'yes', value, freshSeconds: maxAgeSeconds(fetched.headers, KEYS_BOUNDS) }
 }
 
@@ -195,11 +214,7 @@ async function fetchJson(
   const { status, headers, text } = answer
   if (GONE.has(status)) return { outcome: 'no', reason: 'document_gone' }
   if (status !== 200) {
-    const origin = new URL(url).origin
-    return {
-      outcome: 'unknown',
-      error: new UpstreamError('ERR_UPSTREAM_STATUS', { operation, origin, status }),
-    }
+    return { outcome: 'unknown', error: failure('ERR_UPSTREAM_STATUS', operation, url, status) }
   }
   if (!isJson(headers)) return { outcome: 'no', reason: 'document_type' }
   try {
@@ -214,8 +229,14 @@ function isJson(headers: Headers): boolean {
   return /^application\/(?:json|[\w.!#$&^-]+\+json)$/.test(type)
 }
 
-function refusedBody(operation: Operation, url: string): UpstreamError {
-  return new UpstreamError('ERR_UPSTREAM_BODY', { operation, origin: new URL(url).origin })
+function failure(
+  code: UpstreamErrorCode,
+  operation: Operation,
+  url: string,
+  status?: number,
+): UpstreamError {
+  const { origin } = new URL(url)
+  return new UpstreamError(code, { operation, origin, ...(status === undefined ? {} : { status }) })
 }
 
 /** True once per set and cool-down. */

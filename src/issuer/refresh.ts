@@ -4,7 +4,7 @@
  * asks anybody outside (TOK-24).
  */
 import { OAuthError, StoreError } from '../errors.ts'
-import type { Client } from '../oauth/client.ts'
+import { type Client, scopesLeft } from '../oauth/client.ts'
 import {
   formatRefreshToken,
   openSuccessor,
@@ -58,7 +58,8 @@ export async function refresh(
   }
   requireBoundKey(grant, client, proved)
   requireGrantedResource(request.resources, grant.resource)
-  const scopes = narrowScopes(request.scope, grant.scopes, config.scopeAliases)
+  const asked = narrowScopes(request.scope, grant.scopes, config.scopeAliases)
+  const scopes = scopesLeft(client, grant.resource, asked)
   const digest = runtime.sha256(request.refreshToken)
   const head = [grant.refreshCurrent, grant.refreshPrevious]
   const isInFamilyHead = head.some((known) => runtime.equal(known ?? '', digest))

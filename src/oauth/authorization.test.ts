@@ -51,6 +51,7 @@ describe('judgeAuthorization', () => {
   it('AZ-01: a good request', () => {
     expect(judge({ state: 's', scope: 'mcp', resource: notes.resource, foo: 'bar' })).toEqual({
       clientId: 'c',
+      clientFingerprint: 'f1',
       redirectUri,
       state: 's',
       codeChallenge: CHALLENGE,

@@ -66,6 +66,7 @@ export function judgeAuthorization(
   }
   return {
     clientId: client.clientId,
+    clientFingerprint: client.fingerprint,
     redirectUri,
     ...(state === undefined ? {} : { state }),
     codeChallenge,

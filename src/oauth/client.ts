@@ -4,6 +4,7 @@
  *
  * The issuer makes it from a record or the configuration; after that the type is the proof.
  */
+import { OAuthError } from '../errors.ts'
 import type { ClientKeySet } from './client-keys.ts'
 import { isSameRedirect } from './redirect-uri.ts'
 import type { AuthMethod } from './registration.ts'
@@ -51,6 +52,28 @@ export function targetsOf<T extends Target>(client: Client, targets: readonly T[
       ? {}
       : { defaultScopes: narrowed(target.defaultScopes) }),
   }))
+}
+
+/**
+ * What is left of a grant where the operator narrowed its client since.
+ *
+ * @throws {OAuthError} `invalid_target`, or `invalid_scope` when nothing is left.
+ */
+export function scopesLeft(
+  client: Client,
+  resource: string,
+  scopes: readonly string[],
+): readonly string[] {
+  const [target] = targetsOf(client, [{ resource, scopes }])
+  if (target === undefined) {
+    throw new OAuthError('invalid_target', 'this client may not use this resource any more', {
+      reason: 'resource_of_client',
+    })
+  }
+  if (target.scopes.length > 0 || scopes.length === 0) return target.scopes
+  throw new OAuthError('invalid_scope', 'this client may use none of these scopes any more', {
+    reason: 'scope_of_client',
+  })
 }
 
 export type RedirectMatch =

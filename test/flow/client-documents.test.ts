@@ -348,6 +348,33 @@ describe('client metadata documents', () => {
     expect((await visit('https://victim.example/x', '192.0.2.1')).status).toBe(400)
   })
 
+  it('SEC-16 A18: one host is asked for 60 unknown documents a minute, whoever asks; known ones go on', async () => {
+    const { house, web, runtime } = await openClientHouse()
+    await new Visitor(house).get(authorizeUrl(house, APP))
+    await runtime.elapseMs(3_601_000)
+    const asked = web.asked.length
+    for (let index = 0; index < 80; index += 1) {
+      await new Visitor(house).get(authorizeUrl(house, `https://app.example/${index}`))
+    }
+    expect(web.asked.length - asked).toBe(60)
+    expect((await new Visitor(house).get(authorizeUrl(house, APP))).status).toBe(200)
+    expect(web.asked.length - asked).toBe(61)
+  })
+
+  it('REG-16 CON-10: who allows what a page showed has not allowed what the document says since', async () => {
+    const { house, web, runtime } = await openClientHouse()
+    const ada = new Visitor(house)
+    const headers = { 'cache-control': 'max-age=60' }
+    web.pages.set(APP, { ...documentOf(APP), headers })
+    const page = await ada.get(authorizeUrl(house, APP))
+    web.pages.set(APP, { ...documentOf(APP, { client_name: 'Something else' }), headers })
+    await runtime.elapseMs(61_000)
+    await ada.comeBack(await ada.press(page, 'allow:github'))
+    const next = await ada.get(authorizeUrl(house, APP))
+    expect(next.status).toBe(200)
+    expect(await next.text()).toContain('Something else')
+  })
+
   it('REG-04 C8: a hundred visitors at once are one fetch', async () => {
     const { house, web } = await openClientHouse()
     const visits = Array.from({ length: 100 }, () =>

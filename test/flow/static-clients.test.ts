@@ -64,6 +64,27 @@ describe('static clients', () => {
     expect(answer.code).toMatch(/./)
   })
 
+  it('REG-29: what the operator takes away is gone for grants that exist', async () => {
+    const before = houseWith({})
+    const { code = '' } = await signIn(before, new Visitor(before), 'portal')
+    const tokens = (await (await redeem(before, 'portal', code)).json()) as Tokens
+    const narrowed = (rest: Fixed) =>
+      createTestIssuer({
+        connectors: ['notes', 'files'],
+        store: before.store,
+        runtime: before.runtime,
+        config: { clients: [{ clientId: 'portal', redirectUris: [WEB_REDIRECT], ...rest }] },
+        deps: { keys: before.deps.keys },
+      })
+    const ask = async (rest: Fixed) =>
+      errorOf(await refresh(narrowed(rest), 'portal', tokens.refresh_token))
+    expect(await ask({ resources: [`${ISSUER}/mcp/files`] })).toBe('invalid_target')
+    expect(await ask({ scopes: ['other'] })).toBe('invalid_scope')
+    expect(await ask({ grants: ['authorization_code'] })).toBe('unauthorized_client')
+    const left = narrowed({ resources: [`${ISSUER}/mcp/notes`], scopes: ['mcp'] })
+    expect((await refresh(left, 'portal', tokens.refresh_token)).status).toBe(200)
+  })
+
   it('REG-29: grant types beyond its own are unauthorized_client', async () => {
     const machine = houseWith({ grants: ['client_credentials'], secret: new Secret('s') })
     expect(await visit(machine)).toMatchObject({ error: 'unauthorized_client' })

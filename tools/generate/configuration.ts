@@ -79,7 +79,7 @@ ${table(FIELDS)}
 | \`connectors\` | Remote MCP servers by name, see below. |
 | \`resources\` | Public URLs of servers that use \`protect()\`, each a string or \`{ url, credential }\`. |
 | \`scopeAliases\` | Scope names of migrated clients, e.g. \`{ user: 'mcp' }\`. |
-| \`clients\` | Static clients: \`{ [clientId]: { name, redirectUris, secret? } }\`. |
+| \`clients\` | Static clients: \`{ [clientId]: { name, redirectUris, secret? \\| jwks? \\| jwksUri?, grants?, scopes?, resources?, exchange? } }\`. |
 | \`onEvent\` | TypeScript only: called with every event, never awaited. |
 
 ## A connector
