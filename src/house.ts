@@ -13,8 +13,8 @@ import { createProxy } from './gateway/proxy.ts'
 import { createSessionIds } from './gateway/session-id.ts'
 import { createView, type GatewayView } from './gateway/view.ts'
 import { type Authenticator, createAuthenticator, type Session } from './issuer/authenticate.ts'
-import { auditStep } from './issuer/codes.ts'
 import { openClientDocuments } from './issuer/client-documents.ts'
+import { auditStep } from './issuer/codes.ts'
 import type { IssuerProvider } from './issuer/house.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
 import type { Memberships } from './issuer/memberships.ts'
@@ -26,15 +26,13 @@ import { createIssuerRoutes, type IssuerRoutes } from './issuer/routes.ts'
 import { createSignals, type Signals } from './issuer/signals.ts'
 import { createUpkeep, type Upkeep } from './issuer/upkeep.ts'
 import { createUpstream, proofsIn, refreshUpstream } from './issuer/upstream.ts'
-import {
-  createUpstreamRevocation,
-  type UpstreamRevocation,
-} from './issuer/upstream-revocation.ts'
+import { createUpstreamRevocation, type UpstreamRevocation } from './issuer/upstream-revocation.ts'
 import { clientAddress } from './middleware/client-address.ts'
 import type { Guard } from './middleware/guard.ts'
 import { createEgress, type Egress } from './net/egress.ts'
 import { dpopNonces } from './oauth/dpop.ts'
 import { canonicalResource } from './oauth/urls.ts'
+import { createOperations, type Operations } from './operations.ts'
 import type { Bus, Platform, Store } from './ports.ts'
 import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { createProviderContexts } from './providers/contexts.ts'
@@ -46,6 +44,7 @@ import { createVault, type Vault } from './vault/vault.ts'
 
 export interface House {
   readonly config: Config
+  readonly operations: Operations
   readonly view: GatewayView
   readonly guard: Guard
   readonly egress: Egress
@@ -206,8 +205,10 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
   runtime.waitUntil(contexts.warm())
   const doors = openDoors(ground, gateway, issuer, refresher)
+  const operations = createOperations({ ...deps, signals, keys })
   return {
     config,
+    operations,
     view: gateway.view,
     guard: sharesPromises ? gateway.guard : polledGuard(gateway.guard, pollOnUse),
     egress,

@@ -9,7 +9,9 @@ import { defineCommand, runCommand, showUsage } from 'citty'
 import { ConfigError, StoreError } from '../errors.ts'
 import { explainCommand } from './explain.ts'
 import { keysCommand } from './keys.ts'
+import { revokeCommand } from './revoke.ts'
 import { serveCommand } from './serve.ts'
+import { usersCommand } from './users.ts'
 
 const manifest = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
@@ -24,7 +26,13 @@ const main = defineCommand({
     description:
       'The auth plane for MCP. Example: postern serve http://127.0.0.1:8000/mcp --provider github',
   },
-  subCommands: { serve: serveCommand, explain: explainCommand, keys: keysCommand },
+  subCommands: {
+    serve: serveCommand,
+    explain: explainCommand,
+    keys: keysCommand,
+    revoke: revokeCommand,
+    users: usersCommand,
+  },
 })
 
 const argv = process.argv.slice(2)
@@ -40,6 +48,8 @@ async function usage(name: string | undefined): Promise<void> {
   if (name === 'serve') await showUsage(serveCommand)
   else if (name === 'explain') await showUsage(explainCommand)
   else if (name === 'keys') await showUsage(keysCommand)
+  else if (name === 'revoke') await showUsage(revokeCommand)
+  else if (name === 'users') await showUsage(usersCommand)
   else await showUsage(main)
 }
 

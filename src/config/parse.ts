@@ -37,6 +37,7 @@ const TOP_LEVEL = [
   'clients',
   'registration',
   'enable',
+  'signals',
   'insecureDevelopmentSignIn',
   'assertionIssuers',
   'egress',

@@ -15,6 +15,7 @@ import { isMachine } from '../oauth/machine.ts'
 import { parseScope } from '../oauth/scope.ts'
 import type { Emit, Runtime, Store, VerifyKey } from '../ports.ts'
 import { type Grant, type Profile, TENANT, type Values } from '../records.ts'
+import { findLiving } from './tombstones.ts'
 
 /** A verified token of ours and what its grant says, without the token itself. */
 export interface Session {
@@ -152,7 +153,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   const settle = async (digest: string, entry: Pending): Promise<void> => {
     let word: Refused['word'] = 'unavailable'
     try {
-      const session = await withDeadline(readSession(deps.store, digest, entry), deps)
+      const session = await withDeadline(readSession(deps, digest, entry), deps)
       if (session === 'late') return
       if (session !== undefined) {
         table.set(digest, session)
@@ -202,16 +203,17 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
 const UNAVAILABLE_MS = 250
 
 async function readSession(
-  store: AuthenticatorDeps['store'],
+  deps: AuthenticatorDeps,
   digest: string,
   { claims, keyId }: Pending,
 ): Promise<Session | undefined> {
+  const { store } = deps
   const grant = await store.grants.find({ tenant: TENANT, id: claims.gid })
   if (grant === undefined || grant.state !== 'active') return undefined
   if (grant.userId !== claims.sub || grant.clientId !== claims.client_id) return undefined
   const isClient = isMachine(grant.userId)
   const [user, vault] = await Promise.all([
-    isClient ? undefined : store.get('user', { tenant: TENANT, id: grant.userKey }),
+    isClient ? undefined : findLiving(deps, grant.userKey),
     grant.vaultId === '' ? undefined : store.get('vault', { tenant: TENANT, id: grant.vaultId }),
   ])
   if (!isClient) {

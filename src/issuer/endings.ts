@@ -109,7 +109,8 @@ export async function endByMark(
   const survey = surveyStep(house.runtime, cause, kind === 'user' ? id : undefined)
   await house.store.grants.revoke(mark, [...also, survey, audit])
   announceMark(house, mark)
-  house.duties?.poke()
+  // Who ends a person ends their sign-ins next (signals.ts); the survey is for the case of a crash.
+  if (kind !== 'user') house.duties?.poke()
   report(house, { type: 'grant.ended', reason: cause, scope: kind, ...who })
   return mark
 }

@@ -26,6 +26,7 @@ import { findResource, type IssuerHouse, judgeUse, report } from './house.ts'
 import { key } from './ids.ts'
 import type { Rate } from './rate.ts'
 import { membershipsTooOld } from './sign-in-facts.ts'
+import { findLiving } from './tombstones.ts'
 
 /** A rotated token is answered with the same successor this long, until the successor is used (A8). */
 const REFRESH_GRACE_MS = 60_000
@@ -153,7 +154,7 @@ async function rotate(
 async function requireStanding(house: IssuerHouse, grant: Grant): Promise<void> {
   const { store, proofs } = house
   const [user, vault] = await Promise.all([
-    store.get('user', key(grant.userKey)),
+    findLiving(house, grant.userKey),
     store.get('vault', key(grant.vaultId)),
   ])
   const resource = findResource(house, grant.resource)

@@ -10,6 +10,7 @@ import { createIssuerHouse, type IssuerDeps, type IssuerHouse } from './house.ts
 import { createMetadata, type FindDocument } from './metadata.ts'
 import { addPageRoutes } from './page-routes.ts'
 import { addProtocolRoutes } from './protocol-routes.ts'
+import { addServerRoutes, serverPaths } from './server-routes.ts'
 
 export interface IssuerRoutes {
   readonly app: Hono
@@ -24,6 +25,7 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
   app.use('*', (context, next) => guardHost(house, context, next))
   addDocuments(app, findDocument)
   addProtocolRoutes(app, house)
+  addServerRoutes(app, house)
   addPageRoutes(app, house)
   app.notFound(() => notFound())
   return { app, handles: ownPaths(house, findDocument) }
@@ -85,6 +87,7 @@ function ownPaths(house: IssuerHouse, findDocument: FindDocument): (path: string
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
   const paths = new Set([
     ...Object.values(house.paths),
+    ...serverPaths(house),
     ...(house.config.prefix === '' ? [] : [house.paths.home.slice(0, -1)]),
     ...house.providers.map(({ provider }) => `${base}${provider.callbackPath}`),
     ...[developmentPagePath(house)].filter((path) => path !== undefined),

@@ -7,6 +7,7 @@ import type { AuthorizationRequest, Values } from '../records.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
 import { findProvider, type IssuerHouse, type IssuerProvider, mayEnter } from './house.ts'
 import { createSecret, key } from './ids.ts'
+import { findLiving } from './tombstones.ts'
 
 const SESSION_ABSOLUTE_MS = 7 * 86_400_000
 /** A session in use is written again at most this often. */
@@ -35,7 +36,7 @@ export async function findSignedIn(
   const provider = findProvider(house, session.value.provider)
   if (provider === undefined || provider.provider.issuer !== session.value.issuer) return undefined
   const [user, vault] = await Promise.all([
-    store.get('user', key(session.value.userKey)),
+    findLiving(house, session.value.userKey),
     store.get('vault', key(session.value.vaultId)),
   ])
   if (user === undefined || user.value.state !== 'active' || !mayEnter(house, user.value))

@@ -38,6 +38,7 @@ import {
   upstreamError,
 } from './sign-in-refusals.ts'
 import { originName } from './signals.ts'
+import { findLiving } from './tombstones.ts'
 import { backedRequest, furtherScopes } from './upstream-scopes.ts'
 
 export async function continueSignIn(house: IssuerHouse, answered: Answered): Promise<Response> {
@@ -88,7 +89,7 @@ async function admit(house: IssuerHouse, answered: Answered, arrival: SignIn): P
   const { request, flowId } = transaction
   const { identity } = arrival
   const userKey = userKeyOf(house.runtime, identity)
-  const existing = await house.store.get('user', key(userKey))
+  const existing = await findLiving(house, userKey)
   const resource = request === undefined ? undefined : findResource(house, request.resource)
   if (existing !== undefined && existing.value.state !== 'active')
     return notAllowed(house, answered, 'user_disabled', existing.value.userId)
@@ -216,7 +217,9 @@ async function prepare(
 ): Promise<Prepared | undefined> {
   const { arrival, userKey, target } = admitted
   const { provider } = answered.entry
-  const user = await house.store.get('user', key(userKey))
+  const row = await house.store.get('user', key(userKey))
+  // The row of somebody who was deleted: whoever signs in now is a new person.
+  const user = row === undefined ? undefined : await findLiving(house, userKey, row)
   if (user !== undefined && user.value.state !== 'active') return undefined
   const userId = user?.value.userId ?? createId(house.runtime, 'usr')
   const vault = await findVault(house, user, provider.issuer, arrival.identity.subject)
@@ -233,7 +236,7 @@ async function prepare(
     ...(arrival.authTimeSeconds === undefined ? {} : { authTimeSeconds: arrival.authTimeSeconds }),
   })
   const steps: Step[] = [
-    userStep(house, answered, admitted, user, userId),
+    userStep(house, answered, admitted, { row, user, userId }),
     vaultStep(house, answered, { ...admitted, arrival: kept }, { userId, vaultId, before: vault }),
     { verb: 'create', kind: 'session', key: key(session.digest), value: session.value },
     auditStep(house, 'signin.completed', { userId }),
@@ -291,9 +294,13 @@ function userStep(
   house: IssuerHouse,
   answered: Answered,
   { arrival, userKey }: Admitted,
-  before: Versioned<'user'> | undefined,
-  userId: string,
+  before: {
+    readonly row: Versioned<'user'> | undefined
+    readonly user: Versioned<'user'> | undefined
+    readonly userId: string
+  },
 ): Step {
+  const { row, user, userId } = before
   const nowMs = house.runtime.nowMs()
   const { identity } = arrival
   const value: Values['user'] = {
@@ -306,12 +313,12 @@ function userStep(
     ...(identity.roles === undefined ? {} : { roles: identity.roles }),
     ...(identity.tenant === undefined ? {} : { tenantId: identity.tenant }),
     state: 'active',
-    createdAtMs: before?.value.createdAtMs ?? nowMs,
+    createdAtMs: user?.value.createdAtMs ?? nowMs,
     lastSignInAtMs: nowMs,
   }
-  return before === undefined
+  return row === undefined
     ? { verb: 'create', kind: 'user', key: key(userKey), value }
-    : { verb: 'put', kind: 'user', key: before.key, ifVersion: before.version, value }
+    : { verb: 'put', kind: 'user', key: row.key, ifVersion: row.version, value }
 }
 
 function vaultStep(

@@ -5,6 +5,7 @@
  * Whether an event is to be believed is judged before: by a signature (back-channel logout, shared
  * signals, webhooks) or by a confirmed refusal (issuer/proof.ts). Doing it twice is harmless.
  */
+import type { Step } from '../ports.ts'
 import { type Grant, TENANT } from '../records.ts'
 import { type EndingHouse, endByMark, endGrant } from './endings.ts'
 import { key } from './ids.ts'
@@ -33,7 +34,12 @@ export interface Signals {
     cause: string,
     options: { readonly revoke: boolean },
   ): Promise<Ended>
-  endUser(userId: string, cause: string, options: { readonly revoke: boolean }): Promise<Ended>
+  /** @param options `also`: written in the commit that ends everything. */
+  endUser(
+    userId: string,
+    cause: string,
+    options: { readonly revoke: boolean; readonly also?: readonly Step[] },
+  ): Promise<Ended>
   /** Ends the sessions that came from one session of the provider, and the grants born in them. */
   endProviderSession(
     session: { readonly issuer: string; readonly sid: string; readonly subject?: string },
@@ -49,9 +55,9 @@ export const NOTHING_ENDED: Ended = { users: 0, sessions: 0, grants: 0, vaults: 
 
 export function createSignals(deps: SignalsDeps): Signals {
   const { store, runtime } = deps
-  const endUser: Signals['endUser'] = async (userId, cause, { revoke }) => {
+  const endUser: Signals['endUser'] = async (userId, cause, { revoke, also }) => {
     // The mark first: it ends every grant and token at once, whatever comes after it fails.
-    await endByMark(deps, { kind: 'user', id: userId }, cause)
+    await endByMark(deps, { kind: 'user', id: userId }, cause, also)
     const sessions = await removeAll(deps, 'session', userId)
     await removeAll(deps, 'origin', userId)
     const vaults = await endVaults(deps, userId, cause, revoke)

@@ -1,0 +1,174 @@
+/**
+ * What an operator does to a running house from outside: revoke many at once, delete a person, rotate
+ * keys. By the open house itself, or by a command that opens nothing but the store: other processes
+ * learn of it as of any revocation, by bus or by poll.
+ */
+import type { Config } from './config.ts'
+import { auditStep } from './issuer/codes.ts'
+import {
+  announceMark,
+  type EndingHouse,
+  endByMark,
+  endGrant,
+  type MarkedThing,
+} from './issuer/endings.ts'
+import { createKeys, type KeyState, type Keys, type Rotated } from './issuer/keys.ts'
+import { type OffboardProof, offboard } from './issuer/offboard.ts'
+import { createSignals, type Signals } from './issuer/signals.ts'
+import { createUpstreamRevocation } from './issuer/upstream-revocation.ts'
+import type { Platform, Versioned } from './ports.ts'
+import { type Grant, TENANT } from './records.ts'
+import { createSealing } from './vault/sealing.ts'
+import { createVault } from './vault/vault.ts'
+
+export type Person = Versioned<'user'>
+
+export interface Operations {
+  /** One mark, whatever it covers. */
+  revoke(thing: MarkedThing, cause: string): Promise<void>
+  /** Each grant that was made since; told after each page of people. Returns how many ended. */
+  revokeSince(sinceMs: number, cause: string, onProgress: (ended: number) => void): Promise<number>
+  /** By user id, or by e-mail, login or subject at the provider, to the letter. */
+  findPeople(text: string): Promise<readonly Person[]>
+  offboard(person: Person): Promise<OffboardProof>
+  rotateKeys(options?: { emergency?: boolean; kid?: string }): Promise<Rotated>
+  keys(): readonly KeyState[]
+  /** Upstream revocations that wait. */
+  pending(): Promise<number>
+}
+
+interface Needs extends EndingHouse {
+  readonly keys: Keys
+  readonly signals: Signals
+}
+
+const PAGE_ROWS = 200
+const PAGES_MAX = 100_000
+/** People of one name that are looked for before an answer is given up as ambiguous. */
+const FOUND_MAX = 10
+
+export function createOperations(needs: Needs): Operations {
+  const { store, keys } = needs
+  return {
+    async revoke(thing, cause) {
+      await endByMark(needs, thing, cause)
+    },
+    revokeSince: (sinceMs, cause, onProgress) => revokeSince(needs, sinceMs, cause, onProgress),
+    findPeople: (text) => findPeople(needs, text),
+    offboard: (person) => offboard(needs, person),
+    async rotateKeys(options) {
+      const rotated = await keys.rotate(options)
+      for (const mark of rotated.marks) announceMark(needs, mark)
+      return rotated
+    },
+    keys: () => keys.list(),
+    pending: () => store.count('duty', TENANT),
+  }
+}
+
+async function revokeSince(
+  house: Needs,
+  sinceMs: number,
+  cause: string,
+  onProgress: (ended: number) => void,
+): Promise<number> {
+  let ended = 0
+  const endThose = async (name: 'userId' | 'clientId', value: string): Promise<void> => {
+    for await (const grant of grantsOf(house, name, value)) {
+      if (grant.createdAtMs < sinceMs || grant.state === 'ended') continue
+      if (await endGrant(house, grant, cause)) ended += 1
+    }
+  }
+  for await (const people of peopleOf(house)) {
+    for (const { value } of people) await endThose('userId', value.userId)
+    onProgress(ended)
+  }
+  // Clients that act for themselves have no person's row.
+  for (const { clientId } of house.config.clients) await endThose('clientId', clientId)
+  onProgress(ended)
+  return ended
+}
+
+async function* grantsOf(
+  { store }: Needs,
+  name: 'userId' | 'clientId',
+  value: string,
+): AsyncGenerator<Grant> {
+  let after: string | undefined
+  for (let page = 0; page < PAGES_MAX; page += 1) {
+    const at = { max: PAGE_ROWS, ...(after === undefined ? {} : { after }) }
+    const grants = await store.grants.list(TENANT, { name, value }, at)
+    yield* grants
+    if (grants.length < PAGE_ROWS) return
+    after = grants.at(-1)?.id
+  }
+}
+
+async function* peopleOf({ store }: Needs): AsyncGenerator<readonly Person[]> {
+  let after: string | undefined
+  for (let page = 0; page < PAGES_MAX; page += 1) {
+    const at = { max: PAGE_ROWS, ...(after === undefined ? {} : { after }) }
+    const people = await store.list('user', TENANT, undefined, at)
+    yield people
+    if (people.length < PAGE_ROWS) return
+    after = people.at(-1)?.key.id
+  }
+}
+
+async function findPeople(house: Needs, text: string): Promise<readonly Person[]> {
+  const byId = { name: 'userId', value: text }
+  const named = await house.store.list('user', TENANT, byId, { max: FOUND_MAX })
+  if (named.length > 0) return named
+  const found: Person[] = []
+  for await (const people of peopleOf(house)) {
+    for (const person of people) {
+      const { subject, profile } = person.value
+      if ([subject, profile.email, profile.login].includes(text)) found.push(person)
+      if (found.length >= FOUND_MAX) return found
+    }
+  }
+  return found
+}
+
+/**
+ * The store of a house and nothing else of it: no listener, no timer, no request to anybody.
+ *
+ * @throws {StoreError} when the store cannot be opened. @throws {ConfigError} for a wrong sealing key.
+ */
+export async function openOperations(
+  config: Config,
+  platform: Platform,
+): Promise<{ readonly operations: Operations; close(): Promise<void> }> {
+  const { runtime, emit, lock } = platform
+  const { store, bus } = await platform.openStore(config.databaseUrl)
+  try {
+    const sealing = createSealing(
+      config.sealingKeys.length === 0
+        ? [await platform.developmentSealingKey(config.databaseUrl)]
+        : config.sealingKeys,
+      runtime,
+    )
+    const audit = (detail: string) => auditStep({ runtime, config }, 'key.rotated', { detail })
+    const keys = createKeys({ store, sealing, runtime, audit })
+    await keys.load()
+    const vault = createVault({ store, sealing, runtime })
+    // Nobody here remembers a token: the mark in the store is all there is to tell.
+    const revocation = { markLocal: () => undefined, marked: () => false }
+    const ending = { store, runtime, emit, bus, config, revocation }
+    const { endVault } = createUpstreamRevocation({
+      ...ending,
+      lock,
+      vault,
+      providers: [],
+      forget: () => undefined,
+    })
+    const signals = createSignals({ ...ending, endVault })
+    return {
+      operations: createOperations({ ...ending, keys, signals }),
+      close: () => store.close(),
+    }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
