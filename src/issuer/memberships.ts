@@ -254,6 +254,9 @@ class FactRoom<V extends object> {
   }
 
   put(userKey: string, provider: string, value: V): void {
+    // The provider has just spoken well of somebody.
+    this.#guard(provider).note('yes')
+    this.#group(provider).accept(userKey, userKey)
     this.#remember(userKey, { provider, value })
     this.#cache.put(userKey, { provider, value })
   }
