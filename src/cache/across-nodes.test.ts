@@ -9,7 +9,7 @@ const LOAD_MS = 300
 function setUp(state: 'works' | 'error' = 'works') {
   const runtime = createTestRuntime()
   const holders = new Set<string>()
-  const shared = new Map<string, { value: string; loadedAtMs: number }>()
+  const shared = new Map<string, { value: string; loadedAtMs: number; freshSeconds?: number }>()
   const counts = { loads: 0, released: 0 }
   const lock: Lock = {
     async acquire(key) {
@@ -33,12 +33,17 @@ function setUp(state: 'works' | 'error' = 'works') {
       leaseMs: 10_000,
       runtime,
       find: async (key) => shared.get(key),
-      share: async (key, value) => void shared.set(key, { value, loadedAtMs: runtime.nowMs() }),
+      share: async (key, value, freshSeconds) =>
+        void shared.set(key, {
+          value,
+          loadedAtMs: runtime.nowMs(),
+          ...(freshSeconds === undefined ? {} : { freshSeconds }),
+        }),
       load: async () => {
         counts.loads++
         await new Promise<void>((resolve) => void runtime.after(LOAD_MS, resolve))
         if (fails) throw new Error('down')
-        return { outcome: 'yes', value: `loaded ${counts.loads}` }
+        return { outcome: 'yes', value: `loaded ${counts.loads}`, freshSeconds: 60 }
       },
     })
   return { runtime, node, counts, holders }
@@ -55,6 +60,10 @@ describe('acrossNodes', () => {
       new Set(['loaded 1']),
     )
     expect(counts.loads).toBe(1)
+    // REG-12: what the host said holds on every node.
+    expect(found.map((one) => one.outcome === 'yes' && one.freshSeconds)).toEqual(
+      found.map(() => 60),
+    )
   })
 
   it('a shared fact from before the question is not an answer', async () => {

@@ -8,7 +8,7 @@
  * sample end. A registration's audit row lives as long as the registration while nobody uses it, so
  * that a flood of anonymous writes cannot grow the audit either.
  */
-import type { Key, Step } from '../ports.ts'
+import type { Key, Versioned } from '../ports.ts'
 import { TENANT, UNUSED_BUCKET_MS, unusedBucket } from '../records.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
@@ -18,11 +18,12 @@ const COUNT_TTL_MS = 10_000
 /** Rows looked at, and rows ended, to make room once. */
 const SAMPLE_MAX = 256
 const ENDED_AT_ONCE_MAX = 64
-const ENDED_SHARE = 1 / 1_000
+/** Of a small table no more than this share at once. */
+const ENDED_SHARE = 1 / 10
 /** Empty buckets passed over in one search; the next goes on where it stopped. */
 const BUCKETS_AT_ONCE_MAX = 300
 /** Searches that one registration waits for while others take what it found. */
-const ROUNDS_MAX = 3
+const ROUNDS_MAX = 8
 /** Registrations past their life wait this long for the sweep. */
 const SWEEP_SLACK_MS = 3_600_000
 
@@ -97,18 +98,20 @@ async function endOldest(house: IssuerHouse, bucket: string, max: number): Promi
     { max: SAMPLE_MAX },
   )
   const oldest = rows.toSorted((left, right) => left.value.createdAtMs - right.value.createdAtMs)
-  let ended = 0
-  for (const row of oldest.slice(0, max)) {
-    const steps: Step[] = [
-      { verb: 'put', kind: 'client', key: row.key, ifVersion: row.version, value: row.value },
-      { verb: 'remove', kind: 'client', key: row.key },
-    ]
-    if (!(await store.commit(steps)).won) continue
-    ended += 1
-    // Its life ended with the client's own; a row that stays behind after a crash is swept.
-    await store.remove('audit', registrationAuditKey(row.key.id))
-  }
+  // At once, so that a store which commits together what is queued waits for the disk once.
+  const ends = await Promise.all(oldest.slice(0, max).map((row) => endUnused(house, row)))
+  const ended = ends.filter((won) => won).length
   // One line for all: a flood must not fill the log.
   if (ended > 0) report(house, { type: 'client.ended', reason: 'registration_room', count: ended })
   return ended
+}
+
+async function endUnused({ store }: IssuerHouse, row: Versioned<'client'>): Promise<boolean> {
+  const { won } = await store.commit([
+    { verb: 'put', kind: 'client', key: row.key, ifVersion: row.version, value: row.value },
+    { verb: 'remove', kind: 'client', key: row.key },
+  ])
+  // Its life ended with the client's own; a row that stays behind after a crash is swept.
+  if (won) await store.remove('audit', registrationAuditKey(row.key.id))
+  return won
 }
