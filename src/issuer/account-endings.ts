@@ -34,7 +34,7 @@ export async function endFromAccount(house: IssuerHouse, http: Request): Promise
   const form = await readForm(http)
   const ending = readEnding(form?.get('end'))
   if (form === undefined || ending === undefined) return stalePage(house, 'account_form', 400)
-  const signedIn = await findSignedIn(house, jar)
+  const signedIn = await findSignedIn(house, jar, { own: true })
   // Signed out meanwhile, here or in another tab: what was asked for is the case, or is asked again.
   if (signedIn === undefined) return redirectAnswer(donePath(house, ending.kind))
   const ticket = openTicket(house.runtime, house.keys.ticketKey(), form.get('ticket') ?? '')

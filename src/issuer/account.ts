@@ -42,7 +42,7 @@ export async function account(house: IssuerHouse, http: Request): Promise<Respon
   const jar = readCookies(http, house.secure)
   const given = new URL(http.url).searchParams.get('done')
   const done = DONE.find((word) => word === given)
-  const signedIn = await findSignedIn(house, jar)
+  const signedIn = await findSignedIn(house, jar, { own: true })
   if (signedIn === undefined) {
     return done === 'everywhere'
       ? signedOutPage(house)

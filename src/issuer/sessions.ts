@@ -22,10 +22,19 @@ export interface SignedIn {
   readonly upstreamScopes: readonly string[]
 }
 
-/** The account behind a browser, or `undefined`: no cookie, ended, disabled, no longer allowed, upstream dead. */
+/** Endings by the person or their apps: the sign-in at the provider was given up, not refused there. */
+const RELEASES: ReadonlySet<string> = new Set(['ended_by_user', 'revoked_by_client'])
+
+/**
+ * The account behind a browser, or `undefined`: no cookie, ended, disabled, no longer allowed, upstream dead.
+ *
+ * @param own For pages that only show and end what is the person's own: there a sign-in that was given
+ * up with its last app is still good enough. Nothing can be granted with it.
+ */
 export async function findSignedIn(
   house: IssuerHouse,
   jar: CookieJar,
+  { own }: { readonly own?: boolean } = {},
 ): Promise<SignedIn | undefined> {
   const value = sessionCookie.read(jar)
   if (value === undefined) return undefined
@@ -41,8 +50,11 @@ export async function findSignedIn(
   ])
   if (user === undefined || user.value.state !== 'active' || !mayEnter(house, user.value))
     return undefined
-  if (vault?.value.state !== 'active' || proofs.state(session.value.vaultId) === 'dead')
-    return undefined
+  const isStanding =
+    vault?.value.state === 'active' && proofs.state(session.value.vaultId) !== 'dead'
+  const isReleased =
+    own === true && vault?.value.state === 'ended' && RELEASES.has(vault.value.cause ?? '')
+  if (!isStanding && !isReleased) return undefined
   return { digest, session, user, provider, upstreamScopes: vault.value.scopes }
 }
 

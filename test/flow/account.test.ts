@@ -149,6 +149,11 @@ describe('ending', () => {
     const refused = await plane.call(caller)
     expect(refused.status).toBe(401)
     expect(refused.headers.get('www-authenticate')).toContain('error="invalid_token"')
+    // The last app took the sign-in at the provider with it; the page stays, for what is left to end.
+    press.splice(0, press.length, /^Forget$/, /^Sign out$/)
+    await expect(plane.during(visitor.visit(new URL(account), account))).resolves.toMatchObject({
+      search: '?done=session',
+    })
   })
 
   it('CON-11 CON-12: a forgotten approval asks again, the app itself goes on', async () => {

@@ -1,6 +1,6 @@
 /** Step-up through a real OpenID provider: `max_age` there, `auth_time` in the ID token, in our token. */
 import { describe, expect, it } from 'vitest'
-import { authorize } from '../../demo/sign-in.ts'
+import { authorize, signInAsClient } from '../../demo/sign-in.ts'
 import { createVisitor } from '../../demo/visitor.ts'
 import { openPlane } from '../kit/plane.ts'
 import { claimsOf } from './sign-in-house.ts'
@@ -39,5 +39,35 @@ describe('step-up', () => {
     await expect(
       authorize({ ...flow, parameters: { resource: plane.resource, acr_values: 'mfa' } }),
     ).rejects.toThrow('unmet_authentication_requirements')
+  })
+})
+
+describe('a policy of a connector', () => {
+  it('EXT-09 PR-17: an old sign-in gets the challenge, its max_age leads to a fresh one, which passes', async () => {
+    const connector = { maxAuthAgeSeconds: 300 }
+    const plane = await openPlane({ provider: 'github', connector })
+    plane.provider.signIn('ada')
+    const visitor = createVisitor({ press: [/^allow$/i, /^allow/i, /^continue as ada/i] })
+    const { resource } = plane
+    const caller = await plane.during(signInAsClient({ resource, redirectUri, visitor }))
+    expect((await plane.call(caller)).status).toBe(200)
+    await plane.elapse(301_000)
+    const challenged = await plane.call(caller)
+    expect(challenged.status).toBe(401)
+    const challenge = challenged.headers.get('www-authenticate') ?? ''
+    expect(challenge).toContain('error="insufficient_user_authentication"')
+    const max_age = /max_age="(\d+)"/.exec(challenge)?.[1] ?? ''
+    const fresh = await plane.during(
+      authorize({
+        authorizationEndpoint: `${plane.issuer}/authorize`,
+        tokenEndpoint: caller.tokenEndpoint,
+        clientId: caller.clientId,
+        redirectUri,
+        parameters: { resource, max_age },
+        visitor,
+      }),
+    )
+    expect((await plane.call(fresh)).status).toBe(200)
+    expect((await plane.call(caller)).status).toBe(401)
   })
 })
