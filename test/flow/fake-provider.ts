@@ -5,7 +5,7 @@
 import { UpstreamError } from '../../src/errors.ts'
 import type { Identity, Provider } from '../../src/providers/provider.ts'
 
-export interface FakeProvider {
+interface FakeProvider {
   readonly provider: Provider
   /** Who signs in next. */
   person: Partial<Identity>
@@ -106,7 +106,7 @@ export function createFakeProvider(id: string, title: string, issuer: string): F
   return fake
 }
 
-export const ADA: Identity = {
+const ADA: Identity = {
   issuer: 'https://github.example',
   subject: '1001',
   profile: { name: 'Ada Lovelace', login: 'ada', email: 'ada@corp.example', emailVerified: true },

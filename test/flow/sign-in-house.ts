@@ -15,7 +15,7 @@ import { createRecordingEmit } from '../kit/emit.ts'
 import { createTestRuntime, type TestRuntime } from '../kit/runtime.ts'
 import { createFakeProvider } from './fake-provider.ts'
 
-export { ADA, type FakeProvider, GRACE } from './fake-provider.ts'
+export { GRACE } from './fake-provider.ts'
 
 export const ISSUER = 'https://auth.example'
 export const NOTES = `${ISSUER}/mcp/notes`
