@@ -84,11 +84,10 @@ function replayProblems(
   generation: number,
 ): readonly Problem[] {
   if (grant?.state !== 'active') return []
-  const digest = runtime.sha256(token)
-  const isHead = [grant.refreshCurrent].some((current) => current === digest)
-  if (isHead) return []
+  const presented = runtime.sha256(token)
+  if (runtime.equal(grant.refreshCurrent ?? '', presented)) return []
   const isGrace =
-    [grant.refreshPrevious].some((previous) => previous === digest) &&
+    runtime.equal(grant.refreshPrevious ?? '', presented) &&
     (grant.refreshGraceUntilMs ?? 0) > runtime.nowMs()
   if (isGrace) return []
   return [
