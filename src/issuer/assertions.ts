@@ -14,10 +14,11 @@ import { canonicalResource } from '../oauth/urls.ts'
 import type { Step, Versioned } from '../ports.ts'
 import type { Values } from '../records.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
-import { auditStep, COMMIT_ATTEMPTS_MAX, guardStep } from './codes.ts'
+import { auditStep, COMMIT_ATTEMPTS_MAX } from './codes.ts'
 import { type IssuerHouse, mayUse, type Resource, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import { activeGrant, grantableScopes } from './standing-grants.ts'
+import { findLiving } from './tombstones.ts'
 
 export async function grantAssertion(
   house: IssuerHouse,
@@ -161,12 +162,16 @@ async function readPerson(
 ): Promise<Omit<Versioned<'user'>, 'version'> & { readonly step: Step }> {
   const { runtime, store } = house
   const id = key(runtime.sha256(JSON.stringify([trusted.issuer, claims.subject])))
-  const known = await store.get('user', id)
+  const row = await store.get('user', id)
+  // Who was deleted comes back as a new person (flows.md section 11).
+  const known = row === undefined ? undefined : await findLiving(house, id.id, row)
   if (known !== undefined && known.value.state !== 'active') throw invalidAssertion('user_disabled')
   const value = known?.value ?? newPerson(house, trusted, claims)
   if (!mayUse(house, value, resource)) throw invalidAssertion('not_allowed')
-  const step: Step =
-    known === undefined ? { verb: 'create', kind: 'user', key: id, value } : guardStep(known)
+  if (row === undefined)
+    return { key: id, value, step: { verb: 'create', kind: 'user', key: id, value } }
+  // A write of the row as it was read: who is disabled meanwhile gets nothing.
+  const step: Step = { verb: 'put', kind: 'user', key: id, ifVersion: row.version, value }
   return { key: id, value, step }
 }
 

@@ -20,6 +20,7 @@ import { auditStep } from './codes.ts'
 import { type IssuerHouse, mayUse, report } from './house.ts'
 import { key } from './ids.ts'
 import { grantableScopes, requireOneResource } from './standing-grants.ts'
+import { findLiving } from './tombstones.ts'
 
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token'
 const JWT = 'urn:ietf:params:oauth:token-type:jwt'
@@ -117,7 +118,7 @@ async function delegate(
     })
   }
   if (!isMachine(grant.userId)) {
-    const user = await store.get('user', key(grant.userKey))
+    const user = await findLiving(house, grant.userKey)
     if (user === undefined || user.value.state !== 'active') throw invalidSubject('user_disabled')
     if (!mayUse(house, user.value, target)) throw invalidSubject('not_allowed')
   }

@@ -30,7 +30,6 @@ export const OPTIONAL_GRANT_TYPES = {
   'urn:ietf:params:oauth:grant-type:token-exchange': 'token-exchange',
   'urn:ietf:params:oauth:grant-type:jwt-bearer': 'id-jag',
 } as const
-export type OptionalGrantType = keyof typeof OPTIONAL_GRANT_TYPES
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 

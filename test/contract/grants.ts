@@ -101,6 +101,35 @@ export function describeGrants(fixture: StoreFixture): void {
       expect((await store.grants.find(key('g')))?.expiresAtMs).toBe(NOW_MS + HOUR_MS + IDLE_MS)
     })
 
+    it('EXT-05: binds a grant to a key with its code or its rotation, and changes nothing else', async () => {
+      await store.commit([{ verb: 'createGrant', grant: grant('g') }])
+      await activeGrant(store, 'h')
+      const before = await store.grants.find(key('h'))
+      const idleMs = NOW_MS + IDLE_MS
+      const redeem = (digest: string, jkt: string) =>
+        store.grants.redeem(key('g'), digest, 'r0', NOW_MS, idleMs, jkt)
+      expect(await redeem('code-x', 'thief')).toBe('dead')
+      expect((await store.grants.find(key('g')))?.jkt).toBeUndefined()
+      expect(await redeem('code-g', 'k1')).toBe('active')
+      expect(await store.grants.redeem(key('g'), 'code-g', 'r9', NOW_MS, idleMs, 'k2')).toBe(
+        'reused',
+      )
+      expect(await store.grants.find(key('g'))).toMatchObject({ state: 'active', jkt: 'k1' })
+      const wrong = { ...candidate('r7'), jkt: 'thief' }
+      await store.grants.rotate(key('h'), 'r0', { ...candidate('r1'), jkt: 'k3' }, rotation())
+      await store.grants.rotate(key('h'), 'r0', wrong, rotation())
+      await store.grants.rotate(key('h'), 'r1', candidate('r2'), rotation())
+      const { scopes, redirectUri, codeChallenge, userKey } = before ?? grant('h')
+      expect(await store.grants.find(key('h'))).toMatchObject({
+        jkt: 'k3',
+        refreshCurrent: 'r2',
+        scopes,
+        redirectUri,
+        codeChallenge,
+        userKey,
+      })
+    })
+
     it('gives a grant back as it was written', async () => {
       const written = grant('g', { sessionId: undefined, cause: undefined })
       await store.commit([{ verb: 'createGrant', grant: written }])

@@ -4,6 +4,7 @@ import { CAPABILITIES, type Capability } from '../../src/config/fields.ts'
 import type { StaticClient } from '../../src/config.ts'
 import { createAuthenticator, type Session } from '../../src/issuer/authenticate.ts'
 import { Secret } from '../../src/secret.ts'
+import { openPlane } from '../kit/plane.ts'
 import {
   authorizeUrl,
   claimsOf,
@@ -293,5 +294,34 @@ describe('flows that are off', () => {
     expect(await answer.json()).toMatchObject({ token_type: 'Bearer' })
     expect((await redeem(house, client_id, code)).status).toBe(400)
     expect((await tokensFor(house, client_id)).token_type).toBe('Bearer')
+  })
+})
+
+describe('a client that acts for itself, over the whole house', () => {
+  it('TOK-16 EXT-04: calls what its resources name, whomever allow names; nothing has to be proved', async () => {
+    const plane = await openPlane({
+      provider: 'github',
+      clock: 'real',
+      config: {
+        enable: ['client-credentials'],
+        allow: { users: ['github:somebody-else'] },
+        clients: { robot: { secret: SECRET, grants: ['client_credentials'] } },
+      },
+    })
+    const answer = await fetch(`${plane.issuer}/token`, {
+      method: 'POST',
+      body: new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: 'robot',
+        client_secret: SECRET,
+        resource: plane.resource,
+      }),
+    })
+    const { access_token: accessToken } = (await answer.json()) as Tokens
+    const asked = plane.provider.exchanges()
+    for (let times = 0; times < 2; times += 1) {
+      expect((await plane.call({ accessToken })).status).toBe(200)
+    }
+    expect(plane.provider.exchanges()).toEqual(asked)
   })
 })

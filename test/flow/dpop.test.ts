@@ -9,6 +9,7 @@ import { Secret } from '../../src/secret.ts'
 import { openPlane } from '../kit/plane.ts'
 import { createWatchedPlatform } from '../kit/platform.ts'
 import { createProver, type Prover } from '../kit/prover.ts'
+import { createRemoteIssuer, RESOURCE, startRemote } from './remote-issuer.ts'
 import {
   authorizeUrl,
   claimsOf,
@@ -422,5 +423,32 @@ describe('DPoP at protect()', () => {
         `${SERVER}/deep?x=1`,
       ),
     ).toHaveProperty('principal')
+  })
+})
+
+describe('DPoP at protect() in another process', () => {
+  it('EXT-05: the key of the token decides there too: no nonce, but a proof is used once', async () => {
+    const issuer = await createRemoteIssuer()
+    const prover = await createProver(() => issuer.runtime.nowMs())
+    const { guard } = await startRemote(issuer)
+    const accessToken = issuer.token({ cnf: { jkt: prover.jkt } })
+    const path = new URL(RESOURCE).pathname
+    const ask = async (authorization: string, proof?: string) => {
+      const shown = proof === undefined ? undefined : { proof, method: 'POST', path }
+      const answer = await guard.authenticate(authorization, {}, undefined, shown)
+      return answer.ok ? 'ok' : `${answer.refusal.status} ${answer.refusal.reason}`
+    }
+    const proof = await prover.prove('POST', RESOURCE, { accessToken })
+    expect(await ask(`DPoP ${accessToken}`, proof)).toBe('ok')
+    expect(await ask(`DPoP ${accessToken}`, proof)).toBe('401 dpop_replayed')
+    expect(await ask(`Bearer ${accessToken}`)).toBe('401 token_bound')
+    expect(await ask(`DPoP ${accessToken}`)).toBe('401 token_missing')
+    const thief = await createProver(() => issuer.runtime.nowMs())
+    const stolen = await thief.prove('POST', RESOURCE, { accessToken })
+    expect(await ask(`DPoP ${accessToken}`, stolen)).toBe('401 dpop_proof')
+    const plain = issuer.token()
+    const own = await prover.prove('POST', RESOURCE, { accessToken: plain })
+    expect(await ask(`DPoP ${plain}`, own)).toBe('401 token_unbound')
+    expect(await ask(`Bearer ${plain}`)).toBe('ok')
   })
 })

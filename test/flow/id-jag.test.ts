@@ -1,12 +1,16 @@
 /** Enterprise-managed authorization: identity assertions over the issuer in memory. */
+import { createServer } from 'node:http'
 import { exportJWK, generateKeyPair, type JSONWebKeySet, type JWTPayload, SignJWT } from 'jose'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { createMemoryStore } from '../../src/adapters/memory.ts'
 import type { AssertionIssuer } from '../../src/config/token-policies.ts'
 import type { Config, StaticClient } from '../../src/config.ts'
 import { UpstreamError } from '../../src/errors.ts'
 import { createAuthenticator, type Session } from '../../src/issuer/authenticate.ts'
+import { tombstoneStep } from '../../src/issuer/tombstones.ts'
 import { Secret } from '../../src/secret.ts'
+import { openPlane } from '../kit/plane.ts'
+import { freePort } from '../kit/postern.ts'
 import {
   claimsOf,
   createTestIssuer,
@@ -256,6 +260,18 @@ describe('identity assertions', () => {
     expect(await errorOf(await present(house, await assertion(house)))).toBe('invalid_grant')
   })
 
+  it('EXT-02: a person who was deleted comes back as a new one', async () => {
+    const { house } = open()
+    const first = (await (await present(house, await assertion(house))).json()) as Tokens
+    const user = await userIn(house, '2001')
+    if (user === undefined) throw new Error('nobody was made')
+    house.runtime.advanceMs(1_000)
+    await house.store.commit([await tombstoneStep(house.deps, user.key.id)])
+    house.runtime.advanceMs(1_000)
+    const second = (await (await present(house, await assertion(house))).json()) as Tokens
+    expect(claimsOf(second.access_token).sub).not.toBe(claimsOf(first.access_token).sub)
+  })
+
   it('EXT-02: a refused assertion is not used up', async () => {
     const closed = open({ config: { allow: { emailDomains: ['other.example'] } } })
     await present(closed.house, await assertion(closed.house))
@@ -284,5 +300,76 @@ describe('identity assertions', () => {
     expect(await errorOf(await present(without.house, jwt))).toBe('unauthorized_client')
     const off = open({ config: { enable: [] } })
     expect(await errorOf(await present(off.house, jwt))).toBe('unsupported_grant_type')
+  })
+})
+
+/** An identity provider of its own process: discovery and keys over a socket, counted. */
+async function startIdp() {
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? '')
+    const issuer = `http://127.0.0.1:${port}`
+    const documents: Readonly<Record<string, unknown>> = {
+      '/.well-known/openid-configuration': {
+        issuer,
+        authorization_endpoint: `${issuer}/authorize`,
+        token_endpoint: `${issuer}/token`,
+        jwks_uri: `${issuer}/keys`,
+      },
+      '/keys': keys.jwks,
+    }
+    const body = documents[request.url ?? '']
+    response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' })
+    response.end(JSON.stringify(body ?? {}))
+  })
+  const port = await freePort()
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  return { issuer: `http://127.0.0.1:${port}`, asked }
+}
+
+describe('identity assertions over the whole house', () => {
+  it('EXT-01 EXT-02 EXT-03: keys are warm before the first assertion, and its token reaches the server behind', async () => {
+    const idp = await startIdp()
+    const plane = await openPlane({
+      provider: 'github',
+      clock: 'real',
+      config: {
+        enable: ['id-jag'],
+        assertionIssuers: [{ issuer: idp.issuer }],
+        clients: { app: { secret: SECRET, grants: [GRANT] } },
+      },
+    })
+    await expect.poll(() => idp.asked).toContain('/keys')
+    const warm = idp.asked.length
+    const now = Math.floor(Date.now() / 1000)
+    const jwt = await keys.sign(
+      new SignJWT({
+        iss: idp.issuer,
+        sub: '2001',
+        aud: plane.issuer,
+        client_id: 'app',
+        jti: 'once',
+        iat: now,
+        exp: now + 300,
+        resource: plane.resource,
+      }).setProtectedHeader({ alg: 'ES256', kid: 'k1', typ: 'oauth-id-jag+jwt' }),
+    )
+    const ask = () =>
+      fetch(`${plane.issuer}/token`, {
+        method: 'POST',
+        body: new URLSearchParams({
+          grant_type: GRANT,
+          client_id: 'app',
+          client_secret: SECRET,
+          assertion: jwt,
+        }),
+      })
+    const answer = await ask()
+    expect(answer.status).toBe(200)
+    const { access_token: accessToken } = (await answer.json()) as Tokens
+    expect((await plane.call({ accessToken })).status).toBe(200)
+    expect((await ask()).status).toBe(400)
+    expect(idp.asked.length).toBe(warm)
   })
 })
