@@ -95,6 +95,18 @@ describe('the account page', () => {
     expect(locationOf(await stranger.comeBack(toProvider))).toBe('/account')
   })
 
+  it('CON-11: moves below the prefix with its forms and links', async () => {
+    const house = createTestIssuer({ config: { prefix: '/postern' } })
+    const visitor = new Visitor(house)
+    await visitor.comeBack(await visitor.press(await visitor.get('/postern/'), 'allow:github'))
+    const page = await (await visitor.get('/postern/account')).text()
+    expect(page).toContain('action="/postern/account"')
+    expect(await (await visitor.get('/postern/')).text()).toContain('href="/postern/account"')
+    expect(house.routes.handles('/postern/account')).toBe(true)
+    expect(house.routes.handles('/postern/errors/ERR_STORE_FULL')).toBe(true)
+    expect(house.routes.handles('/account')).toBe(false)
+  })
+
   it('CON-11: says when an app was last used, to the day', async () => {
     const house = createTestIssuer()
     const { visitor, clientId, tokens } = await arrive(house)
