@@ -281,11 +281,7 @@ function readLimits(fields: FieldValues): Limits {
 }
 
 /** Only where nobody else can get: a forged `Host` would reach a loopback issuer that listens widely. */
-function developmentProvider(
-  issuer: string,
-  host: string,
-  others: readonly Provider[],
-): Provider {
+function developmentProvider(issuer: string, host: string, others: readonly Provider[]): Provider {
   const at = 'insecureDevelopmentSignIn'
   if (!isLoopbackHost(new URL(issuer).hostname))
     throw read.invalid(at, `false, because ${issuer} is not a loopback issuer`, `Remove ${at}.`)
