@@ -6,6 +6,7 @@
  */
 import type { JSONWebKeySet, JWTPayload } from 'jose'
 import { decodeBase64url } from './base64url.ts'
+import { withoutWeakKeys } from './weak-keys.ts'
 
 export const ID_TOKEN_MAX_CHARS = 16_384
 export const ID_TOKEN_SKEW_SECONDS = 60
@@ -74,14 +75,18 @@ export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<Id
   const early = judgeHeader(jwt, facts, jose)
   if (early !== undefined) return { ok: false, reason: early }
   try {
-    const { payload } = await jose.jwtVerify(jwt, jose.createLocalJWKSet(facts.jwks), {
-      issuer: typeof facts.issuer === 'string' ? facts.issuer : [...facts.issuer],
-      audience: facts.clientId,
-      algorithms: facts.algorithms.filter((name) => ALGORITHMS.has(name)),
-      clockTolerance: ID_TOKEN_SKEW_SECONDS,
-      currentDate: new Date(facts.nowMs),
-      requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat'],
-    })
+    const { payload } = await jose.jwtVerify(
+      jwt,
+      jose.createLocalJWKSet(withoutWeakKeys(facts.jwks)),
+      {
+        issuer: typeof facts.issuer === 'string' ? facts.issuer : [...facts.issuer],
+        audience: facts.clientId,
+        algorithms: facts.algorithms.filter((name) => ALGORITHMS.has(name)),
+        clockTolerance: ID_TOKEN_SKEW_SECONDS,
+        currentDate: new Date(facts.nowMs),
+        requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat'],
+      },
+    )
     return judgeClaims(payload, facts)
   } catch (error) {
     return { ok: false, reason: refusalOf(error, jose) }
@@ -110,13 +115,17 @@ export async function judgeSignedToken(
   const early = judgeHeader(jwt, { jwks: facts.jwks, algorithms }, jose, ['jwt', 'at+jwt'])
   if (early !== undefined) return { ok: false, reason: early }
   try {
-    const { payload } = await jose.jwtVerify(jwt, jose.createLocalJWKSet(facts.jwks), {
-      issuer: [...facts.issuers],
-      algorithms,
-      clockTolerance: ID_TOKEN_SKEW_SECONDS,
-      currentDate: new Date(facts.nowMs),
-      requiredClaims: ['iss', 'sub', 'exp'],
-    })
+    const { payload } = await jose.jwtVerify(
+      jwt,
+      jose.createLocalJWKSet(withoutWeakKeys(facts.jwks)),
+      {
+        issuer: [...facts.issuers],
+        algorithms,
+        clockTolerance: ID_TOKEN_SKEW_SECONDS,
+        currentDate: new Date(facts.nowMs),
+        requiredClaims: ['iss', 'sub', 'exp'],
+      },
+    )
     return { ok: true, claims: payload }
   } catch (error) {
     return { ok: false, reason: refusalOf(error, jose) }
@@ -204,7 +213,9 @@ function refusalOf(error: unknown, { errors }: Jose): IdTokenRefusal {
   if (error instanceof errors.JWKSMultipleMatchingKeys) return 'unknown_key'
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'signature'
   if (error instanceof errors.JOSEAlgNotAllowed) return 'algorithm'
-  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed'
+  if (error instanceof errors.JWSInvalid) return 'malformed'
+  // Rightly signed, but what is signed is no set of claims.
+  if (error instanceof errors.JWTInvalid) return 'claims'
   // Weak or broken keys, unsupported curves, platform errors: refusals as well (J6).
   return 'signature'
 }
