@@ -124,12 +124,23 @@ export function membershipsWanted(
   return organizations.length + teams.length === 0 ? undefined : { organizations, teams }
 }
 
-/** Does any rule speak of groups, roles or tenants. */
-export function belongingWanted(config: Pick<Config, 'allow' | 'connectors'>): boolean {
-  return allRules(config).some(
-    ({ groups = [], roles = [], entraTenants = [] }) =>
-      groups.length + roles.length + entraTenants.length > 0,
-  )
+/** What all rules together name of a person's identity; nothing else of it is kept as a fact. */
+export interface IdentityWanted {
+  readonly groups: ReadonlySet<string>
+  readonly roles: ReadonlySet<string>
+  readonly hasTenants: boolean
+  readonly hasEmails: boolean
+}
+
+export function identityWanted(config: Pick<Config, 'allow' | 'connectors'>): IdentityWanted {
+  const rules = allRules(config)
+  const size = (lists: readonly (readonly string[] | undefined)[]): number => lists.flat().length
+  return {
+    groups: new Set(rules.flatMap(({ groups = [] }) => groups)),
+    roles: new Set(rules.flatMap(({ roles = [] }) => roles)),
+    hasTenants: size(rules.map(({ entraTenants }) => entraTenants ?? [])) > 0,
+    hasEmails: size(rules.flatMap((rule) => [rule.emails ?? [], rule.emailDomains ?? []])) > 0,
+  }
 }
 
 function allRules(

@@ -59,6 +59,7 @@ function setUp(allow: Allow, store = createMemoryStore(), runtime = createTestRu
     return { outcome: 'yes', provider: at, value }
   }
   const lost: [string, object][] = []
+  const believed: string[] = []
   const memberships = createMemberships({
     config,
     keepSeconds: 300,
@@ -68,7 +69,7 @@ function setUp(allow: Allow, store = createMemoryStore(), runtime = createTestRu
     askIdentity: (userKey) => answer(remote.identities.get(userKey), 'keycloak'),
     askMemberships: (userKey) => answer(remote.names.get(userKey), 'github'),
     onLost: async (userKey, facts) => void lost.push([userKey, facts]),
-    onIdentity: async () => {},
+    onIdentity: async (_, { groups }) => void believed.push(groups.join()),
   })
   const rules = { config, runtime, known: memberships }
   const keyOf = (who: Person) => userKeyOf(runtime, who)
@@ -84,6 +85,7 @@ function setUp(allow: Allow, store = createMemoryStore(), runtime = createTestRu
     memberships,
     rules,
     lost,
+    believed,
     keyOf,
     identity,
     judge: (who: Person, bound: 'current' | 'remembered' = 'current') =>
@@ -120,7 +122,7 @@ describe('memberships, of somebody in use', () => {
     while (house.judge(ada) === 'unknown') await house.runtime.elapseMs(250)
     expect(house.judge(ada)).toBe('out')
     expect(house.runtime.monotonicMs() - sinceMs).toBeLessThanOrEqual(310_000)
-    expect(house.lost).toEqual([[house.keyOf(ada), { belonging: { groups: ['maps'] } }]])
+    expect(house.lost).toEqual([[house.keyOf(ada), { belonging: { groups: [], roles: [] } }]])
   })
 
   it('PRV-22: a single wrong answer costs a doubt of two seconds, and nothing is lost', async () => {
@@ -132,6 +134,7 @@ describe('memberships, of somebody in use', () => {
     house.remote.identities.set(house.keyOf(ada), house.identity(ada, ['staff']))
     await house.runtime.elapseMs(5_000)
     expect([house.judge(ada), house.lost]).toEqual(['in', []])
+    expect(new Set(house.believed)).toEqual(new Set(['staff']))
   })
 
   it('PRV-22: what a proof says for free needs no other question', async () => {
@@ -212,15 +215,52 @@ describe('memberships, of somebody in use', () => {
   })
 })
 
+describe('memberships, of an e-mail rule', () => {
+  const ada = person(KEYCLOAK, 'ada')
+  const mail = (email: string) => ({ profile: { email, emailVerified: true } })
+
+  it('PRV-22, PRV-21: the address is asked again for who is in use; a changed one is a loss', async () => {
+    const house = setUp({ emailDomains: ['corp.example'] })
+    const { issuer, subject } = ada
+    const at = (email: string): Identity => ({ issuer, subject, groups: ['any'], ...mail(email) })
+    house.remote.identities.set(house.keyOf(ada), at('ada@corp.example'))
+    house.memberships.learned(house.keyOf(ada), ada.provider, { identity: at('ada@corp.example') })
+    await house.use(ada, 600_000)
+    expect([house.lost, house.remote.asked > 0]).toEqual([[], true])
+    house.remote.identities.set(house.keyOf(ada), at('ada@gone.example'))
+    await house.use(ada, 310_000)
+    expect(house.lost).toHaveLength(1)
+  })
+
+  it("PRV-22: is judged by the person's row, so that nobody waits after a pause", async () => {
+    const house = setUp({ emailDomains: ['corp.example'] })
+    await house.runtime.elapseMs(7_200_000)
+    expect(house.judge({ ...ada, ...mail('ada@corp.example') })).toBe('in')
+    expect(house.judge({ ...ada, ...mail('ada@gone.example') })).toBe('out')
+    expect(house.remote.asked).toBe(0)
+  })
+
+  it('PRV-22: a group that no rule names is neither kept nor missed', async () => {
+    const house = setUp({ groups: ['staff'] })
+    house.arrive(ada, ['staff', 'secret-project'])
+    house.remote.identities.set(house.keyOf(ada), house.identity(ada, ['staff']))
+    await house.use(ada, 600_000)
+    expect([house.judge(ada), house.lost]).toEqual(['in', []])
+    const rows = await house.store.list('fact', 'default', undefined, { max: 10 })
+    expect(rows).toHaveLength(1)
+    expect(JSON.stringify(rows)).not.toContain('secret-project')
+  })
+})
+
 describe('memberships, what is asked at all', () => {
   it('PRV-22: only what a rule names, of a provider that can say it', () => {
     const { memberships } = setUp({ groups: ['staff'] })
-    expect(memberships.asks('keycloak')).toEqual({ belonging: true, memberships: false })
-    expect(memberships.asks('github')).toEqual({ belonging: false, memberships: false })
-    expect(memberships.asks('plain')).toEqual({ belonging: false, memberships: false })
+    expect(memberships.asks('keycloak')).toMatchObject({ belonging: true, memberships: false })
+    expect(memberships.asks('github')).toMatchObject({ belonging: false, memberships: false })
+    expect(memberships.asks('plain')).toMatchObject({ belonging: false, memberships: false })
     expect(memberships.wanted('github')).toBeUndefined()
     const other = setUp({ githubOrganizations: ['acme'], githubTeams: ['acme/x'] }).memberships
-    expect(other.asks('keycloak')).toEqual({ belonging: false, memberships: false })
+    expect(other.asks('keycloak')).toMatchObject({ belonging: false, memberships: false })
     expect(other.wanted('github')).toEqual({ organizations: ['acme'], teams: ['acme/x'] })
     expect(other.wanted('keycloak')).toBeUndefined()
   })

@@ -16,8 +16,8 @@ import type { Emit, Runtime, Store } from '../ports.ts'
 import type { Identity, MembershipsWanted } from '../providers/provider.ts'
 import {
   type Bound,
-  belongingOf,
-  belongingWanted,
+  type IdentityWanted,
+  identityWanted,
   type KnownFacts,
   membershipsWanted,
 } from './admission.ts'
@@ -37,7 +37,13 @@ const RESTLESS_MS = 9_000
 
 /** What a provider said, about one person. */
 export type Asked<V> =
-  | { readonly outcome: 'yes'; readonly provider: string; readonly value: V }
+  | {
+      readonly outcome: 'yes'
+      readonly provider: string
+      readonly value: V
+      /** What else to do once the answer is believed. */
+      readonly onBelieved?: () => Promise<void>
+    }
   | { readonly outcome: 'unknown'; readonly provider: string; readonly retryAfterMs?: number }
 
 /** Names that the person is in; a name nobody answered for keeps the time of its last yes. */
@@ -65,7 +71,7 @@ export interface MembershipsDeps {
     userKey: string,
     facts: { readonly belonging?: Belonging; readonly memberships?: readonly string[] },
   ) => Promise<void>
-  /** Somebody is said to belong to something else than before. */
+  /** What a provider says of somebody is believed: kept with the person. */
   readonly onIdentity: (userKey: string, identity: Identity) => Promise<void>
 }
 
@@ -91,32 +97,38 @@ export interface Memberships extends KnownFacts {
 export function createMemberships(deps: MembershipsDeps): Memberships {
   const { config, runtime } = deps
   const names = membershipsWanted(config)
-  const wantsBelonging = belongingWanted(config)
-  const none = { belonging: false, memberships: false }
+  const wanted = identityWanted(config)
+  const wantsBelonging = wanted.groups.size + wanted.roles.size > 0 || wanted.hasTenants
+  const wantsIdentity = wantsBelonging || wanted.hasEmails
+  const none = { identity: false, belonging: false, memberships: false }
   const asked = new Map(
     config.providers.map((provider) => [
       provider.id,
       {
+        // An e-mail rule is judged by the person's row: it is kept current, and never waited for.
+        identity: wantsIdentity && provider.identify !== undefined,
         belonging: wantsBelonging && provider.identify !== undefined,
         memberships: names !== undefined && provider.memberships !== undefined,
       },
     ]),
   )
   const asks = (providerId: string) => asked.get(providerId) ?? none
-  const isEntra = (providerId: string): boolean =>
-    config.providers.some(({ id, type }) => id === providerId && type === 'entra')
+  const factOf = (providerId: string, identity: Identity): IdentityFact => {
+    const isEntra = config.providers.some(({ id, type }) => id === providerId && type === 'entra')
+    return identityFact(wanted, identity, isEntra)
+  }
 
-  const groups = new FactRoom<Belonging>(deps, {
+  const groups = new FactRoom<IdentityFact>(deps, {
     name: 'belonging',
     ask: async (userKey) => {
       const answer = await deps.askIdentity(userKey)
       if (answer.outcome !== 'yes') return answer
-      await deps.onIdentity(userKey, answer.value)
-      const value = belongingOf(personPart(answer.value), isEntra(answer.provider))
-      return { outcome: 'yes', provider: answer.provider, value }
+      const { provider, value: identity } = answer
+      const onBelieved = () => deps.onIdentity(userKey, identity)
+      return { outcome: 'yes', provider, value: factOf(provider, identity), onBelieved }
     },
-    loses: losesBelonging,
-    onLost: (userKey, belonging) => deps.onLost(userKey, { belonging }),
+    loses: losesIdentity,
+    onLost: (userKey, { email: _, ...belonging }) => deps.onLost(userKey, { belonging }),
   })
   const teams = new FactRoom<MembershipFact>(deps, {
     name: 'membership',
@@ -129,8 +141,8 @@ export function createMemberships(deps: MembershipsDeps): Memberships {
     onLost: (userKey, fact) => deps.onLost(userKey, { memberships: fact.names }),
   })
   const roomsOf = (providerId: string) => {
-    const { belonging, memberships } = asks(providerId)
-    return [...(belonging ? [groups] : []), ...(memberships ? [teams] : [])]
+    const { identity, memberships } = asks(providerId)
+    return [...(identity ? [groups] : []), ...(memberships ? [teams] : [])]
   }
   return {
     asks,
@@ -138,20 +150,15 @@ export function createMemberships(deps: MembershipsDeps): Memberships {
     belonging: (userKey, bound) => groups.find(userKey, bound) ?? 'unknown',
     memberships: (userKey, bound) => teams.find(userKey, bound)?.names ?? 'unknown',
     learned(userKey, providerId, facts) {
-      const { belonging, memberships } = asks(providerId)
-      if (belonging)
-        groups.put(
-          userKey,
-          providerId,
-          belongingOf(personPart(facts.identity), isEntra(providerId)),
-        )
+      const { identity, memberships } = asks(providerId)
+      if (identity) groups.put(userKey, providerId, factOf(providerId, facts.identity))
       if (memberships && facts.names !== undefined)
         teams.put(userKey, providerId, { names: facts.names })
     },
     observed(userKey, providerId, identity) {
-      if (!asks(providerId).belonging) return
-      runtime.waitUntil(deps.onIdentity(userKey, identity))
-      groups.observe(userKey, providerId, belongingOf(personPart(identity), isEntra(providerId)))
+      if (!asks(providerId).identity) return
+      const isBelieved = groups.observe(userKey, providerId, factOf(providerId, identity))
+      if (isBelieved) runtime.waitUntil(deps.onIdentity(userKey, identity))
     },
     keep: (userKey, providerId) => {
       for (const room of roomsOf(providerId)) room.keep(userKey)
@@ -160,7 +167,7 @@ export function createMemberships(deps: MembershipsDeps): Memberships {
       await Promise.all(roomsOf(providerId).map((room) => room.resolve(userKey, deadlineMs)))
     },
     async start() {
-      if (wantsBelonging) await groups.start()
+      if (wantsIdentity) await groups.start()
       if (names !== undefined) await teams.start()
     },
     async close() {
@@ -169,22 +176,36 @@ export function createMemberships(deps: MembershipsDeps): Memberships {
   }
 }
 
-function personPart({ groups, roles, tenant }: Identity) {
+/** Only what rules name, so that a person's other groups are not kept, and losing one is nothing. */
+interface IdentityFact extends Belonging {
+  /** Verified; only where a rule speaks of e-mail. */
+  readonly email?: string
+}
+
+function identityFact(
+  wanted: IdentityWanted,
+  { profile, groups, roles = [], tenant }: Identity,
+  isEntra: boolean,
+): IdentityFact {
+  const email = profile.emailVerified === true ? profile.email?.toLowerCase() : undefined
   return {
-    groups,
-    ...(roles === undefined ? {} : { roles }),
-    ...(tenant === undefined ? {} : { tenantId: tenant }),
+    groups: groups.filter((name) => wanted.groups.has(name)),
+    roles: roles.filter((name) => wanted.roles.has(name)),
+    ...(isEntra && wanted.hasTenants && tenant !== undefined ? { entraTenant: tenant } : {}),
+    ...(wanted.hasEmails && email !== undefined ? { email } : {}),
   }
 }
 
-function losesBelonging(before: Belonging | undefined, now: Belonging): boolean {
-  const lost = (was: readonly string[] = [], is: readonly string[] = []): boolean =>
-    was.some((name) => !is.includes(name))
-  if (before === undefined) return (now.groups ?? []).length + (now.roles ?? []).length === 0
+function losesIdentity(before: IdentityFact | undefined, now: IdentityFact): boolean {
+  const { groups = [], roles = [], entraTenant, email } = now
+  // Nothing to compare with: an answer without anything may be a broken one.
+  if (before === undefined)
+    return groups.length + roles.length === 0 && entraTenant === undefined && email === undefined
   return (
-    lost(before.groups, now.groups) ||
-    lost(before.roles, now.roles) ||
-    (before.entraTenant !== undefined && before.entraTenant !== now.entraTenant)
+    (before.groups ?? []).some((name) => !groups.includes(name)) ||
+    (before.roles ?? []).some((name) => !roles.includes(name)) ||
+    (before.entraTenant !== undefined && before.entraTenant !== entraTenant) ||
+    (before.email !== undefined && before.email !== email)
   )
 }
 
@@ -261,11 +282,13 @@ class FactRoom<V extends object> {
     this.#cache.put(userKey, { provider, value })
   }
 
-  observe(userKey: string, provider: string, value: V): void {
-    if (this.#doubted.has(userKey)) return
-    if (this.#rules.loses(this.#last.get(userKey)?.fact.value, value))
-      this.#cache.revalidate(userKey)
+  /** @returns false for what has to be asked about once more. */
+  observe(userKey: string, provider: string, value: V): boolean {
+    if (this.#doubted.has(userKey)) return false
+    const isLoss = this.#rules.loses(this.#last.get(userKey)?.fact.value, value)
+    if (isLoss) this.#cache.revalidate(userKey)
     else this.put(userKey, provider, value)
+    return !isLoss
   }
 
   keep(userKey: string): void {
@@ -323,21 +346,26 @@ class FactRoom<V extends object> {
     if (await this.#deniesEverybody(userKey, first.provider, sinceMs)) guard.refusesEverybody()
     if (guard.restless()) await this.#until(sinceMs + RESTLESS_MS, signal)
     if (guard.incident() || signal.aborted) return { outcome: 'unknown', error: 'incident' }
+    const believed = await this.#believe(userKey, second)
     await this.#rules.onLost(userKey, second.value)
-    return this.#believe(userKey, second)
+    return believed
   }
 
-  #accept(
+  async #accept(
     userKey: string,
     answer: Asked<V> & { outcome: 'yes' },
     signal: AbortSignal,
-  ): Loaded<Fact<V>> {
+  ): Promise<Loaded<Fact<V>>> {
     this.#guard(answer.provider).note('yes')
     this.#group(answer.provider).accept(userKey, userKey)
     return signal.aborted ? { outcome: 'unknown', error: 'late' } : this.#believe(userKey, answer)
   }
 
-  #believe(userKey: string, { provider, value }: Asked<V> & { outcome: 'yes' }): Loaded<Fact<V>> {
+  async #believe(
+    userKey: string,
+    { provider, value, onBelieved }: Asked<V> & { outcome: 'yes' },
+  ): Promise<Loaded<Fact<V>>> {
+    await onBelieved?.()
     this.#remember(userKey, { provider, value })
     return { outcome: 'yes', value: { provider, value } }
   }

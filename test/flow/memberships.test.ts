@@ -4,6 +4,7 @@
  * @see flows.md sections 3 and 9.5, requirements PRV-22, threats C5 and O6
  */
 import { describe, expect, it } from 'vitest'
+import { openPlane } from '../kit/plane.ts'
 import {
   type Changing,
   type MembershipHouse,
@@ -166,6 +167,39 @@ describe('somebody leaves the organization', () => {
     expect((await house.refresh(who)).status).toBe(400)
     expect((await house.call(who)).status).toBe(401)
   })
+})
+
+describe('a group of an OpenID provider', () => {
+  const RULE = { allow: { groups: ['engineering'] } } as const
+
+  it('C5, PRV-22: is asked again behind the calls; taken away, calls end within 300 s and 10 s', async () => {
+    const [ada, grace] = [
+      person('ada', 1001, ['engineering']),
+      person('grace', 1002, ['engineering']),
+    ]
+    const plane = await openPlane({ provider: 'openid', people: [ada, grace], config: RULE })
+    const [one, other] = [await plane.signIn('ada'), await plane.signIn('grace')]
+    for (let round = 0; round < 5; round++) {
+      await plane.elapse(200_000, 2_000)
+      expect((await plane.call(one)).status).toBe(200)
+      expect((await plane.call(other)).status).toBe(200)
+    }
+    ada.groups = ['guests']
+    const sinceMs = plane.elapsedMs()
+    const seen: number[] = []
+    while (seen.at(-1) !== 401) {
+      await plane.elapse(2_000)
+      const { status } = await plane.call(one)
+      if (seen.at(-1) !== status) seen.push(status)
+      expect(plane.elapsedMs() - sinceMs).toBeLessThan(BOUND_MS + DOUBT_MS)
+    }
+    expect(seen.filter((status) => ![200, 503, 401].includes(status))).toEqual([])
+    expect((await plane.refresh(one)).status).toBe(400)
+    expect((await plane.call(other)).status).toBe(200)
+    expect(plane.events.filter(({ type }) => type === 'grant.ended')).toMatchObject([
+      { reason: 'not_allowed_any_more' },
+    ])
+  }, 60_000)
 })
 
 describe('the provider cannot say', () => {
