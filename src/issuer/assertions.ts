@@ -15,6 +15,7 @@ import type { Step, Versioned } from '../ports.ts'
 import type { Values } from '../records.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
 import { auditStep, COMMIT_ATTEMPTS_MAX } from './codes.ts'
+import type { ProvedKey } from './dpop.ts'
 import { type IssuerHouse, mayUse, type Resource, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import { activeGrant, grantableScopes } from './standing-grants.ts'
@@ -24,8 +25,9 @@ export async function grantAssertion(
   house: IssuerHouse,
   client: Client,
   request: AssertionRequest,
-  jkt: string | undefined,
+  proved: ProvedKey | undefined,
 ): Promise<TokenAnswer> {
+  const jkt = proved?.jkt
   if (client.authMethod === 'none') {
     throw new OAuthError('unauthorized_client', 'this client is not registered for this grant type')
   }
@@ -36,6 +38,7 @@ export async function grantAssertion(
   const scopes = scopesOf(house, resource, trusted, claims, request)
   // Everything that can be refused is refused before the one write that consumes it.
   await readPerson(house, trusted, claims, resource)
+  await proved?.spend()
   await spend(house, trusted, claims)
   const { runtime } = house
   for (let round = 0; round < COMMIT_ATTEMPTS_MAX; round += 1) {

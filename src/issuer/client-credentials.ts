@@ -11,6 +11,7 @@ import { machineSubject } from '../oauth/machine.ts'
 import type { ClientCredentialsRequest, TokenAnswer } from '../oauth/token-request.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
 import { auditStep } from './codes.ts'
+import type { ProvedKey } from './dpop.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { activeGrant, grantableScopes, requireOneResource } from './standing-grants.ts'
 
@@ -18,14 +19,16 @@ export async function grantClientCredentials(
   house: IssuerHouse,
   client: Client,
   request: ClientCredentialsRequest,
-  jkt: string | undefined,
+  proved: ProvedKey | undefined,
 ): Promise<TokenAnswer> {
   // A registration is not an identity: whoever asks gets one (EXT-04).
   if (client.kind !== 'static' || client.authMethod === 'none') throw unauthorizedClient()
   const allowed = targetsOf(client, house.resources)
   const resource = requireOneResource(house, allowed, request.resources)
   const scopes = grantableScopes(house, resource, request.scope)
+  await proved?.spend()
   const { store, runtime } = house
+  const jkt = proved?.jkt
   const userId = machineSubject(client.clientId)
   const grant = activeGrant(house, {
     userId,

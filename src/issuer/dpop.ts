@@ -11,17 +11,20 @@ import { key } from './ids.ts'
 
 export interface ProvedKey {
   readonly jkt: string
+  /**
+   * Uses the proof up, by one conditional write: after every other check, so that a request that would
+   * be refused anyway writes nothing.
+   *
+   * @throws {OAuthError} `invalid_dpop_proof` when it was used before.
+   */
+  spend(): Promise<void>
 }
 
 /**
  * @returns `undefined` when the request carries no proof, or proofs are not taken here.
  * @throws {OAuthError} `invalid_dpop_proof`, `use_dpop_nonce` (400, with `DPoP-Nonce`).
  */
-export async function proveKey(
-  house: IssuerHouse,
-  http: Request,
-  path: string,
-): Promise<ProvedKey | undefined> {
+export function proveKey(house: IssuerHouse, http: Request, path: string): ProvedKey | undefined {
   const { runtime, keys, store, config } = house
   const proof = config.enable.includes('dpop') ? http.headers.get('dpop') : null
   if (proof === null) return undefined
@@ -36,13 +39,17 @@ export async function proveKey(
     runtime,
   })
   if (!judged.ok) throw refusedProof(judged.reason, nonces[0])
-  const purpose = `dpop\n${judged.jkt}`
-  const { won } = await store.create('spent', key(runtime.sha256(`${purpose}\n${judged.jti}`)), {
-    purpose: 'dpop',
-    expiresAtMs: judged.expiresAtSeconds * 1000,
-  })
-  if (!won) throw refusedProof('replayed', nonces[0])
-  return { jkt: judged.jkt }
+  const { jkt, jti, expiresAtSeconds } = judged
+  return {
+    jkt,
+    async spend() {
+      const { won } = await store.create('spent', key(runtime.sha256(`dpop\n${jkt}\n${jti}`)), {
+        purpose: 'dpop',
+        expiresAtMs: expiresAtSeconds * 1000,
+      })
+      if (!won) throw refusedProof('replayed', nonces[0])
+    },
+  }
 }
 
 /** So that the next request of this client needs no second try. */

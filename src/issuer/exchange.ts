@@ -17,6 +17,7 @@ import { type Grant, TENANT } from '../records.ts'
 import type { HandedOut } from '../vault/hand-out.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
 import { auditStep } from './codes.ts'
+import type { ProvedKey } from './dpop.ts'
 import { type IssuerHouse, mayUse, report } from './house.ts'
 import { key } from './ids.ts'
 import { grantableScopes, requireOneResource } from './standing-grants.ts'
@@ -37,7 +38,7 @@ export async function exchangeToken(
   house: IssuerHouse,
   client: Client,
   request: ExchangeRequest,
-  jkt: string | undefined,
+  proved: ProvedKey | undefined,
 ): Promise<TokenAnswer> {
   const policy = policyOf(house, client)
   if (request.subjectTokenType !== ACCESS_TOKEN && request.subjectTokenType !== JWT) {
@@ -52,7 +53,7 @@ export async function exchangeToken(
   if (audience !== undefined && canonicalResource(audience) === undefined) {
     return handOut(house, client, policy, subject, audience)
   }
-  return delegate(house, client, policy, subject, { request, jkt })
+  return delegate(house, client, policy, subject, { request, proved })
 }
 
 /** Only static clients with a credential and a policy (EXT-07). */
@@ -107,7 +108,10 @@ async function delegate(
   client: Client,
   policy: ExchangePolicy,
   { claims, grant }: Subject,
-  { request, jkt }: { readonly request: ExchangeRequest; readonly jkt: string | undefined },
+  {
+    request,
+    proved,
+  }: { readonly request: ExchangeRequest; readonly proved: ProvedKey | undefined },
 ): Promise<TokenAnswer> {
   const { runtime, store } = house
   const named = request.audience === undefined ? [] : [request.audience]
@@ -125,6 +129,7 @@ async function delegate(
   const had = parseScope(claims.scope).filter((scope) => policy.scopes?.includes(scope) !== false)
   const scopes = grantableScopes(house, target, request.scope, had)
   const act = actorOf(client, claims)
+  await proved?.spend()
   await store.commit([
     auditStep(house, 'token.exchanged', {
       userId: grant.userId,
@@ -142,7 +147,7 @@ async function delegate(
   const exchanged = { resource: target.resource, act, expiresAtSeconds: claims.exp }
   const issuedAtSeconds = Math.floor(runtime.nowMs() / 1000)
   return {
-    ...issueAccessToken(house, grant, { scopes, issuedAtSeconds, jkt, exchanged }),
+    ...issueAccessToken(house, grant, { scopes, issuedAtSeconds, jkt: proved?.jkt, exchanged }),
     scopes,
     issuedTokenType: request.requestedTokenType ?? ACCESS_TOKEN,
   }

@@ -46,6 +46,7 @@ export async function redeem(
     ? createRefreshToken(house, grant.id, 0)
     : undefined
   const refreshDigest = refreshToken === undefined ? undefined : runtime.sha256(refreshToken)
+  await proved?.spend()
   const outcome = await store.grants.redeem(
     key(grant.id),
     codeDigest,

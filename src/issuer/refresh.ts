@@ -66,6 +66,7 @@ export async function refresh(
   const isInFamilyHead = head.some((known) => runtime.equal(known ?? '', digest))
   // A replay of an older token ends the family whatever memory says about the sign-in.
   if (isInFamilyHead) await requireStanding(house, grant)
+  await proved?.spend()
   const rotated = await rotate(house, grant, {
     token: request.refreshToken,
     generation: presented.generation,

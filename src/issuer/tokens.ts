@@ -40,7 +40,7 @@ export function createTokenEndpoint(house: IssuerHouse): (http: Request) => Prom
         'this client is not registered for this grant type',
       )
     }
-    const proved = await proveKey(house, http, house.paths.token)
+    const proved = proveKey(house, http, house.paths.token)
     const answer = await answerGrant(house, client, request, { failures, proved })
     house.clients.markUsed(client)
     return jsonAnswer(tokenResponse(answer), 200, nonceHeader(house, proved))
@@ -70,10 +70,10 @@ function answerGrant(
     case 'refresh_token':
       return refresh(house, client, request, { failures, proved })
     case 'client_credentials':
-      return grantClientCredentials(house, client, request, proved?.jkt)
+      return grantClientCredentials(house, client, request, proved)
     case TOKEN_EXCHANGE:
-      return exchangeToken(house, client, request, proved?.jkt)
+      return exchangeToken(house, client, request, proved)
     case JWT_BEARER:
-      return grantAssertion(house, client, request, proved?.jkt)
+      return grantAssertion(house, client, request, proved)
   }
 }

@@ -123,7 +123,7 @@ describe('DPoP at the token endpoint', () => {
     expect(late.headers.get('dpop-nonce')).not.toBe(nonce)
   })
 
-  it('EXT-05: a proof is used once, at whatever time, and the code it came with survives', async () => {
+  it('EXT-05: a proof is used once, on any node; a request that is refused anyway uses none up', async () => {
     const { house, prover, clientId } = await open()
     const form = await codeForm(house, clientId)
     await send(house, prover, { ...form, code: 'wrong' })
@@ -131,8 +131,14 @@ describe('DPoP at the token endpoint', () => {
     expect(await errorOf(await post(house, { ...form, code: 'wrong' }, proof))).toBe(
       'invalid_grant',
     )
-    expect(await errorOf(await post(house, form, proof))).toBe('invalid_dpop_proof')
-    expect((await send(house, prover, form)).status).toBe(200)
+    expect(await house.store.count('spent', 'default')).toBe(0)
+    const { refresh_token } = await tokensOf(await post(house, form, proof))
+    expect(await house.store.count('spent', 'default')).toBe(1)
+    const refreshing = refreshForm(clientId, refresh_token)
+    expect(await errorOf(await post(house, refreshing, proof))).toBe('invalid_dpop_proof')
+    const fresh = await prover.prove('POST', TOKEN_URL)
+    const both = await Promise.all([post(house, refreshing, fresh), post(house, refreshing, fresh)])
+    expect(both.map(({ status }) => status).toSorted()).toEqual([200, 400])
   })
 
   it.each<[string, Record<string, unknown>, string]>([

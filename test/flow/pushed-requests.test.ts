@@ -157,6 +157,18 @@ describe('pushed authorization requests', () => {
     expect((await push(open([]))).status).toBe(404)
   })
 
+  it('EXT-08: the 121st push of a public client from one network is 429; others go on', async () => {
+    const house = open()
+    const from = { 'x-test-address': '203.0.113.7' }
+    const form = { client_id: 'open', client_secret: undefined }
+    const first = await Promise.all(Array.from({ length: 120 }, () => push(house, form, from)))
+    expect(new Set(first.map(({ status }) => status))).toEqual(new Set([201]))
+    const next = await push(house, form, from)
+    expect([next.status, next.headers.has('retry-after')]).toEqual([429, true])
+    expect((await push(house, form, { 'x-test-address': '198.51.100.7' })).status).toBe(201)
+    expect((await push(house, {}, from)).status).toBe(201)
+  })
+
   it('AZ-19: any other request_uri stays request_uri_not_supported', async () => {
     const house = open()
     for (const uri of ['https://client.example/request.jwt', 'urn:example:x']) {

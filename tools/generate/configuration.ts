@@ -78,6 +78,7 @@ ${table(FIELDS)}
 | \`allow\` | Who may sign in: \`'anyone'\` or \`{ emails, emailDomains, users, groups }\`; any match admits; \`users\` are \`provider:subject\`; e-mail counts only when verified. Required with \`providers\` unless the issuer is loopback. \`POSTERN_ALLOW\`: \`anyone\`, or addresses and domains with commas. |
 | \`connectors\` | Remote MCP servers by name, see below. |
 | \`resources\` | Public URLs of servers that use \`protect()\`, each a string or \`{ url, credential }\`. |
+| \`assertionIssuers\` | Identity providers whose ID-JAGs are believed (\`enable: ['id-jag']\`): \`{ issuer, jwksUri?, clientIds?, scopes?, resources? }\`. |
 | \`scopeAliases\` | Scope names of migrated clients, e.g. \`{ user: 'mcp' }\`. |
 | \`clients\` | Static clients: \`{ [clientId]: { name, redirectUris, secret? \\| jwks? \\| jwksUri?, grants?, scopes?, resources?, exchange? } }\`. |
 | \`onEvent\` | TypeScript only: called with every event, never awaited. |
