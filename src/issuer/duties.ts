@@ -256,5 +256,7 @@ async function reschedule(deps: DutiesDeps, row: Row, reason: string): Promise<v
   const dueAtMs = nowMs + Math.round(waitMs * (0.5 + runtime.random() / 2))
   const later: Duty = { ...value, attempts: value.attempts + 1, dueAtMs }
   const key = dutyKey(runtime, dueAtMs)
-  await store.commit([removal, { verb: 'create', kind: 'duty', key, value: later }])
+  // Whoever changed the row meanwhile (a person who is deleted) changed what is to be moved.
+  const guard: Step = { verb: 'put', kind: 'duty', key: row.key, ifVersion: row.version, value }
+  await store.commit([guard, removal, { verb: 'create', kind: 'duty', key, value: later }])
 }

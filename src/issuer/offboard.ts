@@ -125,11 +125,14 @@ async function renameDuties(
 ): Promise<number> {
   let waiting = 0
   const index = { name: 'userId', value: userId }
-  for (const row of await store.list('duty', TENANT, index, { max: PAGE_ROWS })) {
-    if (row.value.purpose !== 'revoke') continue
-    waiting += 1
-    // Lost to the one who is doing it right now: it ends by itself.
-    await store.put('duty', row.key, row.version, { ...row.value, userId: pseudonym })
+  for (let tries = 0; tries < ATTEMPTS_MAX; tries += 1) {
+    const rows = await store.list('duty', TENANT, index, { max: PAGE_ROWS })
+    const revocations = rows.filter(({ value }) => value.purpose === 'revoke')
+    if (revocations.length === 0) break
+    for (const { key: at, version, value } of revocations) {
+      // Lost to the one who is doing it right now: looked at again.
+      if ((await store.put('duty', at, version, { ...value, userId: pseudonym })).won) waiting += 1
+    }
   }
   return waiting
 }
