@@ -1,20 +1,25 @@
 /**
- * Keeps `package-lock.json` complete for every platform. npm leaves out optional packages that it
- * could not look up, and `npm ci` then refuses the lock elsewhere. Their versions are exact in the
- * package that wants them, and their platform is in their name, so they are written from there.
+ * Keeps the lock files complete for every platform and free of hosts. npm leaves out optional
+ * packages that it could not look up, and `npm ci` then refuses the lock elsewhere. Their versions
+ * are exact in the package that wants them, and their platform is in their name, so they are written
+ * from there.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from './run.mjs'
 
-const FILE = join(ROOT, 'package-lock.json')
+const FILES = ['package-lock.json', 'test/clients/programs/package-lock.json']
 const PLATFORM =
   /-(android|darwin|freebsd|linux|openharmony|win32)-(arm64|arm|ia32|ppc64|riscv64|s390x|x64)(?:-(gnu|musl|msvc|eabi)\w*)?$/
 const LIBC = { gnu: 'glibc', musl: 'musl' }
 
-/** Faults of the lock file, one line each. */
+/** Faults of the lock files, one line each. */
 export function lockFaults() {
-  const { packages } = readLock()
+  return FILES.flatMap((file) => faultsOf(file).map((fault) => `${file}: ${fault}`))
+}
+
+function faultsOf(file) {
+  const { packages } = readLock(file)
   const hosts = Object.entries(packages)
     .filter(([, entry]) => /^https?:/.test(entry.resolved ?? ''))
     .map(([path]) => `${path} records where it was downloaded from`)
@@ -26,14 +31,18 @@ export function lockFaults() {
 
 /** Adds what is missing. @throws When a version or a platform cannot be told from the lock alone. */
 export function completeLock() {
-  const lock = readLock()
+  for (const file of FILES) completeFile(file)
+}
+
+function completeFile(file) {
+  const lock = readLock(file)
   const missing = missingPackages(lock.packages)
   if (missing.length === 0) return
   for (const { path, version, dev } of missing) lock.packages[path] = lockEntry(path, version, dev)
   const [root, ...others] = Object.entries(lock.packages)
   others.sort(([one], [other]) => one.localeCompare(other, 'en'))
   lock.packages = Object.fromEntries([root, ...others])
-  writeFileSync(FILE, `${JSON.stringify(lock, null, 2)}\n`)
+  writeFileSync(join(ROOT, file), `${JSON.stringify(lock, null, 2)}\n`)
 }
 
 function missingPackages(packages) {
@@ -77,6 +86,6 @@ function lockEntry(path, version, dev) {
   }
 }
 
-function readLock() {
-  return JSON.parse(readFileSync(FILE, 'utf8'))
+function readLock(file) {
+  return JSON.parse(readFileSync(join(ROOT, file), 'utf8'))
 }

@@ -1,0 +1,81 @@
+/**
+ * Pinned client programs for tests (mcp-remote, the MCP Inspector), installed once into
+ * `.cache/programs/` (ignored by git) from `test/clients/programs/`. Needs npm and a registry.
+ *
+ * The folder's name carries the digest of the lock, and it appears by one rename, so two test files
+ * never see a half-made one. No install script runs, and no package of another platform is taken.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { copyFile, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { runProcess } from './process.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const PINS = join(ROOT, 'test/clients/programs')
+const CACHE = join(ROOT, '.cache/programs')
+const INSTALL_DEADLINE_MS = 420_000
+const INSTALL = [
+  'ci',
+  '--ignore-scripts',
+  '--omit=optional',
+  '--no-audit',
+  '--no-fund',
+  '--prefer-offline',
+  '--loglevel=error',
+]
+/** What an installation may take from the environment: where the registry is and how it is trusted. */
+const INSTALL_VARIABLES =
+  /^(npm_config_\w+|NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|HTTPS?_PROXY|NO_PROXY|https?_proxy|no_proxy)$/i
+
+const PROGRAMS = {
+  'mcp-remote': 'mcp-remote/dist/proxy.js',
+  'mcp-inspector': '@modelcontextprotocol/inspector/clients/launcher/build/index.js',
+} as const
+
+/** Path of the script to start with this Node. */
+export type ProgramPaths = Readonly<Record<keyof typeof PROGRAMS, string>>
+
+type Found = { value: ProgramPaths } | { missing: string }
+
+/** For `need()`: the programs, installed when they are not there yet (about ten seconds). */
+export async function preparePrograms(): Promise<Found> {
+  const lock = readFileSync(join(PINS, 'package-lock.json'))
+  const digest = createHash('sha256').update(lock).digest('hex').slice(0, 12)
+  const folder = join(CACHE, digest)
+  if (!existsSync(folder)) {
+    const failure = await install(folder)
+    if (failure !== undefined) return { missing: failure }
+  }
+  const paths = Object.entries(PROGRAMS).map(([name, path]) => [
+    name,
+    join(folder, 'node_modules', path),
+  ])
+  return { value: Object.fromEntries(paths) as ProgramPaths }
+}
+
+/** Returns why it failed, or nothing. */
+async function install(folder: string): Promise<string | undefined> {
+  await mkdir(CACHE, { recursive: true })
+  const work = await mkdtemp(join(CACHE, 'making-'))
+  try {
+    for (const file of ['package.json', 'package-lock.json'])
+      await copyFile(join(PINS, file), join(work, file))
+    const kept = Object.entries(process.env).filter(([name]) => INSTALL_VARIABLES.test(name))
+    const { code, output } = await runProcess({
+      name: 'npm ci',
+      command: 'npm',
+      args: INSTALL,
+      cwd: work,
+      deadlineMs: INSTALL_DEADLINE_MS,
+      env: Object.fromEntries(kept),
+    })
+    if (code !== 0) return `npm ci failed:\n${output.slice(-800)}`
+    // Lost the race: somebody else's folder has the same content.
+    await rename(work, folder).catch(() => undefined)
+    return existsSync(folder) ? undefined : `its packages could not be moved to ${folder}`
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
+}
