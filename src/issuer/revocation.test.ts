@@ -180,6 +180,32 @@ describe('revocation view', () => {
     view.stop()
   })
 
+  it('K5 K6: cut off from the store for 5 minutes: right for 30 s, then no answer, then what was missed', async () => {
+    const { runtime, node, mark, session, revoke, breakStore } = house()
+    await revoke(mark('user', 'somebody-else'))
+    const view = node()
+    await view.load()
+    await view.start()
+    await runtime.elapseMs(2_000)
+    breakStore(true)
+    await revoke(mark('grant', 'grant'))
+    view.markLocal(mark('token', 'ended-here'))
+    const seen: (boolean | string)[] = []
+    for (let seconds = 0; seconds < 300; seconds += 10) {
+      await runtime.elapseMs(10_000)
+      seen.push(view.marked(session()))
+      // What is known to be revoked is never let in, whatever cannot be read.
+      expect(view.marked(session({ jti: 'ended-here' }))).not.toBe(false)
+    }
+    expect(seen.slice(0, 2)).toEqual([false, false])
+    expect(new Set(seen.slice(3))).toEqual(new Set(['view-too-old']))
+    breakStore(false)
+    await runtime.elapseMs(2_000)
+    expect(view.marked(session())).toBe(true)
+    expect(view.marked(session({ grantId: 'another' }))).toBe(false)
+    view.stop()
+  })
+
   it('F11: without a timer, the first request after a pause polls and then answers', async () => {
     const { node, mark, session, revoke, runtime, breakStore } = house({ sharesPromises: false })
     const view = node()

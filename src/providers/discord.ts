@@ -87,6 +87,7 @@ export function discordProduct(origin = 'https://discord.com'): OAuthProduct {
             ? 'unauthorized'
             : undefined,
       }),
+    revokesSingleTokens: false,
     async revoke(calls, tokens) {
       const { status } = await calls.client({
         operation: 'revoke',

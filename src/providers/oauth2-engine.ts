@@ -87,11 +87,12 @@ export function createOAuthProvider(product: OAuthProduct, settings: ProviderSet
 
 type OptionalFunctions = Pick<
   Provider,
-  'secondOpinion' | 'revoke' | 'memberships' | 'membershipScopes'
+  'secondOpinion' | 'revoke' | 'revokesSingleTokens' | 'memberships' | 'membershipScopes'
 >
 
 function optionalFunctions(house: House): OptionalFunctions {
   const { secondOpinion, revoke, memberships, membershipScopes } = house.product
+  const { revokesSingleTokens } = house.product
   return {
     ...(secondOpinion === undefined
       ? {}
@@ -99,6 +100,7 @@ function optionalFunctions(house: House): OptionalFunctions {
           secondOpinion: (context, tokens, basis = {}) =>
             asProof(() => secondOpinion(callsOf(house, context), tokens, basis)),
         }),
+    ...(revokesSingleTokens === undefined ? {} : { revokesSingleTokens }),
     ...(revoke === undefined
       ? {}
       : {
