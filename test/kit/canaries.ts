@@ -29,14 +29,13 @@ export interface Canaries {
   close(): void
 }
 
-/**
- * @param housePort What clients are sent from there counts: cookies, codes in redirects.
- * @param providerPort What is asked and answered there counts: tokens, codes, credentials.
- */
-export function watchCanaries(housePort: number, providerPort: number): Canaries {
+/** Secrets and a search for them; `watchCanaries` fills it from sockets. */
+export function createCanaries(): Omit<Canaries, 'close'> & {
+  plant(kind: string, secret: string | undefined | null): void
+} {
   const windows = new Map<string, string>()
   const counts = new Map<string, number>()
-  const add = (kind: string, secret: string | undefined | null): void => {
+  const plant = (kind: string, secret: string | undefined | null): void => {
     if (secret === undefined || secret === null || secret.length < WINDOW_CHARACTERS) return
     if (windows.size > WINDOWS_MAX) throw new Error('too many canaries')
     counts.set(kind, (counts.get(kind) ?? 0) + 1)
@@ -46,6 +45,30 @@ export function watchCanaries(housePort: number, providerPort: number): Canaries
       windows.set(secret.slice(-2 * WINDOW_CHARACTERS, -WINDOW_CHARACTERS), `${kind} (middle)`)
     }
   }
+  return {
+    plant,
+    kinds: () => Object.fromEntries(counts),
+    add: (...secrets) => {
+      for (const secret of secrets) plant('of a client', secret)
+    },
+    find(bytes) {
+      const text = bytes.toString('latin1')
+      const found = new Set<string>()
+      for (let at = 0; at + WINDOW_CHARACTERS <= text.length; at++) {
+        const canary = windows.get(text.slice(at, at + WINDOW_CHARACTERS))
+        if (canary !== undefined) found.add(canary)
+      }
+      return [...found]
+    },
+  }
+}
+
+/**
+ * @param housePort What clients are sent from there counts: cookies, codes in redirects.
+ * @param providerPort What is asked and answered there counts: tokens, codes, credentials.
+ */
+export function watchCanaries(housePort: number, providerPort: number): Canaries {
+  const { plant: add, ...canaries } = createCanaries()
   const addParameters = (kind: string, parameters: URLSearchParams): void => {
     for (const name of SECRET_PARAMETERS) add(`${kind} ${name}`, parameters.get(name))
   }
@@ -68,19 +91,7 @@ export function watchCanaries(housePort: number, providerPort: number): Canaries
     }),
   ]
   return {
-    kinds: () => Object.fromEntries(counts),
-    add: (...secrets) => {
-      for (const secret of secrets) add('of a client', secret)
-    },
-    find(bytes) {
-      const text = bytes.toString('latin1')
-      const found = new Set<string>()
-      for (let at = 0; at + WINDOW_CHARACTERS <= text.length; at++) {
-        const canary = windows.get(text.slice(at, at + WINDOW_CHARACTERS))
-        if (canary !== undefined) found.add(canary)
-      }
-      return [...found]
-    },
+    ...canaries,
     close() {
       for (const end of stop) end()
     },

@@ -9,12 +9,38 @@ import { OAuthError } from '../../src/errors.ts'
 
 const USUAL_SEED = 20_260_101
 const environment = process.env
+/** `npm run test:long`: the whole counts of threats.md section 4, with a fresh seed. */
+const IS_LONG = environment.POSTERN_TEST_LONG === '1'
 export const SEED =
   environment.POSTERN_TEST_SEED !== undefined
     ? Number(environment.POSTERN_TEST_SEED)
-    : environment.POSTERN_TEST_LONG === '1'
+    : IS_LONG
       ? Date.now() % 2_147_483_647
       : USUAL_SEED
+
+/** One line for the record: which family ran where, from which seed, over how many inputs. */
+export function announce(family: string, count: number): void {
+  console.info(`family ${family}: seed ${SEED}, ${count} inputs`)
+}
+
+/** How many inputs of a family a test takes: all of the table in `test:long`, a tenth otherwise. */
+export function countOf(family: string, full: number): number {
+  const count = IS_LONG ? full : Math.ceil(full / 10)
+  announce(family, count)
+  return count
+}
+
+/** `count` values of a list in seeded order; every one comes once before any comes twice. */
+export function sample<T>(values: readonly T[], count: number): T[] {
+  const draw = createDraw()
+  const taken: T[] = []
+  while (taken.length < count && values.length > 0) {
+    const left = [...values]
+    while (left.length > 0 && taken.length < count)
+      taken.push(...left.splice(draw.whole(left.length), 1))
+  }
+  return taken
+}
 
 /** Any text a JavaScript string can be: controls, lone surrogates, all planes, and much plain ASCII. */
 export const anyText: fc.Arbitrary<string> = fc.string({
@@ -96,6 +122,7 @@ export function errorOf(work: () => unknown): string | undefined {
 }
 
 function show(value: unknown): string {
+  if (value instanceof Uint8Array) return JSON.stringify(Buffer.from(value).toString('latin1'))
   try {
     return JSON.stringify(value) ?? String(value)
   } catch {

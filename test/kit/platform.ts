@@ -28,8 +28,12 @@ export interface WatchedPlatform extends Platform {
   settle(isHanging: () => boolean): Promise<void>
 }
 
-export function createWatchedPlatform(fake: TestRuntime | undefined): WatchedPlatform {
-  const real = node({ environment: {}, log: { write: () => true } })
+/** @param log Where its log lines go; default nowhere. */
+export function createWatchedPlatform(
+  fake: TestRuntime | undefined,
+  log: { write(line: string): unknown } = { write: () => true },
+): WatchedPlatform {
+  const real = node({ environment: {}, log })
   const runtime = fake ?? real.runtime
   const events: SeenEvent[] = []
   const writes: Record<string, number> = {}
