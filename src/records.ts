@@ -275,9 +275,9 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     sealed: ['sealed'],
   },
   fact: {
-    holds: 'a remote document, last good copy',
+    holds: 'a remote document, last good copy; what a person belongs to',
     key: 'cache name and key',
-    life: '`discoveryStaleIfErrorSeconds`',
+    life: '`discoveryStaleIfErrorSeconds`; 1 h of a person',
     sealed: [],
   },
   spent: {
