@@ -145,7 +145,7 @@ describe('authenticate', () => {
       authTimeSeconds: 5,
     })
     for (let turn = 0; turn < 100; turn += 1) world.authenticator.judge(token)
-    expect([world.verifications, world.store.reads]).toEqual([1, 3])
+    expect([world.verifications, world.store.reads]).toEqual([1, 4])
     expect(JSON.stringify([...world.table])).not.toContain(token)
   })
 
@@ -170,7 +170,7 @@ describe('authenticate', () => {
         return world.authenticator.load(token)
       }),
     )
-    expect([world.verifications, world.store.reads]).toEqual([1, 3])
+    expect([world.verifications, world.store.reads]).toEqual([1, 4])
     expect(world.authenticator.judge(token)).toMatchObject({ grantId: 'g1' })
   })
 

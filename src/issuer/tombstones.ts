@@ -17,24 +17,26 @@ interface TombstoneHouse {
 }
 
 /** Is this row of a person older than their deletion? */
-export async function isBuried(
-  house: TombstoneHouse,
-  userKey: string,
+function isBuried(
   { createdAtMs }: { readonly createdAtMs: number },
-): Promise<boolean> {
-  const found = await house.store.get('tombstone', tombstoneKey(house, userKey))
-  if (found === undefined || found.value.expiresAtMs <= house.runtime.nowMs()) return false
-  return createdAtMs <= found.value.deletedAtMs
+  tombstone: Versioned<'tombstone'> | undefined,
+  nowMs: number,
+): boolean {
+  if (tombstone === undefined || tombstone.value.expiresAtMs <= nowMs) return false
+  return createdAtMs <= tombstone.value.deletedAtMs
 }
 
-/** The row of a person who was not deleted since; `row` where it was read already. */
+/** The row of a person who was not deleted since; `row` where it was read already. One wait. */
 export async function findLiving(
   house: TombstoneHouse,
   userKey: string,
   row?: Versioned<'user'>,
 ): Promise<Versioned<'user'> | undefined> {
-  const user = row ?? (await house.store.get('user', key(userKey)))
-  if (user === undefined || (await isBuried(house, userKey, user.value))) return undefined
+  const [user, tombstone] = await Promise.all([
+    row ?? house.store.get('user', key(userKey)),
+    house.store.get('tombstone', tombstoneKey(house, userKey)),
+  ])
+  if (user === undefined || isBuried(user.value, tombstone, house.runtime.nowMs())) return undefined
   return user
 }
 
