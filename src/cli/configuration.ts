@@ -40,7 +40,7 @@ async function readConfiguration(file: string): Promise<unknown> {
     if (loaded.default !== undefined) return loaded.default
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown'
+    const why = faultOf(error, file)
     throw new ConfigError('ERR_CONFIG_FILE', `${file} cannot be read: ${why}`, 'Correct the file.')
   }
   throw new ConfigError(
@@ -48,6 +48,15 @@ async function readConfiguration(file: string): Promise<unknown> {
     `${file} has no default export.`,
     'Write `export default { ... }`.',
   )
+}
+
+/** Where a JSON file is wrong, not what stands there: the platform quotes it, and it may be a secret. */
+function faultOf(error: unknown, file: string): string {
+  if (!(error instanceof Error)) return 'unknown'
+  if (!file.endsWith('.json') || !(error instanceof SyntaxError))
+    return error.message.split('\n')[0] ?? ''
+  const where = /at position \d+(?: \(line \d+ column \d+\))?/.exec(error.message)?.[0]
+  return `it is not JSON${where === undefined ? '' : ` ${where}`}.`
 }
 
 function loadEnvironment(): Readonly<Record<string, string | undefined>> {

@@ -49,6 +49,7 @@ const TOP_LEVEL = [
 const SEALING_KEY_BYTES = 32
 /** A random key has about 30 distinct bytes of 32; samples and repeated text have few (J9). */
 const SEALING_KEY_DISTINCT_BYTES_MIN = 16
+const SEALING_KEY_DISTINCT_STEPS_MIN = 8
 /** Below an origin. Dot segments are gone after parsing, so a value with one is not equal to it. */
 const ISSUER_PATH = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/
 const CREDENTIAL_CHARS_MIN = 32
@@ -208,7 +209,7 @@ function readSealingKey(encoded: string, index: number): Uint8Array {
         char.charCodeAt(0),
       )
     : new Uint8Array()
-  if (bytes.length !== SEALING_KEY_BYTES || new Set(bytes).size < SEALING_KEY_DISTINCT_BYTES_MIN) {
+  if (bytes.length !== SEALING_KEY_BYTES || !looksRandom(bytes)) {
     throw new ConfigError(
       'ERR_CONFIG_SEALING_KEY',
       `sealing key ${index + 1} is not 32 random bytes in base64url.`,
@@ -216,6 +217,21 @@ function readSealingKey(encoded: string, index: number): Uint8Array {
     )
   }
   return bytes
+}
+
+/**
+ * What random bytes are not: few different values, readable text (a pass phrase in base64url), a
+ * pattern that repeats, or a count up or down. 32 random bytes fail here once in 10^13 keys.
+ */
+function looksRandom(bytes: Uint8Array): boolean {
+  const steps = new Set(bytes.slice(1).map((byte, index) => byte - (bytes[index] ?? 0)))
+  const half = bytes.length / 2
+  return (
+    new Set(bytes).size >= SEALING_KEY_DISTINCT_BYTES_MIN &&
+    steps.size >= SEALING_KEY_DISTINCT_STEPS_MIN &&
+    !bytes.every((byte) => byte >= 0x20 && byte < 0x7f) &&
+    !bytes.every((byte, index) => index < half || byte === bytes[index - half])
+  )
 }
 
 function readResources(value: unknown, sources: Sources): readonly ResourceConfig[] {

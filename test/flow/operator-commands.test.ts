@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { startCli } from '../kit/cli.ts'
 import { type Node, type Nodes, RESOURCE, startNodes } from '../kit/nodes.ts'
 
-const SEALING_KEY = 'c2VhbGluZy1rZXktZm9yLXRlc3RzLTAxMjM0NTY3ODk'
+const SEALING_KEY = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
 
 async function house(): Promise<{
   nodes: Nodes

@@ -40,6 +40,8 @@ export const CREDENTIAL = 'credential-of-the-server-0123456789'
 export const SIGNALS_AUDIENCE = `${ISSUER}/events/okta`
 /** Client id and secret of a machine that may use every grant. */
 export const MACHINE = { clientId: 'machine', secret: 'secret-of-the-machine-0123456789ab' }
+/** Proves itself with assertions of the key of the world. */
+export const KEYED = 'keyed'
 const SEALING_KEY = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
 const SECRET_MEMBERS = [
   'access_token',
@@ -106,7 +108,7 @@ export async function openFamilyHouse(options: Partial<PosternConfig> = {}): Pro
     ...watched,
     openFetch: () => ({ fetch: world.fetch, send: world.send, close: async () => undefined }),
   }
-  const postern = createPostern({ ...configuration(folder), ...options }, platform)
+  const postern = createPostern({ ...configuration(folder, world), ...options }, platform)
   const house = await openingOf(postern)?.open()
   if (house === undefined) throw new Error('not a Postern')
   const settle = (): Promise<void> => watched.settle(() => false)
@@ -245,7 +247,7 @@ async function plantAnswer(
   }
 }
 
-function configuration(folder: string): PosternConfig {
+function configuration(folder: string, world: World): PosternConfig {
   const grants = [
     'authorization_code',
     'refresh_token',
@@ -290,6 +292,7 @@ function configuration(folder: string): PosternConfig {
     resources: [{ url: PROTECTED, credential: CREDENTIAL }],
     clients: {
       portal: { redirectUris: ['https://client.example/cb'] },
+      [KEYED]: { redirectUris: ['https://client.example/cb'], jwks: { keys: [world.jwk] }, grants },
       [MACHINE.clientId]: {
         secret: MACHINE.secret,
         redirectUris: ['https://client.example/cb'],

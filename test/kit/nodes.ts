@@ -33,7 +33,7 @@ export const CREDENTIAL = 'credential-of-the-notes-server-0123456789'
 export const PROVIDER_ISSUER = 'https://id.example'
 export const PROVIDER_CLIENT = 'client-at-id'
 export const WEBHOOK_SECRET = 'secret-of-the-webhook-at-the-provider'
-const SEALING_KEY = 'c2VhbGluZy1rZXktZm9yLXRlc3RzLTAxMjM0NTY3ODk'
+const SEALING_KEY = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
 
 /** The remote side: who signs in next, what it was asked, and whether it is there. */
 export interface Remote {

@@ -88,6 +88,8 @@ export interface Plane<K extends ProviderKind = ProviderKind> {
   elapsedMs(): number
   /** Sum of a metric over all series that carry these labels. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  /** What a scrape gets. */
+  metricsText(): Promise<string>
   /** The same folder and port, as after an ordinary stop. */
   restart(): Promise<void>
   stop(): Promise<void>
@@ -142,6 +144,7 @@ export async function startPlane<K extends ProviderKind>(
     elapse: house.elapse,
     elapsedMs: () => (runtime?.monotonicMs() ?? 0) - startedMs,
     metric: house.metric,
+    metricsText: house.metricsText,
     restart: async () => {
       await house.stop()
       await house.start()
@@ -226,6 +229,7 @@ function createHouse(config: PosternConfig, runtime: TestRuntime | undefined, do
       }
       throw new Error(`no answer within ${FAKE_PATIENCE_MS} ms of fake time`)
     },
+    metricsText: async (): Promise<string> => (await server?.metricsText()) ?? '',
     async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
       const text = (await server?.metricsText()) ?? ''
       return sumOf(text, name, labels)
