@@ -9,11 +9,12 @@ import { isSameOrigin } from './consent.ts'
 import { returnPath, signInAnswer } from './consent-page.ts'
 import { readCookies, sessionCookie } from './cookies.ts'
 import { type IssuerHouse, mayUse, report } from './house.ts'
-import { createFlowId, key } from './ids.ts'
+import { createFlowId } from './ids.ts'
 import { refusalPage } from './refusals.ts'
 import {
   accountDetail,
   accountLabel,
+  endSession,
   findSignedIn,
   type SignedIn,
   touchSession,
@@ -84,7 +85,7 @@ export async function logout(house: IssuerHouse, http: Request): Promise<Respons
   const jar = readCookies(http, house.secure)
   const value = sessionCookie.read(jar)
   if (value !== undefined) {
-    await house.store.remove('session', key(house.runtime.sha256(value)))
+    await endSession(house, house.runtime.sha256(value))
     report(house, { type: 'signin.completed', level: 'debug', reason: 'signed_out', flowId })
   }
   const target = returnPath(house, new URL(http.url).searchParams.get('return_to') ?? undefined)

@@ -49,6 +49,8 @@ export interface IssuerProofs {
       readonly etag?: string
     },
   ): void
+  /** Nothing depends on this record any more: not kept warm, not remembered. */
+  forget?(vaultId: string): void
 }
 
 export interface IssuerRevocation {
@@ -68,7 +70,9 @@ export interface AssertionKeys {
 export interface IssuerVault {
   sealTokens(vaultId: string, tokens: TokenSet): { readonly sealed: string; readonly keyId: string }
   /** What is kept; absent: a sign-in keeps nothing of the one before it. */
-  find?(vaultId: string): Promise<{ readonly version: number; readonly tokens: TokenSet } | undefined>
+  find?(
+    vaultId: string,
+  ): Promise<{ readonly version: number; readonly tokens: TokenSet } | undefined>
 }
 
 export interface IssuerProvider {

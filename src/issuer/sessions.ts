@@ -3,13 +3,14 @@
  * by a finished sign-in, always with a new value (A13); ended by sign-out, never prolonged past 7 days.
  */
 import type { Versioned } from '../ports.ts'
-import type { AuthorizationRequest, Values } from '../records.ts'
+import { type AuthorizationRequest, TENANT, type Values } from '../records.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
 import { findProvider, type IssuerHouse, type IssuerProvider, mayEnter } from './house.ts'
 import { createSecret, key } from './ids.ts'
 import { findLiving } from './tombstones.ts'
 
 const SESSION_ABSOLUTE_MS = 7 * 86_400_000
+const GRANTS_LOOKED_AT_MAX = 100
 /** A session in use is written again at most this often. */
 const SESSION_TOUCH_MS = 600_000
 
@@ -129,6 +130,20 @@ export function touchSession(house: IssuerHouse, signedIn: SignedIn): void {
   runtime.waitUntil(
     store.put('session', sessionKey, version, { ...value, lastSeenAtMs: nowMs, expiresAtMs }),
   )
+}
+
+/** Ends a browser's session; the proof of its sign-in is forgotten where no app depends on it. */
+export async function endSession(house: IssuerHouse, digest: string): Promise<void> {
+  const { store, proofs } = house
+  const session = await store.get('session', key(digest))
+  await store.remove('session', key(digest))
+  if (session === undefined) return
+  const { vaultId } = session.value
+  const index = { name: 'vaultId', value: vaultId } as const
+  const grants = await store.grants.list(TENANT, index, { max: GRANTS_LOOKED_AT_MAX })
+  const isUsed = grants.some(({ state }) => state !== 'ended')
+  // With more grants than are looked at the proof is kept: it ends by itself when nobody calls.
+  if (!isUsed && grants.length < GRANTS_LOOKED_AT_MAX) proofs.forget?.(vaultId)
 }
 
 export function accountLabel(user: Values['user']): string {

@@ -59,9 +59,7 @@ export async function openMembershipHouse(options: {
   const config: PosternConfig = {
     issuer: ISSUER,
     databaseUrl: 'memory:',
-    sealingKey: Buffer.from(Array.from({ length: 32 }, (_, index) => index * 7)).toString(
-      'base64url',
-    ),
+    sealingKey: runtime.sha256('membership house'),
     providers: [github({ url: double.origin, apiUrl: double.origin, ...CLIENT })],
     ...(options.allow === undefined ? {} : { allow: options.allow }),
     connectors: {

@@ -153,6 +153,7 @@ interface TestProofs extends IssuerProofs {
   next: ReturnType<IssuerProofs['state']>
   readonly renewed: string[]
   readonly provedIds: string[]
+  readonly forgotten: string[]
 }
 
 function createProofs(): TestProofs {
@@ -160,6 +161,8 @@ function createProofs(): TestProofs {
     next: 'fresh',
     renewed: [],
     provedIds: [],
+    forgotten: [],
+    forget: (vaultId) => void proofs.forgotten.push(vaultId),
     state: () => proofs.next,
     renew: (vaultId) => void proofs.renewed.push(vaultId),
     proved: (vaultId) => void proofs.provedIds.push(vaultId),
