@@ -45,8 +45,8 @@ const FACTS: ProviderFacts = {
   rateLimits:
     '429 is never a no (https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy); `userinfo` allows few calls a minute for one person',
   revocation:
-    'refresh tokens only: `/oauth/revoke` (https://auth0.com/docs/secure/tokens/refresh-tokens/revoke-refresh-tokens)',
-  events: 'none yet; `sid` is kept',
+    'refresh tokens only: `/oauth/revoke`, by default with the whole grant, so a replaced token is left alone (https://auth0.com/docs/secure/tokens/refresh-tokens/revoke-refresh-tokens)',
+  events: 'back-channel logout where it is configured there (Back-Channel Logout section 2.5)',
 }
 
 function quirks(

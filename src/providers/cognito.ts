@@ -68,6 +68,7 @@ function quirks(
     check: 'userinfo',
     isRefusal,
     revocation: 'refresh',
+    revocationEnds: 'token',
   }
 }
 

@@ -24,5 +24,6 @@ export const ENTRA_FACTS: ProviderFacts = {
     '429 and 5xx are never a no; `Retry-After` (https://learn.microsoft.com/graph/throttling)',
   revocation:
     'none of a single token, only all sessions of a person by an administrator (https://learn.microsoft.com/graph/api/user-revokesigninsessions)',
-  events: 'none yet; `sid` is kept where the optional claim is configured',
+  events:
+    'none: front-channel logout only (https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#single-sign-out)',
 }

@@ -89,7 +89,6 @@ function quirks(
     },
     check: (context, tokens, subject) => tokenInfo(context, tokens, { clientId, subject }),
     revocation: 'anonymous',
-    revocationEnds: 'authorization',
   }
 }
 

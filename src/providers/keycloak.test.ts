@@ -31,6 +31,10 @@ describe('Keycloak', () => {
     await expect(house.signIn()).rejects.toMatchObject({ reason: 'access_token_client' })
   })
 
+  it('PRV-02: a revocation ends every session of the person with our client', () => {
+    expect(house.provider.revocationEnds).toBe('authorization')
+  })
+
   it('PRV-20: asks for no offline_access: sign-ins end with the session there', async () => {
     const { authorizationUrl } = await house.visit()
     expect(authorizationUrl.searchParams.get('scope')).toBe('openid profile email')

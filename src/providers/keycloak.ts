@@ -43,7 +43,7 @@ const FACTS: ProviderFacts = {
   secondOpinion: 'the refresh: `invalid_grant`',
   rateLimits: 'none of its own; 429 and 5xx of a proxy before it are never a no',
   revocation:
-    'RFC 7009, refresh tokens and access tokens (https://www.keycloak.org/securing-apps/oidc-layers#_token_revocation_endpoint)',
+    'RFC 7009; it ends every session of this person with our client, so a replaced token is left alone (https://www.keycloak.org/securing-apps/oidc-layers#_token_revocation_endpoint; seen in `test/long/keycloak.test.ts`)',
   events:
     'back-channel logout with `sid` (https://www.keycloak.org/docs/latest/server_admin/#_oidc-logout)',
 }

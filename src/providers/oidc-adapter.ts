@@ -82,7 +82,8 @@ export function createOpenId(product: OpenIdProduct, settings: ProviderSettings)
     refresh: (context, refreshToken, tokens) =>
       asProof(() => refresh(house, context, refreshToken, tokens)),
     ...revokes,
-    ...(quirks.revocationEnds === undefined ? {} : { revocationEnds: quirks.revocationEnds }),
+    // RFC 7009 section 2.1 leaves open what dies with a token: what is not documented may be everything.
+    revocationEnds: quirks.revocationEnds ?? 'authorization',
     identify: (context, tokens) => identifyAgain(house, context, tokens),
     explain: (error, redirectUri) => explain(house, error, redirectUri),
   }
@@ -273,13 +274,14 @@ async function refresh(
   tokens: TokenSet,
 ): Promise<Refreshed> {
   const metadata = await discover(house, context)
+  const asked = [...new Set([...askedScopes(house, metadata), ...(tokens.scopes ?? [])])]
   const response = await clientCall(house, context, metadata, {
     operation: 'token',
     url: metadata.tokenEndpoint,
     form: {
       grant_type: 'refresh_token',
       refresh_token: refreshToken,
-      scope: house.quirks.tokenScopes?.(askedScopes(house, metadata)).join(' '),
+      scope: house.quirks.tokenScopes?.(asked).join(' '),
     },
   })
   const nowMs = context.runtime.nowMs()

@@ -17,6 +17,7 @@ export const OIDC_FACTS: ProviderFacts = {
     'userinfo: 401 with `WWW-Authenticate: Bearer error="invalid_token"` (RFC 6750 section 3.1); introspection: 200 with `active: false` (RFC 7662 section 2.2)',
   secondOpinion: 'the refresh, else the same check again',
   rateLimits: '403, 429 and 5xx are never a no; `Retry-After` (RFC 9110 section 10.2.3)',
-  revocation: '`revocation_endpoint` when advertised, refresh token first (RFC 7009 section 2.1)',
-  events: 'none yet; `sid` is kept for back-channel logout',
+  revocation:
+    '`revocation_endpoint` when advertised, refresh token first; what else dies with it is not said, so a replaced token is left alone (RFC 7009 section 2.1)',
+  events: 'back-channel logout by `sid` or `sub` (Back-Channel Logout section 2.5)',
 }

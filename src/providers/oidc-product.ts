@@ -92,6 +92,7 @@ export interface OpenIdQuirks {
    * without our credentials. `none`: nothing can be.
    */
   readonly revocation?: 'any' | 'refresh' | 'anonymous' | 'none'
+  /** `token` only where the product says that nothing else dies. Default `authorization`. */
   readonly revocationEnds?: 'token' | 'authorization'
 }
 

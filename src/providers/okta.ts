@@ -52,7 +52,7 @@ const FACTS: ProviderFacts = {
   rateLimits:
     '429 is never a no; `X-Rate-Limit-Reset` is not read, `Retry-After` is (https://developer.okta.com/docs/reference/rl-best-practices/)',
   revocation: 'RFC 7009 (https://developer.okta.com/docs/guides/revoke-tokens/main/)',
-  events: 'none yet; `sid` is kept',
+  events: 'back-channel logout where it is configured there (Back-Channel Logout section 2.5)',
 }
 
 function quirks(
@@ -76,6 +76,7 @@ function quirks(
     // In an access token `sub` is the login and `uid` the person; in an ID token `sub` is the person.
     subjectOf: (claims) => text(claims, 'uid') ?? text(claims, 'sub'),
     check: options['check'] === 'introspection' ? 'introspection' : 'userinfo',
+    revocationEnds: 'token',
   }
 }
 

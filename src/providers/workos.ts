@@ -42,7 +42,7 @@ const FACTS: ProviderFacts = {
   secondOpinion: 'the refresh: `invalid_grant`',
   rateLimits: '429 is never a no (https://workos.com/docs/reference/rate-limits)',
   revocation: 'refresh tokens, where discovery names an endpoint (RFC 7009 section 2)',
-  events: 'none yet; `sid` is kept',
+  events: 'back-channel logout where it is configured there (Back-Channel Logout section 2.5)',
 }
 
 function quirks(
