@@ -13,6 +13,10 @@ const REAL = [
   'test/workerd',
 ]
 
+/** Only in `npm run test:long`: minutes, and hundreds of megabytes. */
+const LONG = 'test/long'
+const real = process.env.POSTERN_TEST_LONG === '1' ? [...REAL, LONG] : REAL
+
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -24,7 +28,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{src,demo,test,tools}/**/*.test.ts'],
-          exclude: REAL.map((folder) => `${folder}/**`),
+          exclude: [...REAL, LONG].map((folder) => `${folder}/**`),
           testTimeout: 20_000,
           hookTimeout: 30_000,
           sequence: { groupOrder: 0 },
@@ -34,7 +38,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'real',
-          include: REAL.map((folder) => `${folder}/**/*.test.ts`),
+          include: real.map((folder) => `${folder}/**/*.test.ts`),
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 300_000,

@@ -16,7 +16,7 @@ import {
 import { createEgress } from '../../src/net/egress.ts'
 import { createNodeFetch } from '../../src/node/fetch.ts'
 import { createVerifier, s256 } from '../../src/oauth/pkce.ts'
-import type { Fetch } from '../../src/ports.ts'
+import type { Fetch, Runtime } from '../../src/ports.ts'
 import { createGitHub } from '../../src/providers/github.ts'
 import { createGitHubApp } from '../../src/providers/github-app.ts'
 import { createOidc } from '../../src/providers/oidc.ts'
@@ -207,8 +207,12 @@ function leadHosts(fetch: Fetch, port: number): Fetch {
 }
 
 /** Remembers documents for ever: what the loading caches do is tested with them. */
-function createContext(egress: ProviderContext['egress'], runtime: TestRuntime): ProviderContext {
-  const asked = { egress, timeoutMs: TIMEOUT_MS }
+export function createContext(
+  egress: ProviderContext['egress'],
+  runtime: Runtime,
+  timeoutMs: number = TIMEOUT_MS,
+): ProviderContext {
+  const asked = { egress, timeoutMs }
   const documents = new Map<string, OpenIdMetadata>()
   const keySets = new Map<string, JsonWebKeySet>()
   const refreshJwks = async (uri: string) => {
@@ -220,7 +224,7 @@ function createContext(egress: ProviderContext['egress'], runtime: TestRuntime):
     egress,
     runtime,
     redirectUri: REDIRECT_URI,
-    timeoutMs: TIMEOUT_MS,
+    timeoutMs,
     discovery: async (issuer, documentIssuer) => {
       const known =
         documents.get(issuer) ?? (await loadOpenIdMetadata(issuer, asked, documentIssuer)).value
