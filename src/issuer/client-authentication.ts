@@ -111,7 +111,9 @@ async function judge(
 ): Promise<ClientAssertionJudgement> {
   const { documents, runtime, config } = house
   const { clientId, jwks, jwksUri } = client
-  const facts = { clientId, issuer: config.issuer, nowMs: runtime.nowMs() }
+  const tokenEndpoint =
+    client.offersNone === true ? house.issuerUrl.origin + house.paths.token : undefined
+  const facts = { clientId, issuer: config.issuer, tokenEndpoint, nowMs: runtime.nowMs() }
   const keys = jwks ?? (jwksUri === undefined ? undefined : await documents?.keys(jwksUri))
   if (keys === undefined) throw unreachable('client_keys_unreachable')
   const judged = await judgeClientAssertion(assertion, { ...facts, keys })

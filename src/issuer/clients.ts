@@ -161,6 +161,7 @@ function describedClient(
   const { name, clientUri, jwks, jwksUri, scope } = described
   const secretDigest = 'secretDigest' in described ? described.secretDigest : undefined
   const logoUri = 'logoUri' in described ? described.logoUri : undefined
+  const offersNone = 'offersNone' in described ? described.offersNone : undefined
   const client: Omit<Client, 'fingerprint'> = {
     ...who,
     ...(name === undefined ? {} : { name }),
@@ -170,6 +171,7 @@ function describedClient(
     ...(secretDigest === undefined ? {} : { secretDigest }),
     ...(jwks === undefined ? {} : { jwks }),
     ...(jwksUri === undefined ? {} : { jwksUri }),
+    ...(offersNone === undefined ? {} : { offersNone }),
     grantTypes: described.grantTypes,
     applicationType: described.applicationType,
   }

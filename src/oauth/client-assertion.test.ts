@@ -96,6 +96,22 @@ describe('judgeClientAssertion', () => {
     }
   })
 
+  it('TOK-05: our token endpoint is an audience only for whom the caller names it, to the letter', async () => {
+    const tokenEndpoint = `${ISSUER}/token`
+    const facts = { keys, clientId: CLIENT, issuer: ISSUER, tokenEndpoint, nowMs: NOW_MS }
+    const accepted = async (aud: string | string[] | undefined) =>
+      (await judgeClientAssertion(await sign(claims({ aud })), facts)).ok
+    for (const aud of [ISSUER, tokenEndpoint]) expect(await accepted(aud), aud).toBe(true)
+    for (const aud of [
+      [tokenEndpoint],
+      [ISSUER, tokenEndpoint],
+      `${tokenEndpoint}/`,
+      '',
+      undefined,
+    ])
+      expect(await accepted(aud), String(aud)).toBe(false)
+  })
+
   it('TOK-05 J4: exp is required and near; iat and nbf are not in the future', async () => {
     const times: [JWTPayload, string][] = [
       [{ exp: undefined }, 'assertion_expired'],

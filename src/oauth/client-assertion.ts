@@ -3,8 +3,9 @@
  *
  * The algorithm comes from our list and the key's own kind, keys from the client's registered set,
  * never from the header (J1, J2). The audience is our issuer as one string: an assertion made for an
- * endpoint or for several servers could be used here by one of them (A23). Never throws, never
- * fetches; that the `jti` is new is asked of the store by the caller.
+ * endpoint or for several servers could be used here by one of them (A23); see `tokenEndpoint` for
+ * the one exception. Never throws, never fetches; that the `jti` is new is asked of the store by the
+ * caller.
  */
 import type { JSONWebKeySet, JWTPayload } from 'jose'
 import { decodeBase64url } from './base64url.ts'
@@ -26,6 +27,12 @@ export interface ClientAssertionFacts {
   readonly keys: JSONWebKeySet
   readonly clientId: string
   readonly issuer: string
+  /**
+   * Given: our token endpoint is a right audience too. Only for a client whose document also offers
+   * `none`: whoever got hold of such an assertion has gained nothing that coming without one would not
+   * give where signatures are not asked. ChatGPT signs for the token endpoint (docs/clients.md).
+   */
+  readonly tokenEndpoint?: string | undefined
   readonly nowMs: number
 }
 
@@ -146,7 +153,9 @@ function judgeClaims(payload: JWTPayload, facts: ClientAssertionFacts): ClientAs
   const nowSeconds = facts.nowMs / 1_000
   const { iss, sub, aud, exp, iat, nbf, jti } = payload
   if (iss !== facts.clientId || sub !== facts.clientId) return refuse('assertion_subject')
-  if (aud !== facts.issuer) return refuse('assertion_audience')
+  if (aud !== facts.issuer && (aud === undefined || aud !== facts.tokenEndpoint)) {
+    return refuse('assertion_audience')
+  }
   if (!isTime(exp)) return refuse('assertion_expired')
   if (exp <= nowSeconds - CLIENT_ASSERTION_SKEW_SECONDS) return refuse('assertion_expired')
   const latest = nowSeconds + CLIENT_ASSERTION_LIFE_MAX_SECONDS + CLIENT_ASSERTION_SKEW_SECONDS

@@ -174,6 +174,23 @@ describe('judgeClientDocument', () => {
     }
   })
 
+  it('REG-09: that a signing client also offers none is kept, and takes nothing away', () => {
+    const keyed = {
+      ...GOOD,
+      token_endpoint_auth_method: 'private_key_jwt',
+      jwks_uri: 'https://app.example/jwks',
+    }
+    const offering = (offered: unknown) =>
+      judge({ ...keyed, token_endpoint_auth_methods_supported: offered })
+    expect(offering(['none', 'private_key_jwt'])).toMatchObject({
+      document: { authMethod: 'private_key_jwt', offersNone: true },
+    })
+    for (const offered of [['private_key_jwt'], 'none', null, undefined, {}, [['none']]]) {
+      const judged = offering(offered)
+      expect(judged.ok && 'offersNone' in judged.document, String(offered)).toBe(false)
+    }
+  })
+
   it('REG-21 A18: redirect URIs are held to the same forms as at registration', () => {
     for (const uri of ['javascript:alert(1)', 'http://evil.example/cb', 'https://a.example/cb#x']) {
       expect(judge({ ...GOOD, redirect_uris: [uri] }).ok, uri).toBe(false)

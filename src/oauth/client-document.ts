@@ -60,6 +60,8 @@ function names(entry: string, url: URL): boolean {
 export interface ClientDocument extends RegisteredMetadata {
   readonly name: string
   readonly logoUri?: string
+  /** Signs its requests where that is asked, and would come without a signature elsewhere. */
+  readonly offersNone?: true
 }
 
 export type DocumentJudgement =
@@ -91,9 +93,16 @@ export function judgeClientDocument(
     const metadata = judgeRegistration({ ...body, token_endpoint_auth_method: method }, policy)
     // A name of nothing but invisible characters leaves none.
     if (metadata.name === undefined) return refuse('client_name')
-    const document = { ...metadata, name: metadata.name }
-    const logoUri = typeof logo === 'string' ? logo.slice(0, URL_MAX_CHARS) : undefined
-    return { ok: true, document: logoUri === undefined ? document : { ...document, logoUri } }
+    const offered = read('token_endpoint_auth_methods_supported')
+    const document: ClientDocument = {
+      ...metadata,
+      name: metadata.name,
+      ...(typeof logo === 'string' ? { logoUri: logo.slice(0, URL_MAX_CHARS) } : {}),
+      ...(method !== 'none' && Array.isArray(offered) && offered.includes('none')
+        ? { offersNone: true }
+        : {}),
+    }
+    return { ok: true, document }
   } catch (error) {
     if (error instanceof OAuthError) return refuse(error.reason)
     throw error

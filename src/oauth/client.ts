@@ -21,6 +21,8 @@ export interface Client {
   /** Keys of a `private_key_jwt` client: its own set, or where that set is published. */
   readonly jwks?: ClientKeySet
   readonly jwksUri?: string
+  /** Its document also offers `none`; see `ClientAssertionFacts.tokenEndpoint`. */
+  readonly offersNone?: true
   readonly grantTypes: readonly string[]
   /** Scopes and resources beyond which it may not ask; absent: all. Static clients only (REG-29). */
   readonly scopes?: readonly string[]
