@@ -1,5 +1,7 @@
 /** The suite of every provider, over the recorded shapes of each OpenID product. */
+import { expect, it } from 'vitest'
 import { ADA } from '../../demo/doubles/people.ts'
+import { userKeyOf } from '../../src/issuer/admission.ts'
 import {
   auth0Product,
   cognitoProduct,
@@ -72,4 +74,16 @@ describeProvider({
   start: () => productHouse(supabaseProduct()),
   subject: `sb-${ADA.id}`,
   revokes: false,
+})
+
+it('PRV-21: one verified e-mail at two providers is two accounts', async () => {
+  const keys = new Set<string>()
+  for (const product of [GOOGLE, entraProduct(TENANT), oktaProduct(), auth0Product()]) {
+    const house = await productHouse(product)
+    const { identity } = await house.signIn('ada')
+    expect(identity.profile).toMatchObject({ email, emailVerified: true })
+    keys.add(userKeyOf(house.runtime, identity))
+    await house.close()
+  }
+  expect(keys.size).toBe(4)
 })
