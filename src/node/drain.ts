@@ -13,6 +13,8 @@ import type { OpenStreams } from './open-streams.ts'
 const KEEP_ALIVE_TIMEOUT_MS = 65_000
 const HEADERS_TIMEOUT_MS = 60_000
 const REQUEST_TIMEOUT_MS = 300_000
+/** Sockets of one listener; each costs some kilobytes. Beyond, a new one is closed at once (D2). */
+const CONNECTIONS_MAX = 20_000
 const SWEEP_MS = 50
 /** Before the deadline, streams of running calls are asked to end. */
 const STREAMS_END_BEFORE_MS = 2_500
@@ -26,6 +28,7 @@ export function trackServer(server: Server): TrackedServer {
   server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS
   server.headersTimeout = HEADERS_TIMEOUT_MS
   server.requestTimeout = REQUEST_TIMEOUT_MS
+  server.maxConnections = CONNECTIONS_MAX
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)

@@ -1,8 +1,8 @@
 /**
  * Log, metrics and the call stream on Node: `pino` for lines, our own registry for series.
  *
- * Never throws and never blocks a request. Lines over `LINES_PER_SECOND_MAX` are counted and
- * dropped, so that a flood of refusals costs no disk (D5).
+ * Never throws and never blocks a request. Lines over `LINES_PER_SECOND_MAX`, errors and all others
+ * apart, are counted and dropped, so that a flood of refusals costs no disk (D5).
  */
 import { pino } from 'pino'
 import type { Config } from '../config.ts'
@@ -29,7 +29,9 @@ export function createNodeEmit(
   const metrics = createMetrics()
   let line: Line = createLine({ level: 'error', format: 'auto' }, output)
   let onEvent: Config['onEvent']
-  const budget = createBudget(() => metrics.count('postern_events_dropped_total', undefined, 1))
+  const dropped = () => metrics.count('postern_events_dropped_total', undefined, 1)
+  // Of their own, so that a flood of refusals hides no error, and bounded, because errors come in floods too.
+  const budgets = { error: createBudget(dropped), other: createBudget(dropped) }
   return {
     metrics,
     configure(log, listener) {
@@ -38,7 +40,8 @@ export function createNodeEmit(
     },
     event(event) {
       const level = levelOf(event)
-      if (line.enabled(level) && (level === 'error' || budget())) line.write(level, event)
+      const mayWrite = budgets[level === 'error' ? 'error' : 'other']
+      if (line.enabled(level) && mayWrite()) line.write(level, event)
       tell(onEvent, event)
       countSignIn(metrics, event)
     },
@@ -60,7 +63,7 @@ function countSignIn(metrics: Metrics, { type, provider }: PosternEvent): void {
   metrics.count('postern_signins_total', { provider, outcome }, 1)
 }
 
-/** Lets LINES_PER_SECOND_MAX lines a second through. */
+/** Lets LINES_PER_SECOND_MAX lines through in any clock second; what is over is counted. */
 function createBudget(dropped: () => void): () => boolean {
   let second = 0
   let used = 0

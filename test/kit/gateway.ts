@@ -75,6 +75,8 @@ export interface GatewayOptions {
   readonly development?: boolean
   readonly allow?: Allow
   readonly emit?: Emit
+  /** How often Node looks for late requests. Default 30_000. */
+  readonly connectionsCheckingIntervalMs?: number
 }
 
 export async function startGateway(options: GatewayOptions): Promise<TestGateway> {
@@ -150,7 +152,10 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
   const server =
     options.carrier === 'fetch'
       ? createServer(getRequestListener(proxy, { overrideGlobalObjects: false }))
-      : createServer((request, response) => carrier.handle(request, response))
+      : createServer(
+          { connectionsCheckingInterval: options.connectionsCheckingIntervalMs ?? 30_000 },
+          (request, response) => carrier.handle(request, response),
+        )
   if (options.carrier !== 'fetch') {
     server.on('checkContinue', (request, response) => carrier.checkContinue(request, response))
     carrier.attach(server)

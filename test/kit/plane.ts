@@ -86,6 +86,8 @@ export interface Plane<K extends ProviderKind = ProviderKind> {
   elapse(ms: number, stepMs?: number): Promise<void>
   /** Fake milliseconds since the start. */
   elapsedMs(): number
+  /** Armed on the fake clock; 0 with the real one. */
+  timers(): number
   /** Sum of a metric over all series that carry these labels. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
   /** What a scrape gets. */
@@ -143,6 +145,7 @@ export async function startPlane<K extends ProviderKind>(
     during: house.during,
     elapse: house.elapse,
     elapsedMs: () => (runtime?.monotonicMs() ?? 0) - startedMs,
+    timers: () => runtime?.timers() ?? 0,
     metric: house.metric,
     metricsText: house.metricsText,
     restart: async () => {

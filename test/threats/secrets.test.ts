@@ -97,7 +97,7 @@ describe('outputs for operators', { timeout: LONG ? 600_000 : 60_000 }, () => {
   it('M5 M7 I1: no canary in logs, metrics, health, explain, keys, revocations or proofs of deletion', async () => {
     const people = Array.from({ length: PEOPLE }, (_, index) => ({
       login: `person${index}x`,
-      subject: `subject-${index}`,
+      id: 7_000_001 + index,
       name: `Person${index}x Example`,
       email: `person${index}x@corp.example`,
       groups: [],
@@ -127,8 +127,8 @@ describe('outputs for operators', { timeout: LONG ? 600_000 : 60_000 }, () => {
     expect(planted).toBeGreaterThanOrEqual(PEOPLE * 4)
 
     const metrics = await plane.metricsText()
-    for (const { login, subject, name, email } of people) {
-      for (const word of [login, subject, name, email]) expect(metrics).not.toContain(word)
+    for (const { login, id, name, email } of people) {
+      for (const word of [login, String(id), name, email]) expect(metrics).not.toContain(word)
     }
     expect(metrics).not.toMatch(/(usr|cli|grt|vlt|req)_[A-Za-z0-9_-]{6}/)
     const health = await fetch(`${plane.issuer}/readyz`)
