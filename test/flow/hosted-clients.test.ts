@@ -2,7 +2,9 @@
  * Each client of `hosted-clients.ts` plays its exact requests against our rooms, from registration or
  * document to refresh; then what several of them share: guessed endpoints, resources, CORS, HEAD.
  */
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import type { Config } from '../../src/config.ts'
 import { openPlane } from '../kit/plane.ts'
 import { asserted, createClientKey, openClientHouse } from './client-house.ts'
 import {
@@ -29,6 +31,9 @@ import {
 
 const DAY_MS = 86_400_000
 const FORM = 'application/x-www-form-urlencoded'
+
+// Once: an RSA key takes longer than all the rest.
+const chatGptKey = createClientKey('cimd-20260428030119', 'RS256')
 
 /** A member without a value is absent: clients with strict readers fail on `null`. */
 function withoutNull(text: string): unknown {
@@ -166,9 +171,9 @@ class Played {
   }
 }
 
-async function play(client: HostedClient): Promise<Played> {
-  const key = await createClientKey('cimd-20260428030119', 'RS256')
-  const { house, web } = await openClientHouse()
+async function play(client: HostedClient, config: Partial<Config> = {}): Promise<Played> {
+  const key = await chatGptKey
+  const { house, web } = await openClientHouse({ config })
   if (client.document !== undefined)
     web.pages.set(client.document.client_id, { body: client.document })
   web.pages.set(CHATGPT_KEYS, { body: key.jwks })
@@ -241,6 +246,27 @@ describe('hosted clients', () => {
     const answer = await played.redeem(await played.signIn(new Visitor(played.house)))
     expect(answer.status).toBe(401)
     expect(await jsonOf(answer)).toMatchObject({ error: 'invalid_client' })
+  })
+
+  it('REG-18 REG-21: the lists of docs/clients.md let these clients in, and nobody else', async () => {
+    const page = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8')
+    const { registration } = JSON.parse(/```json\n(.*?)```/s.exec(page)?.[1] ?? '') as {
+      registration: { redirectHosts: string[]; documentHosts: string[] }
+    }
+    const config = { registration: { dynamic: true, metadataDocuments: true, ...registration } }
+    const [stranger, ...others] = HOSTED_CLIENTS.toReversed()
+    for (const client of others) {
+      const played = await play(client, config)
+      const first = await new Visitor(played.house).get(played.url(client.redirectUri))
+      expect(first.status, client.name).toBe(200)
+    }
+    if (stranger === undefined) throw new Error('no clients')
+    await expect(play(stranger, config)).rejects.toThrow('400')
+    const elsewhere = { ...stranger, registration: undefined }
+    const document = { ...stranger.registration, client_id: 'https://old.example/client.json' }
+    const played = await play({ ...elsewhere, document } as HostedClient, config)
+    const refused = await new Visitor(played.house).get(played.url(stranger.redirectUri))
+    expect(refused.status).toBe(400)
   })
 
   it('REG-26: Claude, told 401 invalid_client for an expired registration, registers again', async () => {
@@ -378,7 +404,7 @@ describe('clients that are pages', () => {
     expect(answer.headers.has('access-control-allow-credentials')).toBe(false)
   })
 
-  it('SEC-15 PR-08: without a token GET and POST name the metadata, and a page may read it', async () => {
+  it('SEC-15 PR-07 PR-08: without a token GET and POST name the metadata, and a page may read it', async () => {
     const plane = await openPlane({ provider: 'github', clock: 'real' })
     const ask = (method: string) =>
       fetch(plane.resource, {
@@ -393,6 +419,7 @@ describe('clients that are pages', () => {
       expect(answer.headers.get('www-authenticate'), method).toContain(
         `resource_metadata="${document}"`,
       )
+      expect(answer.headers.get('www-authenticate'), method).not.toContain('error=')
       const exposed = answer.headers.get('access-control-expose-headers') ?? ''
       expect(exposed.toLowerCase(), method).toContain('www-authenticate')
     }
