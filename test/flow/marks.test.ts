@@ -12,7 +12,12 @@ import type { Sql } from '../../src/adapters/sql.ts'
 import { createSqlStore } from '../../src/adapters/sql-store.ts'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
 import { endByMark } from '../../src/issuer/endings.ts'
-import { KEY_KEPT_AFTER_MS, KEY_LIFE_MS, KEY_PUBLISHED_AHEAD_MS } from '../../src/issuer/keys.ts'
+import {
+  KEY_KEPT_AFTER_MS,
+  KEY_LIFE_MS,
+  KEY_PUBLISHED_AHEAD_MS,
+  KEYS_POLL_MS,
+} from '../../src/issuer/keys.ts'
 import { REVOCATION_POLL_MS } from '../../src/issuer/revocation.ts'
 import { guardOf } from '../../src/middleware/protectable.ts'
 import type { Fetch } from '../../src/ports.ts'
@@ -121,18 +126,19 @@ describe('signing keys', () => {
     }
     await nodes.elapse(10_000)
     const { kid } = await first.house.operations.rotateKeys()
+    await nodes.elapse(KEYS_POLL_MS + 1_000, 1_000)
     const start = nodes.runtime.nowMs()
     const end = start + KEY_PUBLISHED_AHEAD_MS + KEY_KEPT_AFTER_MS + 2 * HOUR_MS
     while (nodes.runtime.nowMs() < end) {
-      await nodes.elapse(4 * HOUR_MS, 2 * HOUR_MS)
-      // After such a leap both nodes read what was revoked before they answer.
-      await nodes.elapse(2 * REVOCATION_POLL_MS, REVOCATION_POLL_MS)
+      // The wall clock leaps: keys and tokens live by it, and timers need not fire 300,000 times.
+      nodes.runtime.jumpWallMs(2 * HOUR_MS)
+      await nodes.elapse(REVOCATION_POLL_MS, REVOCATION_POLL_MS / 2)
       await round()
     }
     expect([...kids].at(-1)).toBe(kid)
     expect(kids.size).toBe(2)
     expect([...statuses.keys()]).toEqual([200])
-    expect(statuses.get(200)).toBeGreaterThan(70)
+    expect(statuses.get(200)).toBeGreaterThan(140)
     const jwks = await first.fetch(new Request('https://auth.example/.well-known/jwks.json'))
     expect(jwks.headers.get('cache-control')).toBe('public, max-age=300')
     const { keys } = (await jwks.json()) as { keys: { kid: string }[] }
