@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { anyText, checkFamily, SEED } from '../../test/kit/family.ts'
+import { oddAddresses } from '../../test/kit/odd-addresses.ts'
 import { type AllowRule, both, judgeAllowed, type PersonFacts, parseEmail } from './allow.ts'
 
 const TENANT_ID = '7f1c0000-0000-4000-8000-0000000000aa'
@@ -74,82 +75,7 @@ describe('judgeAllowed', () => {
   })
 
   it('A28: B6: none of 150 addresses fools a domain or address rule', async () => {
-    const forms = [
-      'a@evil@D',
-      'a@D@evil.example',
-      '"a@D"@evil.example',
-      '"a"@D',
-      'a@D,b@evil.example',
-      'b@evil.example,a@D',
-      'a@D;b@evil.example',
-      '<a@D>',
-      'Ann <a@D>',
-      'a@D>',
-      'a@D ',
-      ' a@D',
-      'a@D\n',
-      'a@D\0',
-      'a@D\0.evil.example',
-      'a@D.',
-      'a@.D',
-      'a@D.evil.example',
-      'a@evil-D',
-      'a@evilD',
-      'a@sub.D',
-      'a@[D]',
-      'a@(x)D',
-      'a(x)@D',
-      'a@ D',
-      'a @D',
-      'a@\tD',
-      'a\\@D',
-      'a%40D',
-      'a@evil.example%40D',
-      'a@evil.example#@D',
-      'a@evil.example?@D',
-      '@D',
-      'D',
-      'a@',
-      'a',
-      '',
-      '.a@D',
-      'a.@D',
-      'a..b@D',
-      'a@-D',
-      'a@D-',
-      'a\u200b@D',
-      'a@\u200bD',
-      'a@D\u202e',
-      'a\uff20D',
-      'a@\ud800D',
-      'mailto:a@D',
-      'a@D:25',
-      'a@D/x',
-      'a@//D',
-      `${'a'.repeat(65)}@D`,
-      `a@${'x'.repeat(250)}.D`,
-      'é@D',
-      'a@D\u3002',
-      'a@D%00',
-    ]
-    const domains = ['corp.example', 'CORP.EXAMPLE', 'corp\u3002example']
-    const looks = [
-      'a@c\u043erp.example',
-      'a@corp\uff0eexample',
-      'a@corp.e\u0445ample',
-      'a@corp.exa\u217fple',
-      'a@corp.exampl\u212f',
-      '\u212aelvin@corp.example',
-      'a@corp_example',
-      'a@corp',
-      'a@localhost',
-      'a@127.0.0.1',
-      'a@1.2.3.4',
-    ]
-    const cases = [
-      ...forms.flatMap((form) => domains.map((domain) => form.replaceAll('D', domain))),
-      ...looks,
-    ]
+    const cases = oddAddresses()
     expect(cases.length).toBeGreaterThanOrEqual(150)
     const allow = {
       emails: ['kelvin@corp.example', 'a@corp.example', 'a@localhost', 'a@1.2.3.4'],

@@ -96,11 +96,18 @@ export interface FamilyHouse {
   elapse(ms: number, stepMs?: number): Promise<void>
   /** Questions three and four. Ends the house. */
   finish(): Promise<void>
+  /** Ends the house without asking; so does the end of the test. */
+  close(): Promise<void>
 }
 
-export async function openFamilyHouse(options: Partial<PosternConfig> = {}): Promise<FamilyHouse> {
+/** @param prepare The world before the house opens and asks it for documents. */
+export async function openFamilyHouse(
+  options: Partial<PosternConfig> = {},
+  prepare: (world: World) => void = () => undefined,
+): Promise<FamilyHouse> {
   const runtime = createTestRuntime()
   const world = await createWorld(() => runtime.nowMs())
+  prepare(world)
   const folder = await mkdtemp(join(tmpdir(), 'postern-family-'))
   const lines: string[] = []
   const watched = createWatchedPlatform(runtime, { write: (line) => lines.push(line) })
@@ -187,6 +194,7 @@ export async function openFamilyHouse(options: Partial<PosternConfig> = {}): Pro
         await settle()
       }
     },
+    close,
     async finish() {
       // Alive: a new person signs in as ever.
       world.answers.clear()

@@ -57,6 +57,7 @@ export function createWatchedPlatform(
       return { ...opened, fetch: watchFetch(opened.fetch, under) }
     },
     async openStore(databaseUrl) {
+      if (!databaseUrl.startsWith('sqlite:')) return real.openStore(databaseUrl)
       const { store, bus } = await openSqlite({
         path: databaseUrl.replace(/^sqlite:/, ''),
         runtime,
