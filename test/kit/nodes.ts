@@ -35,6 +35,9 @@ export const PROVIDER_CLIENT = 'client-at-id'
 export const WEBHOOK_SECRET = 'secret-of-the-webhook-at-the-provider'
 const SEALING_KEY = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
 
+const REST_TRIES_MAX = 20
+const REAL_PATIENCE_MS = 100
+
 /** The remote side: who signs in next, what it was asked, and whether it is there. */
 export interface Remote {
   readonly provider: Provider
@@ -114,7 +117,7 @@ export async function startNodes(
   }
   const nodes: Node[] = []
   const settle = async (): Promise<void> => {
-    for (const { platform } of nodes) await platform.settle(() => false)
+    for (const { platform } of nodes) await rest(platform)
   }
   const add = async (): Promise<Node> => {
     const node = await openNode(input, runtime, fetch)
@@ -151,6 +154,19 @@ export async function startNodes(
         await settle()
       }
     },
+  }
+}
+
+/** Two writers of one file take turns in real time, which a busy machine stretches. */
+async function rest(platform: WatchedPlatform): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await platform.settle(() => false)
+      return
+    } catch (error) {
+      if (tries >= REST_TRIES_MAX) throw error
+      await new Promise((resolve) => setTimeout(resolve, REAL_PATIENCE_MS))
+    }
   }
 }
 
