@@ -26,12 +26,25 @@ declare module 'oidc-provider' {
     destroy(id: string): Promise<void>
     revokeByGrantId(grantId: string): Promise<void>
   }
+  export interface GrantContext {
+    status: number
+    body: unknown
+    readonly oidc: {
+      readonly client: { readonly clientId: string }
+      readonly params: Readonly<Record<string, string | undefined>>
+    }
+  }
   export class Provider {
     constructor(issuer: string, configuration: Readonly<Record<string, unknown>>)
     readonly Grant: {
       new (properties: { accountId: string; clientId: string }): Grant
       find(id: string): Promise<Grant | undefined>
     }
+    registerGrantType(
+      name: string,
+      handler: (context: GrantContext) => Promise<void>,
+      parameters: readonly string[],
+    ): void
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>
     interactionDetails(
       request: IncomingMessage,

@@ -7,8 +7,10 @@
  */
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { JWK } from 'jose'
 import { interactionPolicy, Provider } from 'oidc-provider'
 import { type Faults, startFaults } from './faults.ts'
+import { addIdentityAssertions, TOKEN_EXCHANGE } from './openid-assertions.ts'
 import { createMemory, type Memory } from './openid-memory.ts'
 import { showInteraction, submitInteraction } from './openid-pages.ts'
 import { PEOPLE, type Person } from './people.ts'
@@ -21,6 +23,8 @@ export interface OpenIdClient {
   readonly name?: string
   /** Default `client_secret_basic`. */
   readonly authMethod?: 'client_secret_basic' | 'client_secret_post'
+  /** Its `client_id` at another authorization server, for which it may ask assertions of identity. */
+  readonly assertsAs?: string
 }
 
 export interface OpenIdDoubleOptions {
@@ -86,17 +90,31 @@ export async function startOpenIdDouble(options: OpenIdDoubleOptions = {}): Prom
       path.startsWith('/auth') || path.startsWith('/interaction/') || path.startsWith('/session/'),
     port: options.port,
   })
+  const assertsAs = new Map<string, string>()
   const make = (): void => {
-    provider = new Provider(faults.origin, configuration(options, people, memory, cookieKeys))
-    callback = provider.callback()
+    const jwk = privateJwk(options.signingAlgorithm ?? 'ES256')
+    const made = new Provider(
+      faults.origin,
+      configuration(options, people, memory, cookieKeys, jwk),
+    )
+    addIdentityAssertions(made, {
+      issuer: faults.origin,
+      jwk,
+      clientIdElsewhere: (clientId) => assertsAs.get(clientId),
+    })
+    provider = made
+    callback = made.callback()
   }
-  for (const client of options.clients ?? [])
+  const addClient = (client: OpenIdClient): void => {
     memory.set('Client', client.clientId, clientMetadata(client))
+    if (client.assertsAs !== undefined) assertsAs.set(client.clientId, client.assertsAs)
+  }
+  for (const client of options.clients ?? []) addClient(client)
   make()
   return {
     ...faults,
     issuer: faults.origin,
-    addClient: (client) => memory.set('Client', client.clientId, clientMetadata(client)),
+    addClient,
     removeClient: (clientId) =>
       memory.remove((entry) => entry.model === 'Client' && entry.id === clientId),
     revoke: (login) =>
@@ -114,6 +132,7 @@ function configuration(
   people: readonly Person[],
   memory: Memory,
   cookieKeys: readonly string[],
+  jwk: JWK,
 ): Readonly<Record<string, unknown>> {
   const without = new Set(options.without ?? [])
   const policy = interactionPolicy.base()
@@ -121,7 +140,7 @@ function configuration(
   const algorithm = options.signingAlgorithm ?? 'ES256'
   return {
     adapter: memory.adapter,
-    jwks: { keys: [privateJwk(algorithm)] },
+    jwks: { keys: [jwk] },
     cookies: { keys: cookieKeys },
     clientDefaults: { id_token_signed_response_alg: algorithm },
     enabledJWA: { idTokenSigningAlgValues: [algorithm] },
@@ -180,16 +199,19 @@ function account(people: readonly Person[], login: string) {
   }
 }
 
-function privateJwk(
-  algorithm: 'RS256' | 'PS256' | 'ES256' | 'EdDSA',
-): Readonly<Record<string, unknown>> {
+function privateJwk(algorithm: 'RS256' | 'PS256' | 'ES256' | 'EdDSA'): JWK {
   const { privateKey } =
     algorithm === 'ES256'
       ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
       : algorithm === 'EdDSA'
         ? generateKeyPairSync('ed25519')
         : generateKeyPairSync('rsa', { modulusLength: 2048 })
-  return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: algorithm }
+  return {
+    ...(privateKey.export({ format: 'jwk' }) as JWK),
+    kid: randomUUID(),
+    use: 'sig',
+    alg: algorithm,
+  }
 }
 
 function clientMetadata(client: OpenIdClient): Record<string, unknown> {
@@ -199,7 +221,11 @@ function clientMetadata(client: OpenIdClient): Record<string, unknown> {
     client_name: client.name ?? client.clientId,
     redirect_uris: client.redirectUris,
     token_endpoint_auth_method: client.authMethod ?? 'client_secret_basic',
-    grant_types: ['authorization_code', 'refresh_token'],
+    grant_types: [
+      'authorization_code',
+      'refresh_token',
+      ...(client.assertsAs === undefined ? [] : [TOKEN_EXCHANGE]),
+    ],
     response_types: ['code'],
   }
 }
