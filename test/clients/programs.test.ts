@@ -5,10 +5,8 @@
  * Each run is a new process with nothing but its own folder: what the second run knows, the first
  * one stored. "Expired" is made by ending the access token alone, at the revocation endpoint.
  */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { afterAll, describe, expect, it, onTestFailed, type TestContext } from 'vitest'
@@ -16,12 +14,19 @@ import { startOpenIdDouble } from '../../demo/doubles/openid.ts'
 import { startNotesServer } from '../../demo/servers/notes.ts'
 import { need } from '../kit/needs.ts'
 import { freePort, type ServedPostern, servePostern } from '../kit/postern.ts'
-import { runProcess } from '../kit/process.ts'
 import { type ProgramPaths, preparePrograms } from '../kit/programs.ts'
+import {
+  type Home,
+  inspectorSecrets,
+  type Named,
+  namesOf,
+  openHome,
+  RUN_DEADLINE_MS,
+  runInspector,
+  textOf,
+} from './program-runs.ts'
 
 const PREPARE_DEADLINE_MS = 600_000
-const RUN_DEADLINE_MS = 90_000
-const BROWSER_PROGRAM = fileURLToPath(new URL('browser-program.ts', import.meta.url))
 const TOOLS = ['add_note', 'list_notes', 'slow_count', 'whoami']
 const CLIENT = { clientId: 'postern', clientSecret: 'a-secret-of-the-programs' }
 
@@ -80,6 +85,7 @@ describe('client programs that exist', () => {
     async ([, open], context) => {
       const { paths, postern, url } = await setStage(context)
       const home = await openHome()
+      cleanups.push(() => home.remove())
       const program = await open(paths, url, home)
       expect(await program.listTools()).toEqual(TOOLS)
       const [visit, ...more] = await home.visits()
@@ -100,31 +106,6 @@ describe('client programs that exist', () => {
     },
   )
 })
-
-interface Home {
-  readonly folder: string
-  readonly env: Readonly<Record<string, string>>
-  /** Addresses that the program sent the person to. */
-  visits(): Promise<readonly URL[]>
-}
-
-async function openHome(): Promise<Home> {
-  const folder = await mkdtemp(join(tmpdir(), 'postern-program-'))
-  cleanups.push(() => rm(folder, { recursive: true, force: true }))
-  const browser = join(folder, 'browser')
-  const visits = join(folder, 'visits')
-  const script = `#!/bin/sh\nexec "${process.execPath}" "${BROWSER_PROGRAM}" "$1" 2>>"${visits}.errors"\n`
-  await writeFile(browser, script, { mode: 0o755 })
-  await writeFile(visits, '')
-  return {
-    folder,
-    env: { HOME: folder, BROWSER: browser, VISITS: visits, NO_COLOR: '1' },
-    async visits() {
-      const lines = (await readFile(visits, 'utf8')).split('\n')
-      return lines.filter((line) => line !== '').map((line) => new URL(line))
-    },
-  }
-}
 
 async function openMcpRemote(paths: ProgramPaths, url: string, home: Home): Promise<Program> {
   const configFolder = join(home.folder, 'mcp-auth')
@@ -164,57 +145,15 @@ async function openMcpRemote(paths: ProgramPaths, url: string, home: Home): Prom
 
 async function openInspector(paths: ProgramPaths, url: string, home: Home): Promise<Program> {
   const callbackUrl = `http://127.0.0.1:${await freePort()}/oauth/callback`
-  const run = async (...asked: readonly string[]): Promise<unknown> => {
-    const output = join(home.folder, 'answer.json')
-    const { code, output: said } = await runProcess({
-      name: 'mcp-inspector --cli',
-      command: process.execPath,
-      args: [
-        paths['mcp-inspector'],
-        '--cli',
-        url,
-        '--transport',
-        'http',
-        '--callback-url',
-        callbackUrl,
-        '--output',
-        output,
-        '--method',
-        ...asked,
-      ],
-      cwd: home.folder,
-      // Nobody sits at a terminal here, and a keychain would be the machine's own.
-      env: { ...home.env, MCP_AUTO_OPEN_ENABLED: 'true', MCP_INSPECTOR_SECRET_STORE: 'file' },
-      deadlineMs: RUN_DEADLINE_MS,
-    })
-    if (code !== 0) throw new Error(`mcp-inspector ended with ${code}:\n${said.slice(-4_000)}`)
-    return JSON.parse(await readFile(output, 'utf8'))
-  }
+  const target = [url, '--transport', 'http', '--callback-url', callbackUrl, '--method']
+  const run = (...asked: readonly string[]) => runInspector(paths, home, [...target, ...asked])
   return {
     listTools: async () =>
       namesOf(((await run('tools/list')) as { tools: readonly Named[] }).tools),
     addNote: async (text) =>
       textOf(await run('tools/call', '--tool-name', 'add_note', '--tool-arg', `text=${text}`)),
-    stored: async () =>
-      // Its file holds JSON texts inside JSON.
-      (await readFile(join(home.folder, '.mcp-inspector/secrets.json'), 'utf8')).replaceAll(
-        '\\"',
-        '"',
-      ),
+    stored: () => inspectorSecrets(home),
   }
-}
-
-interface Named {
-  readonly name: string
-}
-
-function namesOf(tools: readonly Named[]): readonly string[] {
-  return tools.map(({ name }) => name).sort()
-}
-
-function textOf(result: unknown): string {
-  const { content } = result as { content: readonly { readonly text?: string }[] }
-  return content[0]?.text ?? ''
 }
 
 function tokensIn(stored: string): { accessToken: string; refreshToken: string } {
