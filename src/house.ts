@@ -3,6 +3,7 @@
  * here decides; what a room does is in the room.
  */
 import { createBreakers } from './cache/breaker.ts'
+import { createSteadyClock } from './cache/steady-clock.ts'
 import { createTokenTable, type TokenTable } from './cache/token-table.ts'
 import type { Config } from './config.ts'
 import { createConnectors } from './connectors/connectors.ts'
@@ -34,8 +35,8 @@ import { dpopNonces } from './oauth/dpop.ts'
 import { canonicalResource } from './oauth/urls.ts'
 import { createOperations, type Operations } from './operations.ts'
 import type { Bus, Platform, Store } from './ports.ts'
-import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { createProviderContexts } from './providers/contexts.ts'
+import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { type Mark, TENANT } from './records.ts'
 import { createHandOut } from './vault/hand-out.ts'
 import { createRefresher, type Refresher } from './vault/refresh.ts'
@@ -197,9 +198,10 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     duties.start()
     await revocation.start()
   }
+  const sweptUntilMs = createSteadyClock(runtime)
   const sweep = async (): Promise<boolean> => {
     gateway.table.sweep()
-    return (await store.sweep(runtime.nowMs(), SWEEP_ROWS)).more
+    return (await store.sweep(sweptUntilMs(), SWEEP_ROWS)).more
   }
   const stopSweep = sharesPromises ? sweepEvery(platform, sweep) : () => undefined
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
@@ -251,10 +253,7 @@ function openEgress({ config, platform, outbound }: Ground): Egress {
 }
 
 /** The vault, its refresh, and the proof of each sign-in, which asks and ends through both. */
-async function openProofs(
-  ground: Ground,
-  providers: readonly IssuerProvider[],
-): Promise<SignIns> {
+async function openProofs(ground: Ground, providers: readonly IssuerProvider[]): Promise<SignIns> {
   const { config, platform, store, bus, sealing, revocation } = ground
   const { runtime, emit, lock } = platform
   const vault = createVault({ store, sealing, runtime })

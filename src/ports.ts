@@ -131,7 +131,7 @@ export interface Store {
   count(kind: Kind, tenant: string): Promise<number>
   /** All or nothing. The first step writes the row that the others depend on. */
   commit(steps: readonly Step[]): Promise<{ won: boolean }>
-  /** Deletes what died more than 10 minutes ago, at most `max` rows. */
+  /** Deletes what died more than 10 minutes ago, marks after 25 hours, at most `max` rows. */
   sweep(nowMs: number, max: number): Promise<{ removed: number; more: boolean }>
   readonly grants: GrantStore
   close(): Promise<void>

@@ -394,6 +394,12 @@ export interface Mark {
   readonly expiresAtMs: number
   readonly cause?: string
 }
+/**
+ * A mark is kept this much longer than it needs: should the wall clock run ahead by a day and come
+ * back, tokens that it covers are alive again (K7).
+ */
+export const MARK_KEPT_PAST_LIFE_MS = 25 * 3_600_000
+
 export interface RevocationRow extends Mark {
   readonly sequence: number
 }

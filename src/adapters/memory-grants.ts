@@ -1,16 +1,17 @@
 /** Grants and marks of the memory store: each verb runs in one turn, so it is atomic by nature. */
 import { StoreError } from '../errors.ts'
 import type { GrantStore, Key, Step } from '../ports.ts'
-import type { Grant, Mark, RevocationRow } from '../records.ts'
+import { type Grant, MARK_KEPT_PAST_LIFE_MS, type Mark, type RevocationRow } from '../records.ts'
 import { byId, rowKey } from './memory-rows.ts'
 import { keyText, wholeNumber } from './sql.ts'
 import { createGrantStatement } from './sql-grant-row.ts'
 import { pageMax } from './sql-records.ts'
+import { KEPT_PAST_LIFE_MS } from './sql-store.ts'
 
 export interface MemoryGrants extends GrantStore {
   insert(grant: Grant, undo: (() => void)[]): boolean
-  sweep(deadBeforeMs: number, max: number): number
-  hasDead(deadBeforeMs: number): boolean
+  sweep(nowMs: number, max: number): number
+  hasDead(nowMs: number): boolean
 }
 
 interface Row {
@@ -157,23 +158,28 @@ export function createMemoryGrants(
       undo.push(() => rows.delete(key))
       return true
     },
-    sweep(deadBeforeMs, max) {
+    sweep(nowMs, max) {
       let removed = 0
       for (const [key, row] of rows) {
-        if (removed < max && row.grant.expiresAtMs <= deadBeforeMs && rows.delete(key)) removed += 1
+        const isDead = row.grant.expiresAtMs <= nowMs - KEPT_PAST_LIFE_MS
+        if (removed < max && isDead && rows.delete(key)) removed += 1
       }
       for (let index = marks.length - 1; index >= 0; index -= 1) {
         const entry = marks[index]
-        if (entry === undefined || removed >= max || entry.expiresAtMs > deadBeforeMs) continue
+        if (entry === undefined || removed >= max || !isOver(entry, nowMs)) continue
         marks.splice(index, 1)
         removed += 1
       }
       return removed
     },
-    hasDead: (deadBeforeMs) =>
-      [...rows.values()].some((row) => row.grant.expiresAtMs <= deadBeforeMs) ||
-      marks.some((entry) => entry.expiresAtMs <= deadBeforeMs),
+    hasDead: (nowMs) =>
+      [...rows.values()].some((row) => row.grant.expiresAtMs <= nowMs - KEPT_PAST_LIFE_MS) ||
+      marks.some((entry) => isOver(entry, nowMs)),
   }
+}
+
+function isOver(mark: Mark, nowMs: number): boolean {
+  return mark.expiresAtMs <= nowMs - MARK_KEPT_PAST_LIFE_MS
 }
 
 function selects(mark: Mark, grant: Grant): boolean {

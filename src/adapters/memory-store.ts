@@ -101,8 +101,8 @@ export function createMemoryStore(options: { epoch?: number } = {}): Store {
         )
       const removable = dead().slice(0, max)
       for (const { table: rows, id } of removable) rows.delete(id)
-      const removed = removable.length + grants.sweep(deadBeforeMs, max - removable.length)
-      return { removed, more: dead().length > 0 || grants.hasDead(deadBeforeMs) }
+      const removed = removable.length + grants.sweep(nowMs, max - removable.length)
+      return { removed, more: dead().length > 0 || grants.hasDead(nowMs) }
     },
     grants,
     close: async () => undefined,

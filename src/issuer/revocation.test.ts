@@ -3,7 +3,7 @@ import { createRecordingEmit } from '../../test/kit/emit.ts'
 import { createTestRuntime } from '../../test/kit/runtime.ts'
 import { createMemoryBus, createMemoryStore } from '../adapters/memory.ts'
 import type { Store } from '../ports.ts'
-import { MARK_KINDS, type Mark, type MarkKind, TENANT } from '../records.ts'
+import { MARK_KEPT_PAST_LIFE_MS, MARK_KINDS, type Mark, type MarkKind, TENANT } from '../records.ts'
 import { createRevocationView, type Markable } from './revocation.ts'
 
 const HOUR_MS = 3_600_000
@@ -237,7 +237,7 @@ describe('revocation view', () => {
     view.stop()
   })
 
-  it('never forgets a mark before it expires, and then does', async () => {
+  it('K7: keeps a mark for a day after it expired, should the clock come back, and then forgets it', async () => {
     const { node, mark, session, revoke, runtime } = house()
     await revoke(mark('user', 'user', { expiresAtMs: runtime.nowMs() + 120_000 }))
     const issuedAtMs = runtime.nowMs() - 1
@@ -246,6 +246,11 @@ describe('revocation view', () => {
     await view.start()
     await runtime.elapseMs(119_000)
     expect(view.marked(session({ issuedAtMs }))).toBe(true)
+    runtime.jumpWallMs(86_400_000)
+    await runtime.elapseMs(120_000)
+    runtime.jumpWallMs(-86_400_000)
+    expect(view.marked(session({ issuedAtMs }))).toBe(true)
+    runtime.jumpWallMs(MARK_KEPT_PAST_LIFE_MS)
     await runtime.elapseMs(120_000)
     expect(view.size()).toBe(0)
     view.stop()

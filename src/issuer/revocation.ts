@@ -7,7 +7,13 @@
  * answering (I7). On a platform without timers `ensureFresh` polls on use (F11).
  */
 import type { Bus, Emit, Runtime, Store } from '../ports.ts'
-import { MARK_KINDS, type Mark, type MarkKind, type RevocationRow } from '../records.ts'
+import {
+  MARK_KEPT_PAST_LIFE_MS,
+  MARK_KINDS,
+  type Mark,
+  type MarkKind,
+  type RevocationRow,
+} from '../records.ts'
 
 /** The parts of a verified token that a mark can name. */
 export interface Markable {
@@ -85,6 +91,8 @@ class View implements RevocationView {
   #running = false
   // A mark that found no room: until everything has been read again, nothing here is an answer.
   #overflowed = false
+  // A view that was full once has no room for marks past their life.
+  #keptPastLifeMs = MARK_KEPT_PAST_LIFE_MS
   #cancelTimer: (() => void) | undefined
   #unsubscribe: (() => void) | undefined
 
@@ -102,8 +110,8 @@ class View implements RevocationView {
 
   apply(rows: readonly Mark[]): void {
     for (const row of rows) {
-      // Its tokens are dead by themselves.
-      if (row.expiresAtMs <= this.#runtime.nowMs()) continue
+      // Its tokens are dead by themselves, also by a clock that comes back.
+      if (this.#isOver(row)) continue
       const known = this.#marksOf(row.tenant)[row.kind]
       if (this.size() >= this.#marksMax && !known.has(row.id)) {
         this.#overflow()
@@ -186,10 +194,15 @@ class View implements RevocationView {
     return this.#overflowed || this.ageMs() > this.#deps.maxAgeSeconds * 1_000
   }
 
+  #isOver({ expiresAtMs }: { readonly expiresAtMs: number }): boolean {
+    return expiresAtMs + this.#keptPastLifeMs <= this.#runtime.nowMs()
+  }
+
   #overflow(): void {
     if (!this.#overflowed)
       this.#emit.event({ type: 'server.warning', level: 'error', reason: 'revocations_full' })
     this.#overflowed = true
+    this.#keptPastLifeMs = 0
   }
 
   /** Pages until the clock is reached. Marks of before a reload stay: forgetting could only open. */
@@ -278,7 +291,7 @@ class View implements RevocationView {
     for (const marks of this.#marks.values()) {
       for (const kind of MARK_KINDS) {
         for (const [id, known] of marks[kind]) {
-          if (known.expiresAtMs <= this.#runtime.nowMs()) marks[kind].delete(id)
+          if (this.#isOver(known)) marks[kind].delete(id)
         }
       }
     }

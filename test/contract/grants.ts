@@ -299,19 +299,21 @@ export function describeGrants(fixture: StoreFixture): void {
       expect(cursor).toBe(100)
     })
 
-    it('keeps the clock when marks are swept, and keeps grants 10 minutes past life', async () => {
+    it('keeps the clock when marks are swept, marks 25 hours and grants 10 minutes past life', async () => {
       await activeGrant(store, 'g')
       await store.grants.revoke(mark('token', 'old', { expiresAtMs: NOW_MS }))
       await store.grants.revoke(mark('token', 'young', { expiresAtMs: NOW_MS + HOUR_MS }))
-      await store.sweep(NOW_MS + 10 * MINUTE_MS, 100)
+      await store.sweep(NOW_MS + IDLE_MS + 10 * MINUTE_MS - 1, 100)
+      expect(await states(['g'])).toEqual(['active'])
+      await store.sweep(NOW_MS + 25 * HOUR_MS - 1, 100)
+      expect((await store.grants.revocationsSince(0, 10)).rows).toHaveLength(2)
+      await store.sweep(NOW_MS + 25 * HOUR_MS, 100)
       const { rows, sequence, epoch } = await store.grants.revocationsSince(0, 10)
       expect(rows.map((row) => row.id)).toEqual(['young'])
       expect(sequence).toBe(2)
       expect(epoch).toBeGreaterThan(0)
-      await store.sweep(NOW_MS + 2 * HOUR_MS, 100)
+      await store.sweep(NOW_MS + 26 * HOUR_MS, 100)
       expect((await store.grants.revocationsSince(0, 10)).sequence).toBe(2)
-      expect(await states(['g'])).toEqual(['active'])
-      await store.sweep(NOW_MS + IDLE_MS + 10 * MINUTE_MS, 100)
       expect(await states(['g'])).toEqual([undefined])
     })
 

@@ -17,6 +17,8 @@ export interface TestRuntime extends Runtime {
   settle(): Promise<void>
   /** The wall clock jumps (NTP, a restored machine); monotonic clock and timers do not notice. */
   jumpWallMs(ms: number): void
+  /** The process stands still (K8): both clocks go on by `ms`, due timers fire afterwards, all late. */
+  stallMs(ms: number): void
   /** Timers that are armed and have not fired. */
   timers(): number
   /** Errors of work given to `waitUntil`. */
@@ -108,6 +110,13 @@ export function createTestRuntime(
     settle,
     jumpWallMs(ms) {
       wallMs += ms
+    },
+    stallMs(ms) {
+      moveTo(monotonicMs + ms)
+      const late = [...timers].filter((timer) => timer.dueMs <= monotonicMs)
+      for (const timer of late.sort((a, b) => a.dueMs - b.dueMs || a.order - b.order)) {
+        if (timers.has(timer)) fire(timer)
+      }
     },
     timers: () => timers.size,
     rejections,
