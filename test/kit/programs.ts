@@ -71,6 +71,7 @@ async function install(folder: string): Promise<string | undefined> {
       deadlineMs: INSTALL_DEADLINE_MS,
       env: Object.fromEntries(kept),
     })
+    if (code === null && output === '') return 'no npm, or it did not end in time'
     if (code !== 0) return `npm ci failed:\n${output.slice(-800)}`
     // Lost the race: somebody else's folder has the same content.
     await rename(work, folder).catch(() => undefined)
