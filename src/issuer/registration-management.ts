@@ -3,17 +3,21 @@
  * with the token it was given. Unknown clients, ended ones and wrong tokens get one and the same 401.
  *
  * Ending writes one mark for all of the client's tokens, ends its grants and removes it, in one commit.
+ * A client that nobody ever used has none of these: anybody can make such, so that what they do here
+ * leaves no mark, no work and no row that outlives them (A16, D4).
  */
 import { OAuthError } from '../errors.ts'
 import { hasSecret } from '../oauth/registration.ts'
-import type { Versioned } from '../ports.ts'
-import type { Values } from '../records.ts'
+import type { Step, Versioned } from '../ports.ts'
+import { TENANT, type Values } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
 import { auditStep } from './codes.ts'
 import { endByMark } from './endings.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { createSecret, key } from './ids.ts'
-import { judgeMetadata, readRegistration, registered } from './registration.ts'
+import { createRate, networkOf, type Rate } from './rate.ts'
+import { judgeMetadata, readRegistration, registered, tooMany } from './registration.ts'
+import { registrationAuditKey } from './registration-room.ts'
 
 /** Members that an update must not carry (RFC 7592 section 2.2). */
 const NOT_IN_UPDATE = [
@@ -34,11 +38,13 @@ interface Managed {
 export function createRegistrationManagement(
   house: IssuerHouse,
 ): (http: Request, clientId: string) => Promise<Response> {
+  const rate = createRate(house.runtime, house.config.limits.registrationsPerMinuteMax)
   return async (http, clientId) => {
     const managed = await requireOwner(house, http, clientId)
+    if (http.method === 'GET')
+      return jsonAnswer(registered(house, clientId, managed.row.value, managed))
+    limitChanges(house, http, rate)
     switch (http.method) {
-      case 'GET':
-        return jsonAnswer(registered(house, clientId, managed.row.value, managed))
       case 'PUT':
         return update(house, managed, await readRegistration(http))
       default:
@@ -65,6 +71,13 @@ async function requireOwner(house: IssuerHouse, http: Request, clientId: string)
   })
 }
 
+/** As many changes a minute from one network as registrations (SEC-16). */
+function limitChanges(house: IssuerHouse, http: Request, rate: Rate): void {
+  const address = house.clientAddress?.(http)
+  const { retryAfterSeconds } = address === undefined ? {} : rate.take(networkOf(address))
+  if (retryAfterSeconds !== undefined) throw tooMany('registration_rate', retryAfterSeconds)
+}
+
 /** Full replacement, judged like a registration; what is left out is gone. */
 async function update(house: IssuerHouse, managed: Managed, body: unknown): Promise<Response> {
   const { runtime, store } = house
@@ -85,7 +98,7 @@ async function update(house: IssuerHouse, managed: Managed, body: unknown): Prom
   }
   const { won } = await store.commit([
     { verb: 'put', kind: 'client', key: row.key, ifVersion: row.version, value },
-    auditStep(house, 'client.registered', { clientId, detail: 'updated' }),
+    await updateAudit(house, managed),
   ])
   if (!won) throw busy()
   report(house, {
@@ -96,6 +109,16 @@ async function update(house: IssuerHouse, managed: Managed, body: unknown): Prom
   })
   const { registrationToken } = managed
   return jsonAnswer(registered(house, clientId, value, { clientSecret, registrationToken }))
+}
+
+/** While nobody used the client, in the place of its registration's row, and with that row's life. */
+async function updateAudit(house: IssuerHouse, { clientId, row }: Managed): Promise<Step> {
+  const step = auditStep(house, 'client.registered', { clientId, detail: 'updated' })
+  const at = registrationAuditKey(clientId)
+  const audit = row.value.usedAtMs === undefined ? await house.store.get('audit', at) : undefined
+  if (audit === undefined || step.verb !== 'create' || step.kind !== 'audit') return step
+  const value = { ...step.value, expiresAtMs: audit.value.expiresAtMs }
+  return { verb: 'put', kind: 'audit', key: at, ifVersion: audit.version, value }
 }
 
 function refuseForeignUpdate(house: IssuerHouse, { clientId, row }: Managed, body: unknown): void {
@@ -114,14 +137,32 @@ function refuseForeignUpdate(house: IssuerHouse, { clientId, row }: Managed, bod
   }
 }
 
-async function end(house: IssuerHouse, { clientId, row }: Managed): Promise<Response> {
-  await endByMark(house, { kind: 'client', id: clientId }, 'client_deleted', [
+async function end(house: IssuerHouse, managed: Managed): Promise<Response> {
+  const { clientId, row } = managed
+  const steps: readonly Step[] = [
     { verb: 'put', kind: 'client', key: row.key, ifVersion: row.version, value: row.value },
     { verb: 'remove', kind: 'client', key: row.key },
-    auditStep(house, 'client.ended', { clientId, detail: 'client_deleted' }),
-  ])
+  ]
+  if (await isUnused(house, managed)) {
+    if (!(await house.store.commit(steps)).won) throw busy()
+    // As for one that made room: its audit row lives no longer than itself.
+    await house.store.remove('audit', registrationAuditKey(clientId))
+  } else {
+    const audit = auditStep(house, 'client.ended', { clientId, detail: 'client_deleted' })
+    await endByMark(house, { kind: 'client', id: clientId }, 'client_deleted', [...steps, audit])
+  }
   report(house, { type: 'client.ended', reason: 'client_deleted', clientId })
   return new Response(null, { status: 204, headers: { 'cache-control': 'no-store' } })
+}
+
+/** Nothing was ever granted to it: there is no token that a mark could end. */
+async function isUnused(
+  { store }: IssuerHouse,
+  { clientId, row }: Pick<Managed, 'clientId' | 'row'>,
+): Promise<boolean> {
+  if (row.value.usedAtMs !== undefined) return false
+  const named = { name: 'clientId', value: clientId } as const
+  return (await store.grants.list(TENANT, named, { max: 1 })).length === 0
 }
 
 function refused(description: string, member: string): OAuthError {

@@ -114,7 +114,7 @@ export function judgeMetadata(house: IssuerHouse, body: unknown): RegisteredMeta
   return judgeRegistration(body, { redirectHosts })
 }
 
-function tooMany(reason: string, retryAfterSeconds: number): OAuthError {
+export function tooMany(reason: string, retryAfterSeconds: number): OAuthError {
   return new OAuthError('temporarily_unavailable', 'too many registrations, try again later', {
     status: 429,
     reason,

@@ -317,6 +317,49 @@ describe('registration management (RFC 7592)', () => {
     expect(house.emit.eventsOf('client.ended')).toHaveLength(1)
   })
 
+  it('A16 D4 REG-28: changing and ending what nobody used leaves no mark, no duty and no row', async () => {
+    const house = createTestIssuer()
+    for (let round = 0; round < 5; round += 1) {
+      const client = await registered(house)
+      const next = {
+        client_id: client.client_id,
+        redirect_uris: [WEB_REDIRECT],
+        token_endpoint_auth_method: 'none',
+      }
+      for (const client_name of ['One', 'Two'])
+        expect((await manage(house, 'PUT', client, { ...next, client_name })).status).toBe(200)
+      const [row, ...others] = await audits(house)
+      expect(others).toEqual([])
+      expect(row).toMatchObject({ event: 'client.registered', detail: 'updated' })
+      expect(row?.expiresAtMs).toBe(house.runtime.nowMs() + DAY_MS)
+      expect((await manage(house, 'DELETE', client)).status).toBe(204)
+    }
+    expect(house.marks).toEqual([])
+    expect((await house.store.grants.revocationsSince(0, 10)).rows).toEqual([])
+    for (const kind of ['audit', 'client', 'duty'] as const)
+      expect(await house.store.count(kind, TENANT), kind).toBe(0)
+    expect(house.emit.eventsOf('client.ended')).toHaveLength(5)
+  })
+
+  it('SEC-16: changes are limited as registrations are, per network; reading is not', async () => {
+    const house = createTestIssuer({ limits: { registrationsPerMinuteMax: 3 } })
+    const [client, other] = [await registered(house), await registered(house)]
+    const next = {
+      client_id: client.client_id,
+      redirect_uris: [WEB_REDIRECT],
+      token_endpoint_auth_method: 'none',
+    }
+    const here = { 'x-test-address': '203.0.113.9' }
+    for (let round = 0; round < 3; round += 1)
+      expect((await manage(house, 'PUT', client, next, here)).status).toBe(200)
+    const limited = await manage(house, 'PUT', client, next, here)
+    expect([limited.status, limited.headers.get('retry-after')]).toEqual([429, '60'])
+    expect((await manage(house, 'DELETE', client, undefined, here)).status).toBe(429)
+    expect((await manage(house, 'GET', client, undefined, here)).status).toBe(200)
+    const there = { 'x-test-address': '203.0.113.10' }
+    expect((await manage(house, 'DELETE', other, undefined, there)).status).toBe(204)
+  })
+
   it('REG-28 A22: a wrong, missing or foreign token and an unknown client are one and the same 401', async () => {
     const house = createTestIssuer()
     const [client, other] = [await registered(house), await registered(house)]
