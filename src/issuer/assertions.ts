@@ -9,6 +9,7 @@ import { OAuthError } from '../errors.ts'
 import { type Client, targetsOf } from '../oauth/client.ts'
 import { claimedIssuer, type IdJagClaims, judgeIdJag } from '../oauth/id-jag.ts'
 import { parseScope } from '../oauth/scope.ts'
+import { JWT_SKEW_SECONDS } from '../oauth/signed-jwt.ts'
 import type { AssertionRequest, TokenAnswer } from '../oauth/token-request.ts'
 import { canonicalResource } from '../oauth/urls.ts'
 import type { Step, Versioned } from '../ports.ts'
@@ -148,13 +149,11 @@ async function spend(
   const id = runtime.sha256(`id-jag\n${trusted.issuer}\n${jti}`)
   const { won } = await store.create('spent', key(id), {
     purpose: 'id-jag',
-    expiresAtMs: (expiresAtSeconds + SKEW_SECONDS) * 1000,
+    // It is taken this long after its end.
+    expiresAtMs: (expiresAtSeconds + JWT_SKEW_SECONDS) * 1000,
   })
   if (!won) throw invalidAssertion('replayed')
 }
-
-/** An assertion is taken this long after its end. */
-const SKEW_SECONDS = 60
 
 /** The account of whoever signs in there with this subject; made when it is the first time. */
 async function readPerson(

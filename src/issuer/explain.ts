@@ -6,7 +6,7 @@
 import type { Config } from '../config.ts'
 import { audienceMistake } from '../mistakes.ts'
 import { type AccessTokenClaims, judgeAccessToken } from '../oauth/access-token.ts'
-import { decodeBase64url } from '../oauth/base64url.ts'
+import { type JsonObject, readPart } from '../oauth/claims.ts'
 import { parseRefreshToken } from '../oauth/refresh-token.ts'
 import { canonicalResource } from '../oauth/urls.ts'
 import type { Runtime, Store } from '../ports.ts'
@@ -102,7 +102,7 @@ function replayProblems(
 async function explainAccessToken(
   deps: ExplainDeps,
   token: string,
-  payload: Json,
+  payload: JsonObject,
   asked: string | undefined,
 ): Promise<Explanation> {
   const { config, runtime, keys } = deps
@@ -195,7 +195,7 @@ function scopeProblems({ scope }: AccessTokenClaims): readonly Problem[] {
   return [{ reason: 'scope', problem: 'it has no scope, and every call needs one.' }]
 }
 
-function explainForeign(deps: ExplainDeps, header: Json, payload: Json): Explanation {
+function explainForeign(deps: ExplainDeps, header: JsonObject, payload: JsonObject): Explanation {
   const issuer = typeof payload['iss'] === 'string' ? payload['iss'] : undefined
   const problem =
     issuer === undefined
@@ -214,32 +214,19 @@ function notOurs(
   return { form, ours: false, facts, problems: [{ reason, problem: `${problem}.` }] }
 }
 
-type Json = Readonly<Record<string, unknown>>
-
 /** Header and claims of anything that looks like a signed JWT. Nothing of it is believed. */
-function readJwt(token: string): { readonly header: Json; readonly payload: Json } | undefined {
+function readJwt(
+  token: string,
+): { readonly header: JsonObject; readonly payload: JsonObject } | undefined {
   const parts = token.split('.')
   if (parts.length !== 3 || token.length > TOKEN_MAX_CHARS) return undefined
-  const [header, payload] = parts.slice(0, 2).map(readPart)
+  const [header, payload] = parts.slice(0, 2).map((part) => readPart(part))
   return header === undefined || payload === undefined ? undefined : { header, payload }
-}
-
-function readPart(part: string): Json | undefined {
-  const bytes = decodeBase64url(part)
-  if (bytes === undefined) return undefined
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes))
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? { ...value }
-      : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** In words where we know them; `jti` says nothing to anybody. */
 function claimFacts(claims: object): Explanation['facts'] {
-  const known = claims as Json
+  const known = claims as JsonObject
   const times = ['iat', 'exp', 'auth_time'].flatMap((name) => {
     const seconds = known[name]
     return typeof seconds === 'number'
@@ -278,7 +265,7 @@ function timeText(seconds: number): string {
     : String(seconds)
 }
 
-function labelled(kind: string, values: Json): Explanation['facts'] {
+function labelled(kind: string, values: JsonObject): Explanation['facts'] {
   return Object.entries(values)
     .slice(0, FACTS_MAX)
     .map(([name, value]) => [`${kind} ${printed(name)}`, printed(value)] as const)

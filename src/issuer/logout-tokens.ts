@@ -5,6 +5,7 @@
  */
 import { OAuthError } from '../errors.ts'
 import { judgeLogoutToken, type LogoutToken } from '../oauth/logout-token.ts'
+import { JWT_SKEW_SECONDS } from '../oauth/signed-jwt.ts'
 import { parseForm } from '../oauth/token-request.ts'
 import { readFormRequest } from './client-authentication.ts'
 import { type IssuerHouse, type IssuerProvider, report } from './house.ts'
@@ -12,7 +13,6 @@ import { key } from './ids.ts'
 import type { Signals } from './signals.ts'
 
 const NO_STORE = { 'cache-control': 'no-store' }
-const SKEW_MS = 60_000
 
 /** @throws {OAuthError} `invalid_request` with the inner reason, for everything that is not believed. */
 export async function receiveLogoutToken(
@@ -37,7 +37,7 @@ export async function receiveLogoutToken(
         })
       : await signals.endProviderSession({ ...about, sid }, CAUSE)
   // Written last: a provider that repeats it because we failed half-way must be heard again.
-  const expiresAtMs = token.expiresAtMs + SKEW_MS
+  const expiresAtMs = token.expiresAtMs + JWT_SKEW_SECONDS * 1000
   const { won } = await house.store.create('spent', spent, { purpose: 'logout', expiresAtMs })
   if (!won) throw invalid('logout_token_replayed')
   report(house, { type: 'signal.received', provider: provider.id, reason: CAUSE, ...ended })

@@ -14,6 +14,7 @@ import {
 } from '../issuer/revocation-feed.ts'
 import type { Egress, EgressResponse } from '../net/egress.ts'
 import { parseJson } from '../net/json.ts'
+import { isObject } from '../oauth/claims.ts'
 import type { Emit, Runtime } from '../ports.ts'
 import { MARK_KINDS, type MarkKind, type RevocationRow } from '../records.ts'
 
@@ -129,10 +130,6 @@ function isRow(value: unknown): value is RevocationRow {
     isCount(value.issuedBeforeMs) &&
     isCount(value.expiresAtMs)
   )
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isId(value: unknown): value is string {

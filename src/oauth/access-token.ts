@@ -7,6 +7,7 @@
  */
 import type { Runtime, SigningKey, VerifyKey } from '../ports.ts'
 import { encodeBase64url } from './base64url.ts'
+import { isObject } from './claims.ts'
 
 export const ACCESS_TOKEN_MAX_CHARS = 4_096
 /** For `iat` and `nbf`; `exp` is exact (J4). */
@@ -211,10 +212,6 @@ function decodeJson(part: string): Record<string, unknown> | undefined {
   } catch {
     return undefined
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function refuse(reason: AccessTokenRefusal): AccessTokenJudgement {

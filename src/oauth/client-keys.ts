@@ -7,6 +7,7 @@
  */
 import type { JSONWebKeySet } from 'jose'
 import { decodeBase64url } from './base64url.ts'
+import { isObject } from './claims.ts'
 import { parseUrl, URL_MAX_CHARS } from './urls.ts'
 
 export const CLIENT_KEYS_MAX = 20
@@ -21,7 +22,7 @@ export type ClientKeySet = JSONWebKeySet
 
 /** `undefined` for anything but a set of public keys that our algorithms can use. */
 export function readClientKeys(value: unknown): ClientKeySet | undefined {
-  const given: unknown = isRecord(value) ? value['keys'] : undefined
+  const given: unknown = isObject(value) ? value['keys'] : undefined
   if (!Array.isArray(given) || given.length === 0 || given.length > CLIENT_KEYS_MAX)
     return undefined
   if (JSON.stringify(given).length > CLIENT_KEYS_MAX_CHARS) return undefined
@@ -31,7 +32,7 @@ export function readClientKeys(value: unknown): ClientKeySet | undefined {
 }
 
 function isPublic(key: unknown): key is Readonly<Record<string, unknown>> {
-  return isRecord(key) && !('d' in key) && !('k' in key) && key['kty'] !== 'oct'
+  return isObject(key) && !('d' in key) && !('k' in key) && key['kty'] !== 'oct'
 }
 
 function isUsable(key: Readonly<Record<string, unknown>>): boolean {
@@ -60,8 +61,4 @@ export function readKeysUri(value: unknown): string | undefined {
   return url.username === '' && url.password === '' && url.href.length <= URL_MAX_CHARS
     ? url.href
     : undefined
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -3,7 +3,8 @@
  * only. Nothing is remembered here: that a proof is used once is for who calls. Never throws.
  */
 import type { Runtime } from '../ports.ts'
-import { decodeBase64url, encodeBase64url } from './base64url.ts'
+import { encodeBase64url } from './base64url.ts'
+import { isObject, type JsonObject, readPart } from './claims.ts'
 import { parseUrl } from './urls.ts'
 
 export const DPOP_ALGORITHMS: readonly string[] = ['ES256']
@@ -92,10 +93,7 @@ export function dpopNonces(
   )
 }
 
-function judgeClaims(
-  payload: Record<string, unknown>,
-  facts: ProofFacts,
-): ProofRefusal | undefined {
+function judgeClaims(payload: JsonObject, facts: ProofFacts): ProofRefusal | undefined {
   const { htm, htu, iat, jti, ath, nonce } = payload
   if (typeof jti !== 'string' || jti === '' || jti.length > PROOF_ID_MAX_CHARS) return 'jti'
   if (htm !== facts.method) return 'htm'
@@ -149,30 +147,13 @@ function isSigned(proof: string, key: PublicKey, runtime: Runtime): boolean {
   }
 }
 
-function readParts(
-  proof: string,
-): { header: Record<string, unknown>; payload: Record<string, unknown> } | undefined {
+function readParts(proof: string): { header: JsonObject; payload: JsonObject } | undefined {
   if (proof.length > PROOF_MAX_CHARS) return undefined
   const [first = '', second = '', third = '', ...more] = proof.split('.')
   if (more.length > 0 || !SIGNATURE.test(third)) return undefined
-  const header = readJson(first)
-  const payload = readJson(second)
+  const header = readPart(first)
+  const payload = readPart(second)
   return header === undefined || payload === undefined ? undefined : { header, payload }
-}
-
-function readJson(part: string): Record<string, unknown> | undefined {
-  const bytes = part === '' ? undefined : decodeBase64url(part)
-  if (bytes === undefined) return undefined
-  try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function refuse(reason: ProofRefusal): ProofJudgement {

@@ -2,21 +2,19 @@
  * Identity assertion authorization grants (ID-JAG, draft-ietf-oauth-identity-assertion-authz-grant):
  * an enterprise's identity provider says who a client acts for, here, at one resource.
  *
- * As ID tokens: the algorithm comes from our list, keys from a set at hand, never from the header.
- * One audience, one resource, one client (EXT-02). Never throws, never fetches.
+ * One audience, one resource, one client (EXT-02); what every signed JWT must be is in `signed-jwt.ts`.
+ * Never throws, never fetches.
  */
 import type { JSONWebKeySet, JWTPayload } from 'jose'
-import { decodeBase64url } from './base64url.ts'
-import { withoutWeakKeys } from './weak-keys.ts'
+import { isObject, isText, readPart } from './claims.ts'
+import { isCompactJwt, JWT_SKEW_SECONDS, type JwtRefusal, judgeSignedJwt } from './signed-jwt.ts'
 
 export const ASSERTION_MAX_CHARS = 16_384
 /** No assertion lives longer, whatever it says: its `jti` is remembered that long. */
 export const ASSERTION_LIFE_MAX_SECONDS = 3_600
-const SKEW_SECONDS = 60
-const KEYS_MAX = 100
 const NAME_MAX_CHARS = 255
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA', 'Ed25519']
-const TYP = 'oauth-id-jag+jwt'
+const TYPE = 'oauth-id-jag+jwt'
 
 export interface IdJagFacts {
   readonly jwks: JSONWebKeySet
@@ -43,63 +41,27 @@ export interface IdJagClaims {
   readonly jkt?: string
 }
 
-export type IdJagRefusal =
-  | 'malformed'
-  | 'typ'
-  | 'algorithm'
-  | 'unknown_key'
-  | 'signature'
-  | 'issuer'
-  | 'audience'
-  | 'expired'
-  | 'not_yet'
-  | 'life'
-  | 'client'
-  | 'jti'
-  | 'subject'
-  | 'resource'
-  | 'claims'
+export type IdJagRefusal = JwtRefusal | 'life' | 'client' | 'jti' | 'subject' | 'resource'
 export type IdJagJudgement = { ok: true; claims: IdJagClaims } | { ok: false; reason: IdJagRefusal }
 
 /** Who says to have issued this; unverified, good for nothing but choosing the key set. */
 export function claimedIssuer(jwt: string): string | undefined {
-  const payload = isForm(jwt) ? decodeBase64url(jwt.split('.')[1] ?? '') : undefined
-  if (payload === undefined) return undefined
-  try {
-    const claims: unknown = JSON.parse(new TextDecoder().decode(payload))
-    const issuer =
-      typeof claims === 'object' && claims !== null && 'iss' in claims ? claims.iss : undefined
-    return typeof issuer === 'string' ? issuer : undefined
-  } catch {
-    return undefined
-  }
+  if (!isCompactJwt(jwt, ASSERTION_MAX_CHARS)) return undefined
+  const issuer = readPart(jwt.split('.')[1])?.['iss']
+  return typeof issuer === 'string' ? issuer : undefined
 }
 
 export async function judgeIdJag(jwt: string, facts: IdJagFacts): Promise<IdJagJudgement> {
-  if (!isForm(jwt)) return refuse('malformed')
-  // The library takes the last part leniently; one assertion has one text here.
-  if (decodeBase64url(jwt.slice(jwt.lastIndexOf('.') + 1)) === undefined) return refuse('malformed')
-  if (facts.jwks.keys.length > KEYS_MAX) return refuse('unknown_key')
-  const jose = await import('jose')
-  try {
-    const { alg, typ } = jose.decodeProtectedHeader(jwt)
-    if (typ !== TYP) return refuse('typ')
-    if (alg === undefined || !ALGORITHMS.includes(alg)) return refuse('algorithm')
-    const { payload } = await jose.jwtVerify(
-      jwt,
-      jose.createLocalJWKSet(withoutWeakKeys(facts.jwks)),
-      {
-        issuer: facts.issuer,
-        algorithms: ALGORITHMS,
-        clockTolerance: SKEW_SECONDS,
-        currentDate: new Date(facts.nowMs),
-        requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti'],
-      },
-    )
-    return judgeClaims(payload, facts)
-  } catch (error) {
-    return refuse(refusalOf(error, jose.errors))
-  }
+  const judged = await judgeSignedJwt(jwt, {
+    jwks: facts.jwks,
+    issuer: facts.issuer,
+    algorithms: ALGORITHMS,
+    types: [TYPE],
+    maxChars: ASSERTION_MAX_CHARS,
+    nowMs: facts.nowMs,
+    requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti'],
+  })
+  return judged.ok ? judgeClaims(judged.payload, facts) : judged
 }
 
 function judgeClaims(payload: JWTPayload, facts: IdJagFacts): IdJagJudgement {
@@ -107,7 +69,7 @@ function judgeClaims(payload: JWTPayload, facts: IdJagFacts): IdJagJudgement {
   const { sub, jti, aud, iat = Number.NaN, exp = Number.NaN } = payload
   // One string: with a list the same assertion would be good at another server too.
   if (aud !== facts.audience) return refuse('audience')
-  if (!(iat <= nowSeconds + SKEW_SECONDS)) return refuse('not_yet')
+  if (!(iat <= nowSeconds + JWT_SKEW_SECONDS)) return refuse('not_yet')
   if (!(exp - iat > 0 && exp <= nowSeconds + ASSERTION_LIFE_MAX_SECONDS)) return refuse('life')
   if (payload['client_id'] !== facts.clientId) return refuse('client')
   if (!isName(sub)) return refuse('subject')
@@ -138,7 +100,7 @@ function judgeClaims(payload: JWTPayload, facts: IdJagFacts): IdJagJudgement {
 }
 
 function readBinding(cnf: unknown): string | undefined {
-  const jkt = typeof cnf === 'object' && cnf !== null && 'jkt' in cnf ? cnf.jkt : undefined
+  const jkt = isObject(cnf) ? cnf['jkt'] : undefined
   return isName(jkt) ? jkt : undefined
 }
 
@@ -148,30 +110,7 @@ function onlyOne(value: unknown): string | undefined {
 }
 
 function isName(value: unknown): value is string {
-  return (
-    typeof value === 'string' &&
-    value !== '' &&
-    value.length <= NAME_MAX_CHARS &&
-    value.isWellFormed() &&
-    !value.includes('\0')
-  )
-}
-
-function isForm(jwt: string): boolean {
-  return jwt.length <= ASSERTION_MAX_CHARS && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)
-}
-
-function refusalOf(error: unknown, errors: typeof import('jose')['errors']): IdJagRefusal {
-  if (error instanceof errors.JWTExpired) return 'expired'
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    if (error.reason !== 'check_failed') return 'claims'
-    return error.claim === 'iss' ? 'issuer' : error.claim === 'nbf' ? 'not_yet' : 'claims'
-  }
-  if (error instanceof errors.JWKSNoMatchingKey) return 'unknown_key'
-  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'unknown_key'
-  if (error instanceof errors.JOSEAlgNotAllowed) return 'algorithm'
-  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed'
-  return 'signature'
+  return isText(value, NAME_MAX_CHARS)
 }
 
 function refuse(reason: IdJagRefusal): IdJagJudgement {

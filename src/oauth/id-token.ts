@@ -1,20 +1,16 @@
 /**
- * ID tokens of OpenID providers (OpenID Connect Core section 3.1.3.7), against a key set at hand.
+ * ID tokens of OpenID providers (OpenID Connect Core section 3.1.3.7), against a key set at hand, and
+ * access tokens of theirs that are JWTs (RFC 9068).
  *
- * The algorithm comes from the provider's list and our own, never from the token alone; keys come
- * from the set, never from the header (VAL-15, J1, J2). Never throws, never fetches.
+ * The algorithm must be in the provider's list and in our own; the rest of what every signed JWT must be
+ * is in `signed-jwt.ts`. Never throws, never fetches.
  */
 import type { JSONWebKeySet, JWTPayload } from 'jose'
-import { decodeBase64url } from './base64url.ts'
-import { withoutWeakKeys } from './weak-keys.ts'
+import { isText, isTime } from './claims.ts'
+import { JWT_SKEW_SECONDS, type JwtRefusal, judgeSignedJwt } from './signed-jwt.ts'
 
 export const ID_TOKEN_MAX_CHARS = 16_384
-export const ID_TOKEN_SKEW_SECONDS = 60
-export const ID_TOKEN_KEYS_MAX = 100
-const KEY_ID_MAX_CHARS = 256
 const SUBJECT_MAX_CHARS = 255
-/** Last second of the year 9999: beyond it a time is no time. */
-const TIME_MAX_SECONDS = 253_402_300_799
 
 /** Public-key algorithms with keys of their own kind; `none` and HMAC do not exist here. */
 export const ALGORITHMS: ReadonlySet<string> = new Set([
@@ -49,48 +45,25 @@ export type IdTokenClaims = JWTPayload & {
   readonly iat: number
   readonly exp: number
 }
-export type IdTokenRefusal =
-  | 'malformed'
-  | 'algorithm'
-  | 'typ'
-  | 'unknown_key'
-  | 'signature'
-  | 'issuer'
-  | 'audience'
-  | 'authorized_party'
-  | 'expired'
-  | 'not_yet'
-  | 'claims'
-  | 'nonce'
+export type IdTokenRefusal = JwtRefusal | 'authorized_party' | 'nonce'
 /** `unknown_key` is worth one fetch of the key set (VAL-14); every other refusal is final. */
 export type IdTokenJudgement =
   | { ok: true; claims: IdTokenClaims }
   | { ok: false; reason: IdTokenRefusal }
 
-type Jose = typeof import('jose')
-
 export async function judgeIdToken(jwt: string, facts: IdTokenFacts): Promise<IdTokenJudgement> {
-  // Loaded at the first sign-in: a start and a house without OpenID providers do without it.
-  const jose = await import('jose')
-  const early = judgeHeader(jwt, facts, jose)
-  if (early !== undefined) return { ok: false, reason: early }
-  try {
-    const { payload } = await jose.jwtVerify(
-      jwt,
-      jose.createLocalJWKSet(withoutWeakKeys(facts.jwks)),
-      {
-        issuer: typeof facts.issuer === 'string' ? facts.issuer : [...facts.issuer],
-        audience: facts.clientId,
-        algorithms: facts.algorithms.filter((name) => ALGORITHMS.has(name)),
-        clockTolerance: ID_TOKEN_SKEW_SECONDS,
-        currentDate: new Date(facts.nowMs),
-        requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat'],
-      },
-    )
-    return judgeClaims(payload, facts)
-  } catch (error) {
-    return { ok: false, reason: refusalOf(error, jose) }
-  }
+  const judged = await judgeSignedJwt(jwt, {
+    jwks: facts.jwks,
+    issuer: facts.issuer,
+    audience: facts.clientId,
+    algorithms: facts.algorithms.filter((name) => ALGORITHMS.has(name)),
+    // An access token, a logout token or a security event is not an ID token (J3).
+    types: ['jwt', undefined],
+    maxChars: ID_TOKEN_MAX_CHARS,
+    nowMs: facts.nowMs,
+    requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat'],
+  })
+  return judged.ok ? judgeClaims(judged.payload, facts) : judged
 }
 
 /** What is known of a signed token that is not an ID token; whom it is for is the caller's question. */
@@ -108,67 +81,25 @@ export type SignedTokenJudgement =
 /** Signature, issuer and times of a provider's access token (RFC 9068 section 4, steps 2 to 4). */
 export async function judgeSignedToken(
   jwt: string,
-  facts: SignedTokenFacts,
+  { jwks, issuers, nowMs }: SignedTokenFacts,
 ): Promise<SignedTokenJudgement> {
-  const jose = await import('jose')
-  const algorithms = [...ALGORITHMS]
-  const early = judgeHeader(jwt, { jwks: facts.jwks, algorithms }, jose, ['jwt', 'at+jwt'])
-  if (early !== undefined) return { ok: false, reason: early }
-  try {
-    const { payload } = await jose.jwtVerify(
-      jwt,
-      jose.createLocalJWKSet(withoutWeakKeys(facts.jwks)),
-      {
-        issuer: [...facts.issuers],
-        algorithms,
-        clockTolerance: ID_TOKEN_SKEW_SECONDS,
-        currentDate: new Date(facts.nowMs),
-        requiredClaims: ['iss', 'sub', 'exp'],
-      },
-    )
-    return { ok: true, claims: payload }
-  } catch (error) {
-    return { ok: false, reason: refusalOf(error, jose) }
-  }
-}
-
-/** What can be refused before any key is touched. */
-function judgeHeader(
-  jwt: string,
-  facts: Pick<IdTokenFacts, 'jwks' | 'algorithms'>,
-  { decodeProtectedHeader }: Jose,
-  types: readonly string[] = ['jwt'],
-): IdTokenRefusal | undefined {
-  // The library decodes leniently (spaces, padding, unused bits); one token has one text here.
-  if (jwt.length > ID_TOKEN_MAX_CHARS || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) return 'malformed'
-  if (decodeBase64url(jwt.slice(jwt.lastIndexOf('.') + 1)) === undefined) return 'malformed'
-  if (!Array.isArray(facts.jwks.keys) || facts.jwks.keys.length > ID_TOKEN_KEYS_MAX) {
-    return 'unknown_key'
-  }
-  let header: ReturnType<typeof decodeProtectedHeader>
-  try {
-    header = decodeProtectedHeader(jwt)
-  } catch {
-    return 'malformed'
-  }
-  const { alg, kid, typ } = header
-  if (typeof alg !== 'string' || !ALGORITHMS.has(alg) || !facts.algorithms.includes(alg)) {
-    return 'algorithm'
-  }
-  if (kid !== undefined && (typeof kid !== 'string' || kid.length > KEY_ID_MAX_CHARS)) {
-    return 'malformed'
-  }
-  // An access token, a logout token or a security event is not an ID token (J3).
-  if (typ !== undefined && (typeof typ !== 'string' || !types.includes(typ.toLowerCase())))
-    return 'typ'
-  return 'crit' in header ? 'malformed' : undefined
+  const judged = await judgeSignedJwt(jwt, {
+    jwks,
+    issuer: issuers,
+    algorithms: [...ALGORITHMS],
+    types: ['jwt', 'at+jwt', undefined],
+    maxChars: ID_TOKEN_MAX_CHARS,
+    nowMs,
+    requiredClaims: ['iss', 'sub', 'exp'],
+  })
+  return judged.ok ? { ok: true, claims: judged.payload } : judged
 }
 
 function judgeClaims(payload: JWTPayload, facts: IdTokenFacts): IdTokenJudgement {
   const refuse = (reason: IdTokenRefusal): IdTokenJudgement => ({ ok: false, reason })
   const nowSeconds = facts.nowMs / 1_000
   if (!areClaims(payload)) return refuse('claims')
-  if (payload.iat > nowSeconds + ID_TOKEN_SKEW_SECONDS) return refuse('not_yet')
+  if (payload.iat > nowSeconds + JWT_SKEW_SECONDS) return refuse('not_yet')
   const party = payload.azp
   if (party !== undefined && party !== facts.clientId) return refuse('authorized_party')
   if (Array.isArray(payload.aud) && payload.aud.length > 1 && party === undefined) {
@@ -183,39 +114,9 @@ function areClaims(payload: JWTPayload): payload is IdTokenClaims {
   const { iss, sub, iat, exp, auth_time: authTime } = payload
   return (
     typeof iss === 'string' &&
-    typeof sub === 'string' &&
-    sub !== '' &&
-    sub.length <= SUBJECT_MAX_CHARS &&
-    sub.isWellFormed() &&
-    !sub.includes('\0') &&
+    isText(sub, SUBJECT_MAX_CHARS) &&
     isTime(iat) &&
     isTime(exp) &&
     (authTime === undefined || isTime(authTime))
   )
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value <= TIME_MAX_SECONDS
-}
-
-const CLAIM_REFUSALS: Readonly<Record<string, IdTokenRefusal>> = {
-  iss: 'issuer',
-  aud: 'audience',
-  nbf: 'not_yet',
-}
-
-function refusalOf(error: unknown, { errors }: Jose): IdTokenRefusal {
-  if (error instanceof errors.JWTExpired) return 'expired'
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    return error.reason === 'check_failed' ? (CLAIM_REFUSALS[error.claim] ?? 'claims') : 'claims'
-  }
-  if (error instanceof errors.JWKSNoMatchingKey) return 'unknown_key'
-  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'unknown_key'
-  if (error instanceof errors.JWSSignatureVerificationFailed) return 'signature'
-  if (error instanceof errors.JOSEAlgNotAllowed) return 'algorithm'
-  if (error instanceof errors.JWSInvalid) return 'malformed'
-  // Rightly signed, but what is signed is no set of claims.
-  if (error instanceof errors.JWTInvalid) return 'claims'
-  // Weak or broken keys, unsupported curves, platform errors: refusals as well (J6).
-  return 'signature'
 }

@@ -3,7 +3,8 @@
  * at hand. Whether its `jti` was seen before is asked by the caller.
  */
 import type { JSONWebKeySet } from 'jose'
-import { isObject, judgeSecurityEvent, type SecurityEventRefusal } from './security-event.ts'
+import { isObject } from './claims.ts'
+import { judgeSecurityEvent, type SecurityEventRefusal } from './security-event.ts'
 
 const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 /** Section 2.4: `exp` should be two minutes away. What lives longer than a day is not a logout token. */

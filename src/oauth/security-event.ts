@@ -2,21 +2,19 @@
  * Security event tokens (RFC 8417), judged against a key set at hand: the common part of logout tokens
  * (`logout-token.ts`) and of shared signals (RFC 8935).
  *
- * The algorithm comes from our list and the sender's, keys from the set, never from the header; `iss`
- * and `aud` are compared exactly. Never throws, never fetches.
+ * The algorithm must be in our list and in the sender's, `iss` and `aud` are compared exactly; the rest
+ * of what every signed JWT must be is in `signed-jwt.ts`. Never throws, never fetches.
  */
 import type { JSONWebKeySet, JWTPayload } from 'jose'
-import { decodeBase64url } from './base64url.ts'
+import { isObject, isText, isTime } from './claims.ts'
 import { ALGORITHMS as ID_TOKEN_ALGORITHMS } from './id-token.ts'
-import { withoutWeakKeys } from './weak-keys.ts'
+import { JWT_SKEW_SECONDS, type JwtRefusal, judgeSignedJwt } from './signed-jwt.ts'
 
 export const SECURITY_EVENT_MAX_CHARS = 16_384
-export const SECURITY_EVENT_SKEW_SECONDS = 60
 /** An event that was made longer ago says nothing about now: its sender has given it up by then. */
 export const SECURITY_EVENT_AGE_MAX_SECONDS = 7 * 86_400
-const KEYS_MAX = 100
-const TEXT_MAX_CHARS = 512
-const TIME_MAX_SECONDS = 253_402_300_799
+/** Of a `jti`, a subject or a session id. */
+export const EVENT_TEXT_MAX_CHARS = 512
 
 export interface SecurityEventFacts {
   readonly jwks: JSONWebKeySet
@@ -41,77 +39,29 @@ export interface SecurityEvent {
   readonly events: Readonly<Record<string, unknown>>
 }
 
-export type SecurityEventRefusal =
-  | 'malformed'
-  | 'algorithm'
-  | 'typ'
-  | 'unknown_key'
-  | 'signature'
-  | 'issuer'
-  | 'audience'
-  | 'expired'
-  | 'not_yet'
-  | 'claims'
-  | 'nonce'
+export type SecurityEventRefusal = JwtRefusal | 'nonce'
 /** `unknown_key` is worth one fetch of the key set (VAL-14). */
 export type SecurityEventJudgement =
   | { readonly ok: true; readonly event: SecurityEvent }
   | { readonly ok: false; readonly reason: SecurityEventRefusal }
 
-type Jose = typeof import('jose')
-
 export async function judgeSecurityEvent(
   jwt: string,
   facts: SecurityEventFacts,
 ): Promise<SecurityEventJudgement> {
-  const jose = await import('jose')
-  const early = judgeHeader(jwt, facts, jose)
-  if (early !== undefined) return { ok: false, reason: early }
-  try {
-    const { payload } = await jose.jwtVerify(
-      jwt,
-      jose.createLocalJWKSet(withoutWeakKeys(facts.jwks)),
-      {
-        algorithms: allowed(facts),
-        clockTolerance: SECURITY_EVENT_SKEW_SECONDS,
-        currentDate: new Date(facts.nowMs),
-      },
-    )
-    return judgeClaims(payload, facts)
-  } catch (error) {
-    return { ok: false, reason: refusalOf(error, jose) }
-  }
+  const judged = await judgeSignedJwt(jwt, {
+    jwks: facts.jwks,
+    algorithms: allowed(facts),
+    types: facts.types,
+    maxChars: SECURITY_EVENT_MAX_CHARS,
+    nowMs: facts.nowMs,
+  })
+  return judged.ok ? judgeClaims(judged.payload, facts) : judged
 }
 
 function allowed({ algorithms }: SecurityEventFacts): string[] {
   const known = [...ID_TOKEN_ALGORITHMS]
   return algorithms === undefined ? known : known.filter((name) => algorithms.includes(name))
-}
-
-/** What can be refused before any key is touched. */
-function judgeHeader(
-  jwt: string,
-  facts: SecurityEventFacts,
-  { decodeProtectedHeader }: Jose,
-): SecurityEventRefusal | undefined {
-  if (jwt.length > SECURITY_EVENT_MAX_CHARS || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt))
-    return 'malformed'
-  if (decodeBase64url(jwt.slice(jwt.lastIndexOf('.') + 1)) === undefined) return 'malformed'
-  const { keys } = facts.jwks
-  if (!Array.isArray(keys) || keys.length > KEYS_MAX) return 'unknown_key'
-  let header: ReturnType<typeof decodeProtectedHeader>
-  try {
-    header = decodeProtectedHeader(jwt)
-  } catch {
-    return 'malformed'
-  }
-  const { alg, kid, typ } = header
-  if (typeof alg !== 'string' || !allowed(facts).includes(alg)) return 'algorithm'
-  if (kid !== undefined && !isText(kid)) return 'malformed'
-  if (typ !== undefined && typeof typ !== 'string') return 'typ'
-  const type = typ?.toLowerCase().replace(/^application\//, '')
-  if (!facts.types.includes(type)) return 'typ'
-  return 'crit' in header ? 'malformed' : undefined
 }
 
 function judgeClaims(payload: JWTPayload, facts: SecurityEventFacts): SecurityEventJudgement {
@@ -121,12 +71,16 @@ function judgeClaims(payload: JWTPayload, facts: SecurityEventFacts): SecurityEv
   const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
   if (!audiences.includes(facts.audience)) return refuse('audience')
   const { jti, iat, exp, sub, sid, events } = payload
-  if (!isText(jti) || !isTime(iat) || (exp !== undefined && !isTime(exp))) return refuse('claims')
-  if ((sub !== undefined && !isText(sub)) || (sid !== undefined && !isText(sid)))
+  if (!isText(jti, EVENT_TEXT_MAX_CHARS) || !isTime(iat) || (exp !== undefined && !isTime(exp)))
+    return refuse('claims')
+  if (
+    (sub !== undefined && !isText(sub, EVENT_TEXT_MAX_CHARS)) ||
+    (sid !== undefined && !isText(sid, EVENT_TEXT_MAX_CHARS))
+  )
     return refuse('claims')
   if (!isObject(events) || Object.keys(events).length === 0) return refuse('claims')
   const nowSeconds = facts.nowMs / 1_000
-  if (iat > nowSeconds + SECURITY_EVENT_SKEW_SECONDS) return refuse('not_yet')
+  if (iat > nowSeconds + JWT_SKEW_SECONDS) return refuse('not_yet')
   if (iat < nowSeconds - SECURITY_EVENT_AGE_MAX_SECONDS) return refuse('expired')
   return {
     ok: true,
@@ -141,34 +95,4 @@ function judgeClaims(payload: JWTPayload, facts: SecurityEventFacts): SecurityEv
       events,
     },
   }
-}
-
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-export function isText(value: unknown): value is string {
-  return (
-    typeof value === 'string' &&
-    value !== '' &&
-    value.length <= TEXT_MAX_CHARS &&
-    value.isWellFormed() &&
-    !value.includes('\0')
-  )
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value <= TIME_MAX_SECONDS
-}
-
-function refusalOf(error: unknown, { errors }: Jose): SecurityEventRefusal {
-  if (error instanceof errors.JWTExpired) return 'expired'
-  if (error instanceof errors.JWTClaimValidationFailed)
-    return error.claim === 'nbf' ? 'not_yet' : 'claims'
-  if (error instanceof errors.JWKSNoMatchingKey) return 'unknown_key'
-  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'unknown_key'
-  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed'
-  if (error instanceof errors.JOSEAlgNotAllowed) return 'algorithm'
-  // Bad signatures, weak or broken keys, platform errors: refusals as well (J6).
-  return 'signature'
 }

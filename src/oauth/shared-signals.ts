@@ -2,7 +2,8 @@
  * What a shared signal (CAEP 1.0, RISC 1.0, SSF 1.0) says about whom: subject identifiers of RFC 9493,
  * as the older drafts write them too. Pure; whom a sender may speak about is the caller's question.
  */
-import { isObject, isText, type SecurityEvent } from './security-event.ts'
+import { isObject, isText } from './claims.ts'
+import { EVENT_TEXT_MAX_CHARS, type SecurityEvent } from './security-event.ts'
 
 const CAEP = 'https://schemas.openid.net/secevent/caep/event-type/'
 const RISC = 'https://schemas.openid.net/secevent/risc/event-type/'
@@ -57,14 +58,18 @@ function readSubject(named: unknown, event: SecurityEvent): SignalSubject | unde
   const format = String(named['format'] ?? named['subject_type'] ?? 'complex').replaceAll('-', '_')
   const { iss, sub, id } = named
   if (format === 'iss_sub' || format === 'id_token_claims') {
-    if (!isText(sub) || (iss !== undefined && !isText(iss))) return undefined
+    if (!isName(sub) || (iss !== undefined && !isName(iss))) return undefined
     return { kind: 'person', subject: sub, ...(iss === undefined ? {} : { issuer: iss }) }
   }
-  if (format === 'opaque') return isText(id) ? { kind: 'person', subject: id } : undefined
+  if (format === 'opaque') return isName(id) ? { kind: 'person', subject: id } : undefined
   if (format !== 'complex') return undefined
   // A person and a session: all of the person, because ending too much costs one sign-in.
   if (isObject(named['user'])) return readSubject(named['user'], event)
   const session = named['session']
   const sid = isObject(session) ? session['id'] : undefined
-  return isText(sid) ? { kind: 'session', sid } : undefined
+  return isName(sid) ? { kind: 'session', sid } : undefined
+}
+
+function isName(value: unknown): value is string {
+  return isText(value, EVENT_TEXT_MAX_CHARS)
 }

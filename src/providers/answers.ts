@@ -6,14 +6,13 @@ import { OAuthError, UpstreamError } from '../errors.ts'
 import { retryAfterMs } from '../net/cache-control.ts'
 import type { EgressResponse, Operation } from '../net/egress.ts'
 import { parseJson } from '../net/json.ts'
+import { isObject, type JsonObject } from '../oauth/claims.ts'
 import type { Proof } from './provider.ts'
 
 /** Token, check, userinfo, introspection and revocation answers (threats.md section 2). */
 export const ANSWER_MAX_BYTES = 65_536
 /** A `Retry-After` beyond this is not believed to the letter (F4). */
 export const RETRY_AFTER_MAX_MS = 300_000
-
-export type JsonObject = Readonly<Record<string, unknown>>
 
 /** The body as a JSON object, `undefined` for another type, a broken body or any other JSON value. */
 export function readObject(response: EgressResponse): JsonObject | undefined {
@@ -31,10 +30,6 @@ function parseObject(text: string): JsonObject | undefined {
   } catch {
     return undefined
   }
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** A member that is a string with something in it, well-formed and without control characters. */

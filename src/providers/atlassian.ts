@@ -3,7 +3,8 @@
  * JSON bodies. The access token is a JWT for Atlassian's own servers and opaque to us.
  * @see https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/
  */
-import { type JsonObject, pictureUrl, text } from './answers.ts'
+import type { JsonObject } from '../oauth/claims.ts'
+import { pictureUrl, text } from './answers.ts'
 import { askUser, idOf, profileOf, readUserAnswer } from './oauth2-answers.ts'
 import { createOAuthProvider } from './oauth2-engine.ts'
 import type { OAuthProduct, ProductCalls } from './oauth2-product.ts'

@@ -3,7 +3,8 @@
  * groups and roles stand in claims of a namespace of one's own (PRV-16).
  * @see https://auth0.com/docs/secure/tokens/access-tokens/get-access-tokens
  */
-import { type JsonObject, text } from './answers.ts'
+import type { JsonObject } from '../oauth/claims.ts'
+import { text } from './answers.ts'
 import { isAudience } from './oidc-access-token.ts'
 import { openIdType } from './oidc-adapter.ts'
 import { HOST_NAME, type OpenIdProduct, type OpenIdQuirks } from './oidc-product.ts'

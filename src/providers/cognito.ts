@@ -4,7 +4,8 @@
  * @see https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
  */
 import type { EgressResponse } from '../net/egress.ts'
-import { type JsonObject, text } from './answers.ts'
+import type { JsonObject } from '../oauth/claims.ts'
+import { text } from './answers.ts'
 import { isAudience } from './oidc-access-token.ts'
 import { openIdType } from './oidc-adapter.ts'
 import type { Identified, OpenIdProduct, OpenIdQuirks } from './oidc-product.ts'

@@ -2,7 +2,8 @@
  * Discord: opaque tokens of seven days, proved by the authorization they belong to.
  * @see https://discord.com/developers/docs/topics/oauth2, https://discord.com/developers/docs/resources/user
  */
-import { type JsonObject, text } from './answers.ts'
+import type { JsonObject } from '../oauth/claims.ts'
+import { text } from './answers.ts'
 import { askUser, idOf, profileOf, readUserAnswer, scopesOf } from './oauth2-answers.ts'
 import { createOAuthProvider } from './oauth2-engine.ts'
 import type { OAuthProduct, ProductCalls } from './oauth2-product.ts'

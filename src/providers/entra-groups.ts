@@ -4,7 +4,8 @@
  * @see https://learn.microsoft.com/security/zero-trust/develop/configure-tokens-group-claims-app-roles
  * @see https://learn.microsoft.com/graph/api/user-getmemberobjects
  */
-import { isObject, type JsonObject, readObject, statusError } from './answers.ts'
+import { isObject, type JsonObject } from '../oauth/claims.ts'
+import { readObject, statusError } from './answers.ts'
 import { GROUPS_MAX, stringsOf } from './oidc-product.ts'
 import type { ProviderContext } from './provider.ts'
 

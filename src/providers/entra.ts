@@ -4,7 +4,8 @@
  * @see https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow
  * @see https://learn.microsoft.com/entra/identity-platform/access-tokens
  */
-import { type JsonObject, text } from './answers.ts'
+import type { JsonObject } from '../oauth/claims.ts'
+import { text } from './answers.ts'
 import { ENTRA_FACTS } from './entra-facts.ts'
 import { graphGroups, hasOverage } from './entra-groups.ts'
 import { isAudience } from './oidc-access-token.ts'

@@ -3,9 +3,9 @@
  * the signature over the whole body first, in constant time, then what it says. Pure.
  */
 import { parseJson } from '../net/json.ts'
+import { isObject } from '../oauth/claims.ts'
 import type { Runtime } from '../ports.ts'
 import type { Secret } from '../secret.ts'
-import { isObject } from './answers.ts'
 
 export const WEBHOOK_BODY_MAX_BYTES = 65_536
 

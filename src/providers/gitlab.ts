@@ -3,7 +3,8 @@
  * the token's own information. The URL of the instance is the issuer of its people.
  * @see https://docs.gitlab.com/api/oauth2/, https://docs.gitlab.com/api/users/
  */
-import { isInvalidToken, isObject, type JsonObject, pictureUrl, text } from './answers.ts'
+import { isObject, type JsonObject } from '../oauth/claims.ts'
+import { isInvalidToken, pictureUrl, text } from './answers.ts'
 import {
   askUser,
   idOf,

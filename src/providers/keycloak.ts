@@ -3,7 +3,8 @@
  * roles of the realm and of the client.
  * @see https://www.keycloak.org/securing-apps/oidc-layers
  */
-import { isObject, type JsonObject, text } from './answers.ts'
+import { isObject, type JsonObject } from '../oauth/claims.ts'
+import { text } from './answers.ts'
 import { openIdType } from './oidc-adapter.ts'
 import { GROUPS_MAX, type OpenIdProduct, type OpenIdQuirks, stringsOf } from './oidc-product.ts'
 import type { ProviderFacts, ProviderInput, ProviderOptions } from './provider.ts'

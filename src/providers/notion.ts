@@ -3,7 +3,8 @@
  * introspection. Older connections have tokens without an end, newer ones a new pair at each refresh.
  * @see https://developers.notion.com/guides/get-started/authorization
  */
-import { isObject, type JsonObject, pictureUrl, text } from './answers.ts'
+import { isObject, type JsonObject } from '../oauth/claims.ts'
+import { pictureUrl, text } from './answers.ts'
 import { idOf, judgeIntrospection, profileOf } from './oauth2-answers.ts'
 import { createOAuthProvider } from './oauth2-engine.ts'
 import type { OAuthProduct, ProductCalls } from './oauth2-product.ts'

@@ -7,6 +7,7 @@
  */
 import { OAuthError } from '../errors.ts'
 import type { EgressResponse } from '../net/egress.ts'
+import type { JsonObject } from '../oauth/claims.ts'
 import { parseTokenAnswer, type TokenSet } from '../oauth/token-answer.ts'
 import {
   ANSWER_MAX_BYTES,
@@ -15,7 +16,6 @@ import {
   FORM,
   formBody,
   isConfirmed,
-  type JsonObject,
   readObject,
   statusError,
   unknown,

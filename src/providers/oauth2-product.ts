@@ -5,8 +5,8 @@
  */
 import type { OAuthError } from '../errors.ts'
 import type { EgressResponse, Operation } from '../net/egress.ts'
+import type { JsonObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import type { JsonObject } from './answers.ts'
 import type {
   AuthorizeInput,
   Identity,

@@ -2,8 +2,9 @@
  * Access tokens of a provider that are JWTs for this client: checked here, with its published keys.
  * A token that was issued to somebody else is refused without a call (PRV-03, PRV-16, PRV-19).
  */
+
+import { isObject, type JsonObject } from '../oauth/claims.ts'
 import { judgeSignedToken } from '../oauth/id-token.ts'
-import { isObject, type JsonObject } from './answers.ts'
 import { decodeClaims, expectedIssuers } from './oidc-client.ts'
 import { discover, type OpenIdHouse } from './oidc-product.ts'
 import type { ProviderContext } from './provider.ts'

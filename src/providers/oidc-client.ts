@@ -4,16 +4,9 @@
  */
 import { OAuthError } from '../errors.ts'
 import type { EgressResponse, Operation } from '../net/egress.ts'
-import { decodeBase64url } from '../oauth/base64url.ts'
+import { type JsonObject, readPart } from '../oauth/claims.ts'
 import { type IdTokenJudgement, judgeIdToken } from '../oauth/id-token.ts'
-import {
-  ANSWER_MAX_BYTES,
-  basicAuthorization,
-  FORM,
-  formBody,
-  isObject,
-  type JsonObject,
-} from './answers.ts'
+import { ANSWER_MAX_BYTES, basicAuthorization, FORM, formBody } from './answers.ts'
 import { discover, type OpenIdHouse } from './oidc-product.ts'
 import type { JsonWebKeySet, OpenIdMetadata } from './openid-metadata.ts'
 import type { ProviderContext } from './provider.ts'
@@ -108,14 +101,7 @@ export function subjectOf(idToken: string | undefined): string | undefined {
 
 /** Claims of a JWT, unverified. */
 export function decodeClaims(jwt: string): JsonObject | undefined {
-  const payload = jwt.split('.')[1]
-  if (payload === undefined) return undefined
-  try {
-    const claims: unknown = JSON.parse(new TextDecoder().decode(decodeBase64url(payload)))
-    return isObject(claims) ? claims : undefined
-  } catch {
-    return undefined
-  }
+  return readPart(jwt.split('.')[1])
 }
 
 /** Constant public text, the reason for log and page. */

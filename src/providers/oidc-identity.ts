@@ -1,7 +1,9 @@
 /** Who a provider says somebody is: the standard's claims, and what a product reads in its own way. */
+
+import { isObject, type JsonObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Profile } from '../records.ts'
-import { isObject, type JsonObject, pictureUrl, text } from './answers.ts'
+import { pictureUrl, text } from './answers.ts'
 import { judgeAccessToken } from './oidc-access-token.ts'
 import { decodeClaims, refusedSignIn, subjectOf } from './oidc-client.ts'
 import { discover, GROUPS_MAX, type OpenIdHouse, type Said, stringsOf } from './oidc-product.ts'

@@ -3,10 +3,10 @@
  * it. Everything that is not named here is the generic adapter's, by the standard.
  */
 import type { EgressResponse } from '../net/egress.ts'
+import type { JsonObject } from '../oauth/claims.ts'
 import type { IdTokenClaims } from '../oauth/id-token.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Secret } from '../secret.ts'
-import type { JsonObject } from './answers.ts'
 import type { JsonWebKeySet, OpenIdMetadata } from './openid-metadata.ts'
 import type { Proof, ProviderContext, ProviderSettings, ProviderType } from './provider.ts'
 

@@ -2,11 +2,12 @@
  * Is a sign-in at an OpenID provider still good: asked at userinfo or by introspection, each with the
  * one answer that its standard defines as a no.
  */
+
+import type { JsonObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import {
   ANSWER_MAX_BYTES,
   isInvalidToken,
-  type JsonObject,
   readObject,
   statusError,
   unknown,

@@ -4,7 +4,8 @@
  * @see https://developer.okta.com/docs/concepts/auth-servers/
  * @see https://developer.okta.com/docs/reference/api/oidc/
  */
-import { type JsonObject, text } from './answers.ts'
+import type { JsonObject } from '../oauth/claims.ts'
+import { text } from './answers.ts'
 import { isAudience } from './oidc-access-token.ts'
 import { openIdType } from './oidc-adapter.ts'
 import { HOST_NAME, type OpenIdProduct, type OpenIdQuirks } from './oidc-product.ts'

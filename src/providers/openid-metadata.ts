@@ -8,9 +8,9 @@
 import { UpstreamError } from '../errors.ts'
 import type { Egress } from '../net/egress.ts'
 import { parseJson } from '../net/json.ts'
+import { isObject, type JsonObject } from '../oauth/claims.ts'
 import type { IdTokenFacts } from '../oauth/id-token.ts'
 import { parseUrl } from '../oauth/urls.ts'
-import { isObject, type JsonObject } from './answers.ts'
 
 export const METADATA_MAX_BYTES = 65_536
 export const JWKS_MAX_BYTES = 262_144

@@ -6,8 +6,10 @@
  * Every refusal comes with status 200 and `ok: false`. The person's token lies in `authed_user`.
  * @see https://docs.slack.dev/authentication/installing-with-oauth, https://docs.slack.dev/reference/methods/auth.test
  */
+
+import { isObject, type JsonObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import { asProof, isObject, type JsonObject, pictureUrl, readObject, text } from './answers.ts'
+import { asProof, pictureUrl, readObject, text } from './answers.ts'
 import { askUser, profileOf, readUserAnswer } from './oauth2-answers.ts'
 import { createOAuthProvider } from './oauth2-engine.ts'
 import type { OAuthProduct, ProductCalls } from './oauth2-product.ts'
