@@ -63,6 +63,8 @@ function readConnector(
   const path =
     input.path === undefined ? `/mcp/${name}` : readPath(`${at}.path`, input.path, sources)
   const auth = readAuth(at, input.auth, sources)
+  if (auth !== 'header' && input.header !== undefined)
+    throw read.invalid(`${at}.header`, `left out: only auth: 'header' sends it`)
   return {
     name,
     url,

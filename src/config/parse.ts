@@ -4,7 +4,7 @@
  */
 import type { Config, ResourceConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
-import { isLoopbackHost } from '../oauth/urls.ts'
+import { canonicalResource, isLoopbackHost } from '../oauth/urls.ts'
 import { createDevelopmentProvider } from '../providers/development.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { Secret } from '../secret.ts'
@@ -84,16 +84,19 @@ export function parseConfig(
   refuseUnansweredKinds(allow, connectors, providers)
   const [first] = providers
   if (allow === undefined && first !== undefined && !development) throw nobodyAllowed(first.title)
+  const resources = readResources(raw.resources ?? [], sources)
+  const scalars = readScalars(fields)
+  refuseUnknownDefault(scalars.defaultResource, connectors, resources)
   return Object.freeze({
     issuer,
     development,
     prefix,
-    ...readScalars(fields),
+    ...scalars,
     sealingKeys: readSealingKeys(fields.findSecret('sealingKey'), issuer, development),
     providers,
     ...(allow === undefined ? {} : { allow }),
     connectors,
-    resources: readResources(raw.resources ?? [], sources),
+    resources,
     scopeAliases: readAliases(raw.scopeAliases ?? {}, sources),
     clients: readClients(raw.clients ?? {}, sources),
     assertionIssuers: readAssertionIssuers(raw.assertionIssuers ?? [], sources),
@@ -232,6 +235,18 @@ function looksRandom(bytes: Uint8Array): boolean {
     !bytes.every((byte) => byte >= 0x20 && byte < 0x7f) &&
     !bytes.every((byte, index) => index < half || byte === bytes[index - half])
   )
+}
+
+/** Else whoever names no resource is refused at every sign-in. */
+function refuseUnknownDefault(
+  named: string | undefined,
+  connectors: readonly { readonly resource: string }[],
+  resources: readonly ResourceConfig[],
+): void {
+  if (named === undefined) return
+  const known = [...connectors.map(({ resource }) => resource), ...resources.map(({ url }) => url)]
+  const isKnown = known.some((url) => canonicalResource(url) === canonicalResource(named))
+  if (!isKnown) throw read.invalid('defaultResource', 'one of the resources of this house')
 }
 
 function readResources(value: unknown, sources: Sources): readonly ResourceConfig[] {

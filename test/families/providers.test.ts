@@ -61,7 +61,9 @@ describe('B6: who a provider says somebody is', () => {
     'A28 B6: no odd address, doubtful word or subject of %s gets in by a rule',
     async (kind) => {
       const { house, clientId } = await setUp({ allow })
-      const words = [undefined, null, false, 'true', 'TRUE', 1, 'yes', [true], { true: true }]
+      // Text `true` counts at OpenID providers: some of them write it so (oidc-identity.ts).
+      const text = kind === 'openid' ? [] : ['true']
+      const words = [undefined, null, false, 'TRUE', 1, 'yes', [true], { true: true }, ...text]
       const people = [
         ...oddAddresses().map((email) => ({ email: email.toWellFormed(), email_verified: true })),
         ...words.map((email_verified) => ({ email: 'a@corp.example', email_verified })),
@@ -184,10 +186,7 @@ describe('B9: answers that are no JSON, or another one', () => {
         house.world.answers.delete(url)
         if (code !== undefined) {
           // Believed: then it was one whole document with what is needed, and said nothing else.
-          const body = JSON.parse(text.toString('utf8').replace(/^\ufeff/, '')) as Record<
-            string,
-            unknown
-          >
+          const body = JSON.parse(new TextDecoder().decode(text)) as Record<string, unknown>
           expect(body['error']).toBeUndefined()
           expect(typeof (isToken ? body['access_token'] : body['sub'])).toBe('string')
           if (!isToken && kind === 'openid') expect(body['sub']).toBe('ada')
@@ -243,7 +242,7 @@ describe('B9: answers that are no JSON, or another one', () => {
           expect(answer.message).toMatch(/no redirect|no form|Invalid URL|nothing/)
         // The issuer's own document may name other origins of it; none of them is in clear or has a user.
         for (const asked of house.world.asked)
-          expect(asked).toMatch(/^(?:GET|POST) https:\/\/[a-z.]+\//)
+          expect(asked).toMatch(/^(?:GET|POST) https:\/\/[^/@]+\//)
         if (text.includes('"issuer":"') && !text.includes(`"issuer":"${OPENID}"`))
           expect(house.world.asked).not.toContain(`POST ${OPENID}/token`)
         await house.close()
@@ -424,7 +423,7 @@ it('B25: who is not literally active at the introspection endpoint does not sign
     { active: true, sub: 'ada', error: 'invalid_token' },
     ...hostileJson({ active: true, sub: 'ada' }, 60).filter((bytes) => {
       try {
-        const { active, sub } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<
+        const { active, sub } = JSON.parse(new TextDecoder().decode(bytes)) as Record<
           string,
           unknown
         >

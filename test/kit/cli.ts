@@ -15,19 +15,24 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** @param input Standard input; default none. */
+/**
+ * @param config What the file holds: a value, or its text as it is.
+ * @param input Standard input; default none.
+ * @param environment Variables besides those that every command has.
+ */
 export async function startCli(
   command: readonly string[],
-  config: Readonly<Record<string, unknown>>,
+  config: Readonly<Record<string, unknown>> | string,
   input?: string,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
   const folder = await mkdtemp(join(tmpdir(), 'postern-cli-'))
   const file = join(folder, 'postern.config.json')
-  await writeFile(file, JSON.stringify(config))
+  await writeFile(file, typeof config === 'string' ? config : JSON.stringify(config))
   const { PATH, HOME, TMPDIR } = process.env
   const child = spawn(process.execPath, [ENTRY, ...command, '--config', file], {
     cwd: folder,
-    env: { PATH, HOME, TMPDIR, NO_COLOR: '1' },
+    env: { PATH, HOME, TMPDIR, NO_COLOR: '1', ...environment },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)

@@ -255,7 +255,8 @@ async function plantAnswer(
   }
 }
 
-function configuration(folder: string, world: World): PosternConfig {
+/** Every optional door open. */
+export function configuration(folder: string, world: World): PosternConfig {
   const grants = [
     'authorization_code',
     'refresh_token',
