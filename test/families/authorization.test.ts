@@ -46,7 +46,7 @@ function expectRefusedPage(seen: Seen): void {
 describe('B1: where a browser is sent', () => {
   it('A3 A4 B1: redirect_uri at /authorize and /par: a page or a refusal, never a redirect elsewhere', async () => {
     const { house, query, push } = await setUp()
-    const uris = nearMisses(WEB_REDIRECT, countOf('B1 redirect_uri', 400))
+    const uris = nearMisses(WEB_REDIRECT, countOf(400))
     await checkFamily('B1 redirect_uri at /authorize', uris, async (redirect_uri) => {
       const seen = await house.get(query({ redirect_uri }))
       // Absent is allowed where one is registered.
@@ -63,7 +63,7 @@ describe('B1: where a browser is sent', () => {
 
   it('A21 B1: return_to at sign-out and at our own pages leads to a path of ours or nowhere', async () => {
     const { house, visitor } = await setUp()
-    const local = nearMisses(`${ISSUER}/account`, countOf('B1 return_to', 400)).map((uri, index) =>
+    const local = nearMisses(`${ISSUER}/account`, countOf(400)).map((uri, index) =>
       index % 2 === 0 ? uri : uri.replace(/^https?:/, '').replace(ISSUER.slice(6), ''),
     )
     const fixed = ['//evil.example', '/\\evil.example', '/\t/evil.example', '/%0d/evil.example']
@@ -92,7 +92,7 @@ describe('B1: where a browser is sent', () => {
       { code_challenge: 'x' },
       { prompt: 'none login' },
     ]
-    const uris = nearMisses(WEB_REDIRECT, countOf('B1 error redirect', 400))
+    const uris = nearMisses(WEB_REDIRECT, countOf(400))
     await checkFamily('B1 error redirect', uris, async (redirect_uri) => {
       for (const rest of broken) expectRegistered(await house.get(query({ ...rest, redirect_uri })))
     })
@@ -104,7 +104,7 @@ describe('B1: where a browser is sent', () => {
 
 it('A5 B2: no scheme but https is a redirect_uri at /authorize or /par', async () => {
   const { house, query, push } = await setUp()
-  await checkFamily('B2', badSchemes(countOf('B2 redirect_uri', 120)), async (redirect_uri) => {
+  await checkFamily('B2', badSchemes(countOf(120)), async (redirect_uri) => {
     expectRefusedPage(await house.get(query({ redirect_uri })))
     expect((await push({ redirect_uri })).error).toBe('invalid_request')
   })
@@ -125,7 +125,7 @@ describe('B19: PKCE', () => {
     const { house, query, push } = await setUp()
     const methods = ['', 'plain', 's256', 'S256 ', 'S512', 'none', 'S256,plain', 'null']
     const requests = [
-      ...values(countOf('B19 challenge', 60)).map((code_challenge) => ({ code_challenge })),
+      ...values(countOf(60)).map((code_challenge) => ({ code_challenge })),
       ...methods.map((code_challenge_method) => ({ code_challenge_method })),
     ]
     await checkFamily('B19 challenge', requests, async (rest) => {
@@ -141,7 +141,7 @@ describe('B19: PKCE', () => {
 
   it('A6 B19: a code is not redeemed with any other verifier, and none without one', async () => {
     const { house, clientId } = await setUp()
-    const wrong = values(countOf('B19 verifier', 60))
+    const wrong = values(countOf(60))
     await checkFamily('B19 verifier', wrong, async (code_verifier) => {
       const { code = '' } = answerOf(await house.arrive(new Visitor(house.kit), clientId))
       expect(code).not.toBe('')
@@ -274,7 +274,7 @@ describe('B5: repeated, empty, oversized and mixed parameters', () => {
 
   it('A20 B5: programs get invalid_request, or what they asked for when it means nothing', async () => {
     const { house } = await setUp()
-    const count = countOf('B5 programs', 250)
+    const count = countOf(250)
     for (const [path, good] of goodForms(house.runtime.sha256(VERIFIER))) {
       const isGood = await house.form(path, good)
       expect([path, isGood.status < 300]).toEqual([path, path !== '/backchannel-logout/openid'])
@@ -312,7 +312,7 @@ describe('B5: repeated, empty, oversized and mixed parameters', () => {
   it('A20 B5: /authorize refuses what is told twice, on a page or at the registered URI', async () => {
     const { house, clientId } = await setUp()
     const good = Object.fromEntries(authorizeUrl(house.kit, clientId).searchParams)
-    const inputs = hostileForms(good, countOf('B5 /authorize', 250)).filter(
+    const inputs = hostileForms(good, countOf(250)).filter(
       ({ kind }) => kind !== 'moved' && kind !== 'typed',
     )
     await checkFamily('B5 /authorize', inputs, async ({ kind, body }) => {
@@ -340,7 +340,7 @@ describe('B5: repeated, empty, oversized and mixed parameters', () => {
       ['/consent', { ticket, decision: 'allow:openid' }],
       ['/account', { ticket: endTicket, end }],
     ]
-    const count = countOf('B5 people', 250)
+    const count = countOf(250)
     for (const [path, good] of doors) {
       const inputs = hostileForms(good, count).filter(({ kind }) => kind !== 'extra')
       await checkFamily(`B5 ${path}`, inputs, async ({ query: search, body, type }) => {

@@ -36,7 +36,7 @@ describe('B14: markup in what is printed', () => {
   it('A15 W3 B14: the name of a client, on every page that shows it', async () => {
     const house = await openFamilyHouse()
     const { visitor } = await house.tokens()
-    await checkFamily('B14 client name', markup(countOf('B14 client name', 200)), async (name) => {
+    await checkFamily('B14 client name', markup(countOf(200)), async (name) => {
       const { client_id } = await register(house.kit, { client_name: name })
       for (const person of [visitor, new Visitor(house.kit)])
         await pageOf(person, authorizeUrl(house.kit, client_id))
@@ -55,7 +55,7 @@ describe('B14: markup in what is printed', () => {
   it('W3 B14: the name, login and address that a provider gives', async () => {
     const house = await openFamilyHouse()
     const { client_id } = await register(house.kit)
-    const texts = markup(countOf('B14 account', 200))
+    const texts = markup(countOf(200))
     await checkFamily('B14 account', texts, async (text) => {
       const email = `${text}@corp.example`
       house.world.person = {
@@ -88,7 +88,7 @@ describe('B14: markup in what is printed', () => {
       'nonce',
     ]
     const draw = createDraw()
-    await checkFamily('B14 text', markup(countOf('B14 parameters', 200)), async (text) => {
+    await checkFamily('B14 text', markup(countOf(200)), async (text) => {
       const url = authorizeUrl(house.kit, clientId, { [draw.pick(names)]: text })
       await pageOf(visitor, url)
       const page = await visitor.get(authorizeUrl(house.kit, clientId, { prompt: 'consent' }))
@@ -111,7 +111,7 @@ describe('B14: markup in what is printed', () => {
   })
 
   it('W3 B14: titles and descriptions of connectors and scopes from the configuration', async () => {
-    const texts = markup(countOf('B14 configuration', 200))
+    const texts = markup(countOf(200))
     const connectors = Object.fromEntries(
       texts.map((text, index) => [
         `c${index}`,
@@ -148,7 +148,7 @@ describe('B22: unicode', () => {
   it('REG-27 B22: a client name or a person shows nothing that hides, turns or breaks', async () => {
     const house = await openFamilyHouse()
     const { client_id } = await register(house.kit)
-    await checkFamily('B22', oddTexts(countOf('B22', 150)), async (text) => {
+    await checkFamily('B22', oddTexts(countOf(150)), async (text) => {
       const body = JSON.stringify({ client_name: text, redirect_uris: [WEB_REDIRECT] })
       const headers = { 'content-type': 'application/json' }
       const seen = await house.post('/register', body, headers)
@@ -172,7 +172,7 @@ describe('B22: unicode', () => {
   it('B22: any text as state, scope, resource or login_hint comes back as it was, or is refused', async () => {
     const house = await openFamilyHouse()
     const { clientId } = await house.tokens()
-    await checkFamily('B22 parameters', oddTexts(countOf('B22 parameters', 150)), async (text) => {
+    await checkFamily('B22 parameters', oddTexts(countOf(150)), async (text) => {
       for (const name of ['state', 'scope', 'resource', 'login_hint', 'client_id']) {
         const url = authorizeUrl(house.kit, clientId, { [name]: text, response_type: 'token' })
         const seen = await house.get(`${url.pathname}${url.search}`)
@@ -246,7 +246,7 @@ describe('B15: cookies', () => {
       (seed) => `${session}=${ada}; x=${seed}; ${session}=${seed}`,
       (seed) => `x=${seed}; ${session}=${ada.slice(seed % 40)}`,
     ]
-    const cookies = distinct(countOf('B15', 80), (draw, index) =>
+    const cookies = distinct(countOf(80), (draw, index) =>
       index < makers.length ? (makers[index]?.(index) ?? '') : draw.pick(makers)(draw.whole(1e6)),
     )
     await checkFamily('B15', cookies, async (cookie) => {
@@ -264,7 +264,7 @@ describe('B15: cookies', () => {
 
   it('A1 A13 B15: the cookies of one browser never finish what another began', async () => {
     const { house, clientId } = await setUp()
-    const pairs = countOf('B15 pairs', 80)
+    const pairs = countOf(80)
     await checkFamily(
       'B15 pairs',
       Array.from({ length: pairs }, (_, index) => index),

@@ -98,7 +98,7 @@ describe('registration', () => {
   it('B1: redirect URIs of a registration and of a PUT are what they say, or refused', async () => {
     const house = await openFamilyHouse()
     const one = await registerOne(house)
-    const uris = nearMisses(WEB_REDIRECT, countOf('B1 registration', 400))
+    const uris = nearMisses(WEB_REDIRECT, countOf(400))
     await checkFamily('B1 /register', uris, async (uri) => {
       const body = asText({ ...GOOD, redirect_uris: [uri] })
       expectListed(await house.post('/register', body, JSON_TYPE))
@@ -110,7 +110,7 @@ describe('registration', () => {
   it('A5 A15 B2: a dangerous scheme is refused as redirect URI, and never a link of the consent page', async () => {
     const house = await openFamilyHouse()
     const one = await registerOne(house)
-    const schemes = badSchemes(countOf('B2 registration', 120))
+    const schemes = badSchemes(countOf(120))
     await checkFamily('B2', schemes, async (uri) => {
       for (const redirect_uris of [[uri], [WEB_REDIRECT, uri]]) {
         const seen = await house.post('/register', asText({ ...GOOD, redirect_uris }), JSON_TYPE)
@@ -156,7 +156,7 @@ describe('registration', () => {
       'userId',
       'toString',
     ]
-    const documents = Array.from({ length: countOf('B3', 300) }, (_, index) => {
+    const documents = Array.from({ length: countOf(300) }, (_, index) => {
       const odd = [...ODD_VALUES, ['implicit', 'password'], ['token'], 'client_secret_jwt', 'admin']
       const changed: Record<string, unknown> = index % 3 === 0 ? {} : { ...GOOD }
       for (let left = 1 + draw.whole(4); left > 0; left -= 1)
@@ -174,7 +174,7 @@ describe('registration', () => {
   it('S6 B9: hostile JSON is refused or harmless at /register and PUT', async () => {
     const house = await openFamilyHouse()
     const one = await registerOne(house)
-    const count = countOf('B9 registration', 300)
+    const count = countOf(300)
     await checkFamily('B9 /register', hostileJson(GOOD, count), async (body) => {
       expectListed(await house.post('/register', new Uint8Array(body), JSON_TYPE))
     })
@@ -228,7 +228,7 @@ describe('client documents', () => {
 
   it('A18 S6 B9 B3: a broken or odd document signs nobody in, and no member of it is believed', async () => {
     const house = await openFamilyHouse()
-    const documents = hostileJson(good, countOf('B9 client documents', 300))
+    const documents = hostileJson(good, countOf(300))
     await checkFamily('B9 document', documents, async (bytes) => {
       const text = Buffer.from(bytes).toString('latin1').replaceAll(APP, nextId())
       const page = await visit(house, new Uint8Array(Buffer.from(text, 'latin1')))
@@ -241,12 +241,12 @@ describe('client documents', () => {
 
   it('A18 A5 B1 B2: a document names its own address and safe redirect URIs, or is refused', async () => {
     const house = await openFamilyHouse()
-    const count = countOf('B1 client documents', 400)
+    const count = countOf(400)
     await checkFamily('B1 client_id', nearMisses(APP, count), async (client_id) => {
       const page = await visit(house, { ...good, client_id }, nextId())
       expect([page.status, page.location]).toEqual([400, undefined])
     })
-    await checkFamily('B2 document', badSchemes(countOf('B2 documents', 120)), async (uri) => {
+    await checkFamily('B2 document', badSchemes(countOf(120)), async (uri) => {
       const id = nextId()
       const bad = await visit(house, { ...good, client_id: id, redirect_uris: [uri] })
       expect([bad.status, bad.location]).toEqual([400, undefined])
@@ -261,7 +261,7 @@ describe('client documents', () => {
 
 it('B14: markup in a registration stays text, or is refused', async () => {
   const house = await openFamilyHouse()
-  await checkFamily('B14', markup(countOf('B14 registration', 200)), async (text) => {
+  await checkFamily('B14', markup(countOf(200)), async (text) => {
     const body = asText({
       ...GOOD,
       client_name: text,

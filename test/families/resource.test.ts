@@ -132,7 +132,7 @@ describe('B9: bodies of calls', () => {
       '{"jsonrpc":"2.0","id":1,"method":"ping"}{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"create_note"}}',
       '{"__proto__":{"method":"ping"},"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_note"}}',
     ].map((text) => new TextEncoder().encode(text))
-    const bodies = [...tricks, ...hostileJson(call, countOf('B9 scoped', 300))]
+    const bodies = [...tricks, ...hostileJson(call, countOf(300))]
     await checkFamily('B9 scoped', bodies, async (bytes) => {
       const before = house.world.reached.length
       const seen = await house.post('/mcp/scoped', new Uint8Array(bytes), headers)
@@ -156,7 +156,7 @@ describe('B9: bodies of calls', () => {
     const house = await openFamilyHouse()
     const { access_token } = await house.tokens()
     const headers = { ...MCP, authorization: `Bearer ${access_token}` }
-    await checkFamily('B9 plain', hostileJson(call, countOf('B9 plain', 300)), async (bytes) => {
+    await checkFamily('B9 plain', hostileJson(call, countOf(300)), async (bytes) => {
       const before = house.world.reached.length
       const seen = await house.post('/mcp/notes', new Uint8Array(bytes), headers)
       expect([200, 202, 400, 413]).toContain(seen.status)

@@ -121,7 +121,7 @@ it('S6 B9: signed nonsense in the claims of an event ends nothing', async () => 
   const ada = await house.tokens()
   const door = securityEvent(house)
   const subject = { format: 'iss_sub', iss: OPENID, sub: 'ada' }
-  const documents = hostileJson(subject, countOf('B9 events', 300)).flatMap((bytes) => {
+  const documents = hostileJson(subject, countOf(300)).flatMap((bytes) => {
     try {
       const value = JSON.parse(Buffer.from(bytes).toString('utf8')) as unknown
       // Those too long for a token go in as bodies, below.
@@ -139,7 +139,7 @@ it('S6 B9: signed nonsense in the claims of an event ends nothing', async () => 
       await door.present(await door.sign({ events: { [REVOKED]: sub_id } }))
     },
   )
-  const bodies = hostileJson(subject, countOf('B9 event bodies', 300))
+  const bodies = hostileJson(subject, countOf(300))
   await checkFamily('B9 body', bodies, async (bytes) => {
     const seen = await house.post('/events/okta', new Uint8Array(bytes), EVENT_TYPE)
     expect([400, 413]).toContain(seen.status)

@@ -18,16 +18,9 @@ export const SEED =
       ? Date.now() % 2_147_483_647
       : USUAL_SEED
 
-/** One line for the record: which family ran where, from which seed, over how many inputs. */
-export function announce(family: string, count: number): void {
-  console.info(`family ${family}: seed ${SEED}, ${count} inputs`)
-}
-
 /** How many inputs of a family a test takes: all of the table in `test:long`, a tenth otherwise. */
-export function countOf(family: string, full: number): number {
-  const count = IS_LONG ? full : Math.ceil(full / 10)
-  announce(family, count)
-  return count
+export function countOf(full: number): number {
+  return IS_LONG ? full : Math.ceil(full / 10)
 }
 
 /** `count` values of a list in seeded order; every one comes once before any comes twice. */
@@ -77,20 +70,46 @@ export function createDraw(seed: number = SEED): Draw {
   }
 }
 
-/** Judges every case; `judge` throws (an expectation) or returns false where the family fails. */
+/**
+ * Judges every case; `judge` throws (an expectation) or returns false where the family fails. One line
+ * for the record says which family ran where, from which seed, over how many inputs.
+ *
+ * @param atOnce How many are judged side by side. Default one after another.
+ */
 export async function checkFamily<T>(
   id: string,
   cases: readonly T[],
   judge: (value: T) => unknown,
+  atOnce = 1,
 ): Promise<void> {
-  for (const [index, value] of cases.entries()) {
-    try {
-      if ((await judge(value)) === false) throw new Error('wrongly accepted')
-    } catch (cause) {
-      const input = typeof value === 'string' ? JSON.stringify(value) : show(value)
-      const place = `${id}: case ${index + 1} of ${cases.length}, seed ${SEED}`
-      throw new Error(`${place}: ${input.slice(0, 2_000)}: ${String(cause)}`, { cause })
+  console.info(`family ${id}: seed ${SEED}, ${cases.length} inputs`)
+  const left = [...cases.entries()]
+  const lane = async (): Promise<void> => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) {
+      try {
+        await judgeOne(id, next, cases.length, judge)
+      } catch (error) {
+        left.length = 0
+        throw error
+      }
     }
+  }
+  const lanes = await Promise.allSettled(Array.from({ length: atOnce }, lane))
+  for (const ended of lanes) if (ended.status === 'rejected') throw ended.reason
+}
+
+async function judgeOne<T>(
+  id: string,
+  [index, value]: readonly [number, T],
+  count: number,
+  judge: (value: T) => unknown,
+): Promise<void> {
+  try {
+    if ((await judge(value)) === false) throw new Error('wrongly accepted')
+  } catch (cause) {
+    const input = typeof value === 'string' ? JSON.stringify(value) : show(value)
+    const place = `${id}: case ${index + 1} of ${count}, seed ${SEED}`
+    throw new Error(`${place}: ${input.slice(0, 2_000)}: ${String(cause)}`, { cause })
   }
 }
 

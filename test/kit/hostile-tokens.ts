@@ -139,7 +139,7 @@ export interface TokenDoor extends Forge {
 export async function checkTokenDoor(door: TokenDoor, full = 500): Promise<void> {
   expectTaken(door, await door.present(await door.good()))
   const carries = door.carries ?? (() => true)
-  const tokens = (await hostileTokens(door, countOf(`B11 ${door.name}`, full))).filter(carries)
+  const tokens = (await hostileTokens(door, countOf(full))).filter(carries)
   await checkFamily(`B11 ${door.name}`, tokens, async (token) => !(await door.present(token)))
   expectTaken(door, await door.present(await door.good()))
 }
@@ -169,7 +169,7 @@ export async function checkClockDoor(
   const all = names
     .flatMap((name) => oddTimes(nowSeconds()).map((value) => ({ name, value })))
     .toSorted(() => draw.whole(3) - 1)
-  const cases = all.slice(0, countOf(`B23 ${door.name}`, all.length))
+  const cases = all.slice(0, countOf(all.length))
   await checkFamily(`B23 ${door.name}`, cases, async ({ name, value }) => {
     const isTaken = await door.present(await door.sign({ [name]: value }))
     return !(isTaken && isWrongTime(name, value, nowSeconds()))
