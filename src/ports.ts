@@ -120,7 +120,10 @@ export interface Store {
     nowMs: number,
   ): Promise<Values[K] | 'replayed' | undefined>
   remove(kind: Kind, key: Key): Promise<void>
-  /** Rows whose declared index (`records.ts` INDEXES) equals `value`, in key order. */
+  /**
+   * Rows whose declared index (`records.ts` INDEXES) equals `value`, in key order; fewer than `max` is
+   * the end. A row that was damaged is left out here and told; `get` of it rejects (K16).
+   */
   list<K extends Kind>(
     kind: K,
     tenant: string,

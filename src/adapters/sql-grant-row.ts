@@ -78,12 +78,20 @@ type GrantData = Pick<
 /** `data` of a grant that is bound to a key from now on; nothing else in it ever changes. */
 export function boundData(row: Row | undefined, jkt: string): string | null {
   if (row === undefined) return null
-  return encodeValue({ ...(JSON.parse(textOf(row, 'data')) as GrantData), jkt: keyText(jkt) })
+  return encodeValue({ ...dataOf(row), jkt: keyText(jkt) })
+}
+
+function dataOf(row: Row): GrantData {
+  try {
+    return JSON.parse(textOf(row, 'data')) as GrantData
+  } catch (cause) {
+    throw new StoreError('ERR_STORE_CORRUPT', 'not-applied', cause)
+  }
 }
 
 export function grantOf(row: Row): Grant {
   return {
-    ...(JSON.parse(textOf(row, 'data')) as GrantData),
+    ...dataOf(row),
     tenant: textOf(row, 'tenant'),
     id: textOf(row, 'id'),
     userId: textOf(row, 'user_id'),

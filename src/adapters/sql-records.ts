@@ -32,8 +32,13 @@ const COLUMNS = {
 type ColumnName = keyof typeof COLUMNS
 const COLUMN_NAMES = Object.keys(COLUMNS).filter(isColumnName)
 const LIST_MAX = 1_000
+/** Rounds of reading on past rows that are not JSON; a table with more of them is lost as a whole. */
+const UNREADABLE_MAX = 1_000
 
-export function createSqlRecords(sql: Sql): Records {
+/** Told the kind of a row that `list` left out because nobody can read it. */
+export type OnUnreadable = (kind: Kind) => void
+
+export function createSqlRecords(sql: Sql, onUnreadable: OnUnreadable): Records {
   return {
     async get(kind, key) {
       const rows = await sql.read({
@@ -64,8 +69,26 @@ export function createSqlRecords(sql: Sql): Records {
       await sql.write(removeStatement(kind, key))
     },
     async list(kind, tenant, index, page) {
-      const rows = await sql.read(listStatement(kind, tenant, index, page))
-      return rows.map((row) => versioned(row))
+      const max = pageMax(page.max)
+      const found: Versioned<typeof kind>[] = []
+      let after = page.after ?? ''
+      for (let round = 0; round < UNREADABLE_MAX; round += 1) {
+        const asked = max - found.length
+        const rows = await sql.read(listStatement(kind, tenant, index, { after, max: asked }))
+        for (const row of rows) {
+          try {
+            found.push(versioned(row))
+          } catch (error) {
+            if (!(error instanceof StoreError)) throw error
+            onUnreadable(kind)
+          }
+        }
+        const last = rows.at(-1)
+        // A short page means the end to every caller, so it is filled up.
+        if (last === undefined || rows.length < asked || found.length === max) return found
+        after = textOf(last, 'id')
+      }
+      throw new StoreError('ERR_STORE_CORRUPT', 'not-applied')
     },
     async count(kind, tenant) {
       const rows = await sql.read({

@@ -9,7 +9,7 @@ import type { Step, Store } from '../ports.ts'
 import { MARK_KEPT_PAST_LIFE_MS } from '../records.ts'
 import { COMMIT_STEPS_MAX, numberOf, type Sql, wholeNumber } from './sql.ts'
 import { createSqlGrants } from './sql-grants.ts'
-import { createSqlRecords, stepStatement } from './sql-records.ts'
+import { createSqlRecords, type OnUnreadable, stepStatement } from './sql-records.ts'
 
 export const KEPT_PAST_LIFE_MS = 600_000
 
@@ -20,9 +20,9 @@ const SWEPT = [
   { table: 'revocations', key: 'sequence', keptMs: MARK_KEPT_PAST_LIFE_MS },
 ] as const
 
-export function createSqlStore(sql: Sql): Store {
+export function createSqlStore(sql: Sql, onUnreadable: OnUnreadable = () => undefined): Store {
   return {
-    ...createSqlRecords(sql),
+    ...createSqlRecords(sql, onUnreadable),
     grants: createSqlGrants(sql),
     async commit(steps) {
       requireSteps(steps)

@@ -12,6 +12,7 @@ import { StoreError } from '../errors.ts'
 import type { Bus, Runtime, Store } from '../ports.ts'
 import { APPLIED_MIGRATIONS, isMigrated, migrate } from './schema.ts'
 import type { Sql } from './sql.ts'
+import type { OnUnreadable } from './sql-records.ts'
 import { createSqlStore } from './sql-store.ts'
 import { createPreparer, execute, failed } from './sqlite-batch.ts'
 import { createSqliteBus } from './sqlite-bus.ts'
@@ -23,6 +24,8 @@ export interface SqliteOptions {
   readonly runtime: Runtime
   /** Longest wait for another process's lock. Default 10_000. */
   readonly busyTimeoutMs?: number
+  /** Told the kind of a row that nobody can read, each time a list comes across it. */
+  readonly onUnreadable?: OnUnreadable
 }
 
 const BUSY_TIMEOUT_MS = 10_000
@@ -79,7 +82,7 @@ export async function openSqlite(
     await sql.close()
     throw error
   }
-  return { store: createSqlStore(sql), bus, sql }
+  return { store: createSqlStore(sql, options.onUnreadable), bus, sql }
 }
 
 function openReader(path: string): DatabaseSync {

@@ -2,7 +2,8 @@
  * Last good copies of remote facts in the store, kind `fact`: read at start, written behind, shared
  * between nodes. A fact past its life is deleted by the sweep.
  */
-import type { Store } from '../ports.ts'
+import { StoreError } from '../errors.ts'
+import type { Key, Store } from '../ports.ts'
 import { TENANT, type Values } from '../records.ts'
 import type { Persist, Persisted } from './write-behind.ts'
 
@@ -26,9 +27,7 @@ export function storedFacts<V>(
       ...(freshSeconds === undefined ? {} : { freshSeconds }),
       expiresAtMs: loadedAtMs + lifeSeconds * 1000,
     }
-    const known = await store.get('fact', keyOf(key))
-    if (known === undefined) await store.create('fact', keyOf(key), row)
-    else await store.put('fact', keyOf(key), known.version, row)
+    await replaceRow(store, 'fact', keyOf(key), row)
   }
   const read = ({ body, loadedAtMs, freshSeconds }: Values['fact']) => ({
     // Written by `save`, so its shape is ours.
@@ -52,4 +51,23 @@ export function storedFacts<V>(
       for (const key of keys) await store.remove('fact', keyOf(key))
     },
   }
+}
+
+/**
+ * Writes a row of a cache, whatever stands there: one that was damaged is worth no more than none, and
+ * must not keep its batch from being written (K16).
+ */
+export async function replaceRow<K extends 'fact' | 'proof'>(
+  store: Store,
+  kind: K,
+  key: Key,
+  row: Values[K],
+): Promise<void> {
+  const known = await store.get(kind, key).catch(async (error: unknown) => {
+    if (!(error instanceof StoreError) || error.code !== 'ERR_STORE_CORRUPT') throw error
+    await store.remove(kind, key)
+    return undefined
+  })
+  if (known === undefined) await store.create(kind, key, row)
+  else await store.put(kind, key, known.version, row)
 }

@@ -81,7 +81,11 @@ export function createWriteBehind<V>(
     async close() {
       await writing
       disarm?.()
-      for (let left = dirty.size; left > 0; left -= BATCH_MAX) await flush()
+      // Facts only: a store that is gone must not keep a house from closing.
+      const left = async (): Promise<void> => {
+        for (let count = dirty.size; count > 0; count -= BATCH_MAX) await flush()
+      }
+      await left().catch(() => undefined)
       disarm?.()
     },
   }

@@ -163,6 +163,8 @@ async function requireStanding(house: IssuerHouse, grant: Grant): Promise<void> 
     await endGrant(house, grant, 'user_disabled')
     throw invalidGrant('user_disabled')
   }
+  // A row that was damaged must not become a token that names somebody else (K16).
+  if (user.value.userId !== grant.userId) throw invalidGrant('user_changed')
   const verdict = judgeUse(house, user.value, resource)
   if (resource === undefined || verdict === 'out') throw invalidGrant('not_allowed')
   const proof = proofs.state(grant.vaultId)

@@ -4,6 +4,7 @@
  */
 
 import { LRUCache } from 'lru-cache'
+import { replaceRow } from '../cache/stored-facts.ts'
 import type { Persist } from '../cache/write-behind.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Store } from '../ports.ts'
@@ -153,9 +154,7 @@ export function proofsIn(store: Store, lifeMs: number): Persist<ProofFact> {
     async save(batch) {
       for (const { key, value, loadedAtMs } of batch) {
         const row = { ...value, provedAtMs: loadedAtMs, expiresAtMs: loadedAtMs + lifeMs }
-        const known = await store.get('proof', keyOf(key))
-        if (known === undefined) await store.create('proof', keyOf(key), row)
-        else await store.put('proof', keyOf(key), known.version, row)
+        await replaceRow(store, 'proof', keyOf(key), row)
       }
     },
     async remove(keys) {

@@ -61,7 +61,12 @@ export function node(options: NodeOptions = {}): NodePlatform {
       if (databaseUrl === 'memory:') {
         return { store: createMemoryStore(), bus: createMemoryBus() }
       }
-      return openSqlite({ path: sqlitePath(databaseUrl), runtime })
+      return openSqlite({
+        path: sqlitePath(databaseUrl),
+        runtime,
+        onUnreadable: (kind) =>
+          emit.event({ type: 'server.failed', reason: 'row_unreadable', kind }),
+      })
     },
     async developmentSealingKey(databaseUrl) {
       if (databaseUrl === 'memory:') return new Uint8Array(randomBytes(SEALING_KEY_BYTES))

@@ -61,6 +61,13 @@ export function createWatchedPlatform(
       const { store, bus } = await openSqlite({
         path: databaseUrl.replace(/^sqlite:/, ''),
         runtime,
+        onUnreadable: (kind) =>
+          events.push({
+            type: 'server.failed',
+            reason: 'row_unreadable',
+            kind,
+            atMs: runtime.monotonicMs(),
+          }),
       })
       return { store: watchStore(store, under, writes), bus }
     },

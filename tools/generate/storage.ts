@@ -1,11 +1,12 @@
 /** `docs/storage.md` from the kinds of `src/records.ts` and the tables of `src/adapters/schema.ts`. */
 import { MIGRATIONS } from '../../src/adapters/schema.ts'
 import { KEPT_PAST_LIFE_MS } from '../../src/adapters/sql-store.ts'
-import { INDEXES, KINDS, type Kind, MARK_KINDS } from '../../src/records.ts'
+import { INDEXES, KINDS, type Kind, MARK_KEPT_PAST_LIFE_MS, MARK_KINDS } from '../../src/records.ts'
 
 export const path = 'docs/storage.md'
 
 const MINUTE_MS = 60_000
+const HOUR_MS = 3_600_000
 
 export function generate(): string {
   const kinds = Object.keys(KINDS).filter(isKind)
@@ -24,7 +25,8 @@ export function generate(): string {
     '',
     'Values we issue are kept as digests. Values we must replay are sealed with AES-256-GCM under the',
     'sealing key, bound to tenant, kind, row, column and purpose. Every row names its tenant. A row is',
-    `deleted ${KEPT_PAST_LIFE_MS / MINUTE_MS} minutes after its life, so that a replay can be told from an unknown value.`,
+    `deleted ${KEPT_PAST_LIFE_MS / MINUTE_MS} minutes after its life, so that a replay can be told from an unknown value;`,
+    `a revocation mark ${MARK_KEPT_PAST_LIFE_MS / HOUR_MS} hours after, so that a clock that jumps revives nothing.`,
     '',
     '## Records',
     '',
