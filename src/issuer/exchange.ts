@@ -18,7 +18,7 @@ import type { HandedOut } from '../vault/hand-out.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
 import { auditStep } from './codes.ts'
 import type { ProvedKey } from './dpop.ts'
-import { type IssuerHouse, mayUse, report } from './house.ts'
+import { findResource, type IssuerHouse, mayUse, type Resource, report } from './house.ts'
 import { key } from './ids.ts'
 import { grantableScopes, requireOneResource } from './standing-grants.ts'
 import { findLiving } from './tombstones.ts'
@@ -99,7 +99,22 @@ async function requireSubject(
   const proof = grant.vaultId === '' ? 'fresh' : proofs.state(grant.vaultId)
   if (proof === 'dead') throw invalidSubject('upstream_dead')
   if (proof === 'suspect') throw notNow('proof_suspect')
+  await requireAllowed(house, grant, findResource(house, claims.aud))
   return { claims, grant }
+}
+
+/** The person is here, and may use this. A client that acts for itself was admitted by its resources. */
+async function requireAllowed(
+  house: IssuerHouse,
+  grant: Grant,
+  resource: Resource | undefined,
+): Promise<void> {
+  if (isMachine(grant.userId)) return
+  const user = await findLiving(house, grant.userKey)
+  if (user?.value.state !== 'active' || user.value.userId !== grant.userId)
+    throw invalidSubject('user_disabled')
+  if (resource === undefined || !mayUse(house, user.value, resource))
+    throw invalidSubject('not_allowed')
 }
 
 /** A token for another resource of this house, under the same grant. */
@@ -121,11 +136,7 @@ async function delegate(
       reason: 'exchange_target',
     })
   }
-  if (!isMachine(grant.userId)) {
-    const user = await findLiving(house, grant.userKey)
-    if (user === undefined || user.value.state !== 'active') throw invalidSubject('user_disabled')
-    if (!mayUse(house, user.value, target)) throw invalidSubject('not_allowed')
-  }
+  await requireAllowed(house, grant, target)
   const had = parseScope(claims.scope).filter((scope) => policy.scopes?.includes(scope) !== false)
   const scopes = grantableScopes(house, target, request.scope, had)
   const act = actorOf(client, claims)

@@ -1,8 +1,9 @@
 /** Token exchange (RFC 8693) over the issuer in memory; hand-outs with a vault that answers. */
 import { describe, expect, it } from 'vitest'
-import type { StaticClient } from '../../src/config.ts'
+import type { Config, StaticClient } from '../../src/config.ts'
 import { createAuthenticator, type Session } from '../../src/issuer/authenticate.ts'
 import type { IssuerDeps } from '../../src/issuer/house.ts'
+import { tombstoneStep } from '../../src/issuer/tombstones.ts'
 import { createJti, signAccessToken } from '../../src/oauth/access-token.ts'
 import { Secret } from '../../src/secret.ts'
 import type { HandedOut } from '../../src/vault/hand-out.ts'
@@ -40,6 +41,7 @@ interface Options {
   readonly handOut?: IssuerDeps['handOut']
   readonly enabled?: boolean
   readonly accessTokenTtlSeconds?: number
+  readonly config?: Partial<Config>
 }
 
 async function open(options: Options = {}) {
@@ -54,6 +56,7 @@ async function open(options: Options = {}) {
         server('mail-server', { resource: MAIL, resources: [FILES], providers: [] }),
         server('other-server', undefined),
       ],
+      ...options.config,
     },
     deps: options.handOut === undefined ? {} : { handOut: options.handOut },
   })
@@ -314,6 +317,39 @@ describe('a provider’s token handed out', () => {
       expect(rows.some(({ value }) => value.event === 'token.handed_out')).toBe(false)
     },
   )
+
+  it('EXT-07 O6 PRV-22: a token of who is gone, disabled or no longer allowed gets nothing', async () => {
+    const handOut = async () => found
+    const endings = {
+      disabled: { state: 'disabled' },
+      removed: { profile: { email: 'ada@elsewhere.example', emailVerified: true } },
+      another: { userId: 'usr_another' },
+      deleted: undefined,
+    } as const
+    for (const [name, change] of Object.entries(endings)) {
+      const { house, person } = await open({
+        policy: { providers: ['github'] },
+        handOut,
+        config: { allow: { emailDomains: ['corp.example'] } },
+      })
+      const [user] = await house.store.list('user', 'default', undefined, { max: 1 })
+      if (user === undefined) throw new Error('nobody signed in')
+      if (change === undefined)
+        await house.store.commit([await tombstoneStep(house.deps, user.key.id)])
+      else await house.store.put('user', user.key, user.version, { ...user.value, ...change })
+      const forms: Record<string, string>[] = [
+        { resource: '', audience: 'github' },
+        { resource: MAIL },
+      ]
+      for (const form of forms) {
+        const answer = await exchange(house, person.access_token, form)
+        expect([answer.status, await errorOf(answer)], name).toEqual([400, 'invalid_request'])
+      }
+      const rows = await house.store.list('audit', 'default', undefined, { max: 100 })
+      const given = ['token.handed_out', 'token.exchanged']
+      expect(rows.filter(({ value }) => given.includes(value.event))).toEqual([])
+    }
+  })
 
   it('EXT-07: a client that acts for itself has no person’s token to ask for', async () => {
     const { house } = await open({ policy: { providers: ['github'] }, handOut: async () => found })
