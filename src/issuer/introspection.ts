@@ -22,6 +22,7 @@ import { authenticated, readFormRequest, refuseTooMany } from './client-authenti
 import type { IssuerHouse } from './house.ts'
 import { key } from './ids.ts'
 import { createRate, networkOf, type Rate } from './rate.ts'
+import { findLiving } from './tombstones.ts'
 
 const FAILURES_PER_MINUTE_MAX = 60
 const RETRY_AFTER_SECONDS = 2
@@ -94,13 +95,13 @@ function asServer(
   const { runtime } = house
   const address = house.clientAddress?.(http)
   const source = address === undefined ? undefined : `resource from ${networkOf(address)}`
-  if (source !== undefined) refuseTooMany(failures.look(source))
   const presented = runtime.sha256(credential)
   const matching = servers.filter(({ digest }) => runtime.equal(digest, presented))
   const own = matching.filter(({ resource }) => named === undefined || resource === named)
   if (own.length > 0)
     return { kind: 'resource', resources: new Set(own.map(({ resource }) => resource)) }
-  if (source !== undefined) failures.take(source)
+  // After the look: a neighbour with an old credential locks out no server that has the right one.
+  if (source !== undefined) refuseTooMany(failures.take(source))
   throw unknownCaller('introspection_credential')
 }
 
@@ -174,7 +175,10 @@ async function accessToken(
     ...(jkt === undefined ? {} : { cnf: { jkt } }),
     // When a person was seen last is for the server that serves them, not for the client.
     ...(caller.kind === 'resource' && !isMachine(grant.userId)
-      ? { auth_time: grant.authTimeSeconds, ...(grant.acr === undefined ? {} : { acr: grant.acr }) }
+      ? {
+          ...(grant.authTimeSeconds === 0 ? {} : { auth_time: grant.authTimeSeconds }),
+          ...(grant.acr === undefined ? {} : { acr: grant.acr }),
+        }
       : {}),
   }
 }
@@ -202,15 +206,18 @@ async function refreshToken(
 }
 
 /** As every call sees it (authenticate.ts): the grant, its person, and the sign-in behind it. */
-async function isAlive({ store, runtime }: IssuerHouse, grant: Grant): Promise<boolean> {
+async function isAlive(house: IssuerHouse, grant: Grant): Promise<boolean> {
+  const { store, runtime, proofs } = house
   if (grant.state !== 'active' || grant.expiresAtMs <= runtime.nowMs()) return false
   const [user, vault] = await Promise.all([
-    isMachine(grant.userId) ? undefined : store.get('user', key(grant.userKey)),
+    isMachine(grant.userId) ? undefined : findLiving(house, grant.userKey),
     grant.vaultId === '' ? undefined : store.get('vault', key(grant.vaultId)),
   ])
   const isPerson = user?.value.state === 'active' && user.value.userId === grant.userId
   if (!isMachine(grant.userId) && !isPerson) return false
-  return grant.vaultId === '' || (vault !== undefined && vault.value.state !== 'ended')
+  if (grant.vaultId === '') return true
+  const isStanding = vault !== undefined && vault.value.state !== 'ended'
+  return isStanding && proofs.state(grant.vaultId) !== 'dead'
 }
 
 /** What was revoked is not known here for now: not an answer about the token (I7). */

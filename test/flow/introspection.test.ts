@@ -1,5 +1,7 @@
 /** RFC 7662: who may ask, what they may know, and that every kind of ending counts at once. */
 import { describe, expect, it } from 'vitest'
+import { tombstoneStep } from '../../src/issuer/tombstones.ts'
+import { Secret } from '../../src/secret.ts'
 import {
   CREDENTIAL,
   type Node,
@@ -8,6 +10,7 @@ import {
   type SignedIn,
   startNodes,
 } from '../kit/nodes.ts'
+import { createTestIssuer, redeem, signIn, Visitor } from './sign-in-house.ts'
 
 const MAIL = 'https://mail.example/mcp'
 const MAIL_CREDENTIAL = 'credential-of-the-mail-server-9876543210'
@@ -201,5 +204,55 @@ describe('POST /introspect', () => {
     expect(renewed.status).toBe(200)
     // Spent: inactive, although a lost answer may still be asked for again.
     expect(await ask(first, own.refresh_token, asClient)).toEqual(INACTIVE)
+  })
+})
+
+describe('POST /introspect beside the calls', () => {
+  const open = () => {
+    const secret = new Secret(CLIENT.secret)
+    const resources = [RESOURCE, MAIL].map((url) => ({
+      url,
+      credential: new Secret(url === MAIL ? MAIL_CREDENTIAL : CREDENTIAL),
+    }))
+    const clients = [{ clientId: CLIENT.clientId, redirectUris, secret }]
+    return createTestIssuer({ address: '10.0.0.7', config: { clients, resources } })
+  }
+  const asked = async (
+    house: ReturnType<typeof open>,
+    token: string,
+    headers: Record<string, string> = basic(CLIENT.clientId, CLIENT.secret),
+  ) => {
+    const body = new URLSearchParams({ token })
+    const request = new Request(`${house.issuer}/introspect`, { method: 'POST', body, headers })
+    const answer = await house.fetch(request)
+    return { status: answer.status, ...((await answer.json()) as Record<string, unknown>) }
+  }
+  const tokenOf = async (house: ReturnType<typeof open>) => {
+    const { code = '' } = await signIn(house, new Visitor(house), CLIENT.clientId)
+    const answer = await redeem(house, CLIENT.clientId, code, { client_secret: CLIENT.secret })
+    return ((await answer.json()) as { access_token: string }).access_token
+  }
+
+  it('REV-06: a row older than its tombstone, and a sign-in refused upstream, are inactive', async () => {
+    const house = open()
+    const token = await tokenOf(house)
+    expect(await asked(house, token)).toMatchObject({ active: true })
+    house.proofs.next = 'dead'
+    expect(await asked(house, token)).toEqual({ status: 200, active: false })
+    house.proofs.next = 'fresh'
+    const [user] = await house.store.list('user', 'default', undefined, { max: 1 })
+    await house.store.commit([await tombstoneStep(house.deps, user?.key.id ?? '')])
+    expect(await asked(house, token)).toEqual({ status: 200, active: false })
+  })
+
+  it('SEC-16 REV-05: a neighbour with an old credential locks no other server out', async () => {
+    const house = open()
+    const token = await tokenOf(house)
+    const old = bearer('an-old-credential-of-the-mail-server-00')
+    for (let round = 0; round < 60; round += 1)
+      expect((await asked(house, token, old)).status).toBe(401)
+    expect((await asked(house, token, old)).status).toBe(429)
+    expect((await asked(house, token, bearer())).status).toBe(200)
+    expect((await asked(house, token, basic(RESOURCE, CREDENTIAL))).status).toBe(200)
   })
 })
