@@ -54,7 +54,8 @@ export async function grantAssertion(
         scopes,
         ...(jkt === undefined ? {} : { jkt }),
       },
-      claims.authTimeSeconds ?? Math.floor(runtime.nowMs() / 1000),
+      // When the person was asked last is not known unless it is said: no step-up passes then (PR-17).
+      Math.min(claims.authTimeSeconds ?? 0, Math.floor(runtime.nowMs() / 1000)),
     )
     const audit = auditStep(house, 'token.issued', {
       userId: grant.userId,

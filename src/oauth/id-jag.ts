@@ -87,7 +87,8 @@ function judgeClaims(payload: JWTPayload, facts: IdJagFacts): IdJagJudgement {
       jti,
       resource,
       ...(scope === undefined ? {} : { scope }),
-      expiresAtSeconds: exp,
+      // RFC 7519 section 2 lets times have a fraction; the store takes whole milliseconds.
+      expiresAtSeconds: Math.ceil(exp),
       ...(typeof authTime === 'number' && Number.isSafeInteger(authTime) && authTime >= 0
         ? { authTimeSeconds: authTime }
         : {}),

@@ -86,7 +86,8 @@ function judgeClaims(payload: JWTPayload, facts: SecurityEventFacts): SecurityEv
     ok: true,
     event: {
       jti,
-      iat,
+      // Times may have a fraction (RFC 7519 section 2); the store takes whole milliseconds.
+      iat: Math.floor(iat),
       ...(exp === undefined ? {} : { exp }),
       ...(sub === undefined ? {} : { sub }),
       ...(sid === undefined ? {} : { sid }),

@@ -125,6 +125,29 @@ function userIn(house: TestHouse, subject: string) {
 }
 
 describe('identity assertions', () => {
+  it('EXT-03 PR-17: a sign-in whose time is not said, or not yet, passes no step-up', async () => {
+    const told = async (auth_time: number | undefined) => {
+      const { house } = open()
+      const claims = auth_time === undefined ? {} : { auth_time }
+      const answer = await present(house, await assertion(house, claims))
+      const { gid } = claimsOf(((await answer.json()) as Tokens).access_token)
+      const grant = await house.store.grants.find({ tenant: 'default', id: String(gid) })
+      return [grant?.authTimeSeconds, Math.floor(house.runtime.nowMs() / 1000)] as const
+    }
+    expect((await told(undefined))[0]).toBe(0)
+    expect((await told(1_700_000_000))[0]).toBe(1_700_000_000)
+    const [ahead, now] = await told(9_999_999_999)
+    expect(ahead).toBe(now)
+  })
+
+  it('EXT-02 B23: times may have a fraction', async () => {
+    const { house } = open()
+    const now = Math.floor(house.runtime.nowMs() / 1000)
+    const jwt = await assertion(house, { iat: now + 0.25, exp: now + 100.123456789 })
+    expect((await present(house, jwt)).status).toBe(200)
+    expect(await errorOf(await present(house, jwt))).toBe('invalid_grant')
+  })
+
   it('EXT-03: give a token for exactly the resource, no refresh token, and no vault behind it', async () => {
     const { house } = open()
     const answer = await present(house, await assertion(house))
