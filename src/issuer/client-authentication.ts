@@ -14,12 +14,11 @@ import {
 } from '../oauth/token-request.ts'
 import { FORM_BODY_MAX_BYTES, readBody } from './body.ts'
 import type { IssuerHouse } from './house.ts'
-import { key } from './ids.ts'
 import { networkOf, type Rate } from './rate.ts'
+import { spend } from './spent.ts'
 
 /** When a client's host cannot be asked; its failure is remembered this long. */
 const UNREACHABLE_RETRY_AFTER_SECONDS = 10
-const SPENT_PURPOSE = 'client_assertion'
 
 export async function readFormRequest(http: Request): Promise<FormRequest> {
   const body = await readBody(http, FORM_BODY_MAX_BYTES)
@@ -94,13 +93,8 @@ async function authenticateByAssertion(
   if (client?.authMethod !== 'private_key_jwt') throw refused('client_refused')
   const judged = await judge(house, client, assertion)
   if (!judged.ok) throw refused(judged.reason)
-  const { runtime, store } = house
-  const id = runtime.sha256(JSON.stringify([SPENT_PURPOSE, clientId, judged.jti]))
-  const { won } = await store.create('spent', key(id), {
-    purpose: SPENT_PURPOSE,
-    expiresAtMs: judged.expiresAtMs,
-  })
-  if (!won) throw refused('assertion_replayed')
+  const name = ['client_assertion', clientId, judged.jti] as const
+  if (!(await spend(house, name, judged.expiresAtMs))) throw refused('assertion_replayed')
   return client
 }
 

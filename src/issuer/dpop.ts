@@ -7,7 +7,7 @@ import type { Client } from '../oauth/client.ts'
 import { dpopNonces, judgeProof } from '../oauth/dpop.ts'
 import type { Grant } from '../records.ts'
 import type { IssuerHouse } from './house.ts'
-import { key } from './ids.ts'
+import { spend } from './spent.ts'
 
 export interface ProvedKey {
   readonly jkt: string
@@ -25,7 +25,7 @@ export interface ProvedKey {
  * @throws {OAuthError} `invalid_dpop_proof`, `use_dpop_nonce` (400, with `DPoP-Nonce`).
  */
 export function proveKey(house: IssuerHouse, http: Request, path: string): ProvedKey | undefined {
-  const { runtime, keys, store, config } = house
+  const { runtime, keys, config } = house
   const proof = config.enable.includes('dpop') ? http.headers.get('dpop') : null
   if (proof === null) return undefined
   const nowSeconds = Math.floor(runtime.nowMs() / 1000)
@@ -43,11 +43,8 @@ export function proveKey(house: IssuerHouse, http: Request, path: string): Prove
   return {
     jkt,
     async spend() {
-      const { won } = await store.create('spent', key(runtime.sha256(`dpop\n${jkt}\n${jti}`)), {
-        purpose: 'dpop',
-        expiresAtMs: expiresAtSeconds * 1000,
-      })
-      if (!won) throw refusedProof('replayed', nonces[0])
+      const isFirst = await spend(house, ['dpop', jkt, jti], expiresAtSeconds * 1000)
+      if (!isFirst) throw refusedProof('replayed', nonces[0])
     },
   }
 }

@@ -9,8 +9,8 @@ import { JWT_SKEW_SECONDS } from '../oauth/signed-jwt.ts'
 import { parseForm } from '../oauth/token-request.ts'
 import { readFormRequest } from './client-authentication.ts'
 import { type IssuerHouse, type IssuerProvider, report } from './house.ts'
-import { key } from './ids.ts'
 import type { Signals } from './signals.ts'
+import { isSpent, spend } from './spent.ts'
 
 const NO_STORE = { 'cache-control': 'no-store' }
 
@@ -26,8 +26,8 @@ export async function receiveLogoutToken(
   if (jwt === undefined) throw invalid('logout_token_missing')
   const token = await judged(house, entry, jwt)
   const { provider } = entry
-  const spent = key(house.runtime.sha256(`logout\n${provider.id}\n${token.jti}`))
-  if ((await house.store.get('spent', spent)) !== undefined) throw invalid('logout_token_replayed')
+  const spent = ['logout', provider.id, token.jti] as const
+  if (await isSpent(house, spent)) throw invalid('logout_token_replayed')
   const { sub, sid } = token
   const about = { issuer: provider.issuer, ...(sub === undefined ? {} : { subject: sub }) }
   const ended =
@@ -38,8 +38,7 @@ export async function receiveLogoutToken(
       : await signals.endProviderSession({ ...about, sid }, CAUSE)
   // Written last: a provider that repeats it because we failed half-way must be heard again.
   const expiresAtMs = token.expiresAtMs + JWT_SKEW_SECONDS * 1000
-  const { won } = await house.store.create('spent', spent, { purpose: 'logout', expiresAtMs })
-  if (!won) throw invalid('logout_token_replayed')
+  if (!(await spend(house, spent, expiresAtMs))) throw invalid('logout_token_replayed')
   report(house, { type: 'signal.received', provider: provider.id, reason: CAUSE, ...ended })
   return new Response(null, { status: 200, headers: NO_STORE })
 }

@@ -16,8 +16,8 @@ import {
 import { isVerification, readSignals, type Signal } from '../oauth/shared-signals.ts'
 import { readBody } from './body.ts'
 import { type AssertionKeys, findProvider, type IssuerHouse, report } from './house.ts'
-import { key } from './ids.ts'
 import type { Signals } from './signals.ts'
+import { isSpent, spend } from './spent.ts'
 
 type ErrorWord =
   | 'invalid_request'
@@ -112,8 +112,8 @@ async function act(
   event: SecurityEvent,
 ): Promise<string | undefined> {
   const { name } = receiver
-  const spent = key(house.runtime.sha256(`event\n${name}\n${event.jti}`))
-  if ((await house.store.get('spent', spent)) !== undefined) return undefined
+  const spent = ['event', name, event.jti] as const
+  if (await isSpent(house, spent)) return undefined
   const told = readSignals(event)
   const provider =
     receiver.provider === undefined ? undefined : findProvider(house, receiver.provider)
@@ -124,7 +124,7 @@ async function act(
     report(house, { type: 'signal.received', reason: 'verification', receiver: name })
   // Written last: an event that we failed on half-way must be heard again.
   const expiresAtMs = event.iat * 1_000 + 2 * SECURITY_EVENT_AGE_MAX_SECONDS * 1_000
-  await house.store.create('spent', spent, { purpose: 'event', expiresAtMs })
+  await spend(house, spent, expiresAtMs)
   return undefined
 }
 

@@ -9,8 +9,8 @@ import { judgeDelivery, WEBHOOK_BODY_MAX_BYTES } from '../providers/github-webho
 import type { Secret } from '../secret.ts'
 import { readBody } from './body.ts'
 import { type IssuerHouse, type IssuerProvider, report } from './house.ts'
-import { key } from './ids.ts'
 import type { Signals } from './signals.ts'
+import { isSpent, spend } from './spent.ts'
 
 const NO_STORE = { 'cache-control': 'no-store' }
 /** GitHub offers to send a delivery again for three days. */
@@ -41,15 +41,14 @@ export async function receiveWebhook(
   const judged = judgeDelivery({ headers: http.headers, body }, secret, house.runtime)
   if (judged.outcome !== 'revoked') return answer(STATUS[judged.outcome], judged.outcome)
   const delivery = http.headers.get('x-github-delivery')?.slice(0, DELIVERY_ID_MAX_CHARS)
-  const spent = key(house.runtime.sha256(`webhook\n${provider.id}\n${delivery ?? ''}`))
-  if (delivery !== undefined && (await house.store.get('spent', spent)) !== undefined)
-    return answer(204, 'known')
+  const spent = ['webhook', provider.id, delivery ?? ''] as const
+  if (delivery !== undefined && (await isSpent(house, spent))) return answer(204, 'known')
   // GitHub has ended every token of the authorization: there is nothing to revoke there.
   const person = { issuer: provider.issuer, subject: judged.subject }
   const ended = await signals.endSubject(person, CAUSE, { revoke: false })
   if (delivery !== undefined) {
     const expiresAtMs = Math.trunc(house.runtime.nowMs()) + DELIVERY_KNOWN_MS
-    await house.store.create('spent', spent, { purpose: 'webhook', expiresAtMs })
+    await spend(house, spent, expiresAtMs)
   }
   report(house, { type: 'signal.received', provider: provider.id, reason: CAUSE, ...ended })
   return answer(204, CAUSE)
