@@ -4,7 +4,7 @@
  * learn of it as of any revocation, by bus or by poll.
  */
 import type { Config } from './config.ts'
-import { auditStep } from './issuer/codes.ts'
+import { auditStep } from './issuer/audit.ts'
 import {
   announceMark,
   type EndingHouse,

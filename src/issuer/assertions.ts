@@ -15,10 +15,13 @@ import { canonicalResource } from '../oauth/urls.ts'
 import type { Step, Versioned } from '../ports.ts'
 import type { Values } from '../records.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
-import { auditStep, COMMIT_ATTEMPTS_MAX } from './codes.ts'
+import { userKeyOf } from './admission.ts'
+import { auditStep } from './audit.ts'
+import { COMMIT_ATTEMPTS_MAX } from './codes.ts'
 import type { ProvedKey } from './dpop.ts'
 import { type IssuerHouse, mayUse, type Resource, report } from './house.ts'
 import { createId, key } from './ids.ts'
+import { spend } from './spent.ts'
 import { activeGrant, grantableScopes } from './standing-grants.ts'
 import { findLiving } from './tombstones.ts'
 
@@ -40,7 +43,7 @@ export async function grantAssertion(
   // Everything that can be refused is refused before the one write that consumes it.
   await readPerson(house, trusted, claims, resource)
   await proved?.spend()
-  await spend(house, trusted, claims)
+  await spendOnce(house, trusted, claims)
   const { runtime } = house
   for (let round = 0; round < COMMIT_ATTEMPTS_MAX; round += 1) {
     const person = await readPerson(house, trusted, claims, resource)
@@ -142,18 +145,15 @@ function scopesOf(
 }
 
 /** Once, on any node, for as long as it lives (I8). */
-async function spend(
-  { store, runtime }: IssuerHouse,
+async function spendOnce(
+  house: IssuerHouse,
   trusted: AssertionIssuer,
   { jti, expiresAtSeconds }: IdJagClaims,
 ): Promise<void> {
-  const id = runtime.sha256(`id-jag\n${trusted.issuer}\n${jti}`)
-  const { won } = await store.create('spent', key(id), {
-    purpose: 'id-jag',
-    // It is taken this long after its end.
-    expiresAtMs: (expiresAtSeconds + JWT_SKEW_SECONDS) * 1000,
-  })
-  if (!won) throw invalidAssertion('replayed')
+  // It is taken this long after its end.
+  const expiresAtMs = (expiresAtSeconds + JWT_SKEW_SECONDS) * 1000
+  const isFirst = await spend(house, ['id-jag', trusted.issuer, jti], expiresAtMs)
+  if (!isFirst) throw invalidAssertion('replayed')
 }
 
 /** The account of whoever signs in there with this subject; made when it is the first time. */
@@ -164,7 +164,7 @@ async function readPerson(
   resource: Resource,
 ): Promise<Omit<Versioned<'user'>, 'version'> & { readonly step: Step }> {
   const { runtime, store } = house
-  const id = key(runtime.sha256(JSON.stringify([trusted.issuer, claims.subject])))
+  const id = key(userKeyOf(runtime, { issuer: trusted.issuer, subject: claims.subject }))
   const row = await store.get('user', id)
   // Who was deleted comes back as a new person (flows.md section 11).
   const known = row === undefined ? undefined : await findLiving(house, id.id, row)

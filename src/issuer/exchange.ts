@@ -4,22 +4,22 @@
  *
  * Only as its policy says; never more scope, never a longer life, `act` says who acts (EXT-07).
  */
-
 import type { ExchangePolicy } from '../config/token-policies.ts'
 import { OAuthError } from '../errors.ts'
-import { type AccessTokenClaims, type Actor, judgeAccessToken } from '../oauth/access-token.ts'
+import type { AccessTokenClaims, Actor } from '../oauth/access-token.ts'
 import type { Client } from '../oauth/client.ts'
 import { isMachine } from '../oauth/machine.ts'
 import { parseScope } from '../oauth/scope.ts'
 import type { ExchangeRequest, TokenAnswer } from '../oauth/token-request.ts'
 import { canonicalResource } from '../oauth/urls.ts'
-import { type Grant, TENANT } from '../records.ts'
+import type { Grant } from '../records.ts'
 import type { HandedOut } from '../vault/hand-out.ts'
 import { about, issueAccessToken } from './access-tokens.ts'
-import { auditStep } from './codes.ts'
+import { auditStep } from './audit.ts'
 import type { ProvedKey } from './dpop.ts'
 import { findResource, type IssuerHouse, mayUse, type Resource, report } from './house.ts'
 import { key } from './ids.ts'
+import { judgePresented, markedPresented } from './presented-token.ts'
 import { grantableScopes, requireOneResource } from './standing-grants.ts'
 import { findLiving } from './tombstones.ts'
 
@@ -70,28 +70,12 @@ async function requireSubject(
   token: string,
   policy: ExchangePolicy,
 ): Promise<Subject> {
-  const { runtime, keys, config, store, revocation, proofs } = house
-  const judged = judgeAccessToken(token, {
-    keys: keys.verifyKeys(),
-    tagKey: keys.tagKey(),
-    issuer: config.issuer,
-    nowSeconds: Math.floor(runtime.nowMs() / 1000),
-    runtime,
-  })
+  const { store, proofs } = house
+  const judged = judgePresented(house, token)
   if (!judged.ok) throw invalidSubject(judged.reason)
-  const { claims, keyId } = judged
+  const { claims } = judged
   if (claims.aud !== canonicalResource(policy.resource)) throw invalidSubject('audience')
-  const marked = revocation.marked({
-    tenant: TENANT,
-    userId: claims.sub,
-    clientId: claims.client_id,
-    grantId: claims.gid,
-    resource: claims.aud,
-    keyId,
-    jti: claims.jti,
-    digest: runtime.sha256(token),
-    issuedAtMs: claims.iat * 1000,
-  })
+  const marked = markedPresented(house, token, judged)
   if (marked === 'view-too-old') throw notNow('view_too_old')
   if (marked) throw invalidSubject('revoked')
   const grant = await store.grants.find(key(claims.gid))

@@ -7,7 +7,7 @@
  */
 import type { Config } from '../config.ts'
 import { OAuthError } from '../errors.ts'
-import { judgeAccessToken, looksLikeAccessToken } from '../oauth/access-token.ts'
+import { looksLikeAccessToken } from '../oauth/access-token.ts'
 import { readBearer } from '../oauth/challenge.ts'
 import { isMachine } from '../oauth/machine.ts'
 import type { Parameters } from '../oauth/parameters.ts'
@@ -16,11 +16,12 @@ import { formatScope } from '../oauth/scope.ts'
 import { parseForm, readPresentedClient } from '../oauth/token-request.ts'
 import { canonicalResource } from '../oauth/urls.ts'
 import type { Runtime } from '../ports.ts'
-import { type Grant, TENANT } from '../records.ts'
+import type { Grant } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
 import { authenticated, readFormRequest, refuseTooMany } from './client-authentication.ts'
 import type { IssuerHouse } from './house.ts'
 import { key } from './ids.ts'
+import { judgePresented, markedPresented } from './presented-token.ts'
 import { createRate, networkOf, type Rate } from './rate.ts'
 import { findLiving } from './tombstones.ts'
 
@@ -130,34 +131,17 @@ async function accessToken(
   caller: Caller,
   token: string,
 ): Promise<Introspected> {
-  const { runtime, keys, config, revocation, store } = house
-  const judged = judgeAccessToken(token, {
-    keys: keys.verifyKeys(),
-    tagKey: keys.tagKey(),
-    issuer: config.issuer,
-    nowSeconds: Math.floor(runtime.nowMs() / 1000),
-    runtime,
-  })
+  const judged = judgePresented(house, token)
   if (!judged.ok) return INACTIVE
-  const { claims, keyId } = judged
+  const { claims } = judged
   const mayKnow =
     caller.kind === 'client'
       ? claims.client_id === caller.clientId
       : caller.resources.has(claims.aud)
   if (!mayKnow) return INACTIVE
-  const marked = revocation.marked({
-    tenant: TENANT,
-    userId: claims.sub,
-    clientId: claims.client_id,
-    grantId: claims.gid,
-    resource: claims.aud,
-    keyId,
-    jti: claims.jti,
-    digest: runtime.sha256(token),
-    issuedAtMs: claims.iat * 1000,
-  })
+  const marked = markedPresented(house, token, judged)
   if (marked === 'view-too-old') throw notNow()
-  const grant = marked ? undefined : await store.grants.find(key(claims.gid))
+  const grant = marked ? undefined : await house.store.grants.find(key(claims.gid))
   if (grant === undefined || !(await isAlive(house, grant))) return INACTIVE
   if (grant.userId !== claims.sub || grant.clientId !== claims.client_id) return INACTIVE
   const jkt = claims.cnf?.jkt

@@ -6,11 +6,11 @@
 import { StoreError } from '../errors.ts'
 import type { Runtime, Step, Versioned } from '../ports.ts'
 import { TENANT } from '../records.ts'
-import { auditStep } from './codes.ts'
+import { auditStep } from './audit.ts'
 import type { EndingHouse } from './endings.ts'
 import { report } from './house.ts'
 import { key } from './ids.ts'
-import type { Signals } from './signals.ts'
+import { removeRowsOf, type Signals } from './signals.ts'
 import { pseudonymOf, tombstoneStep } from './tombstones.ts'
 
 export interface OffboardHouse extends EndingHouse {
@@ -50,8 +50,8 @@ export async function offboard(
   const { userId } = person.value
   const pseudonym = pseudonymOf(house, userId)
   const ended = await disable(house, person)
-  const vaultRecords = await removeAll(house, 'vault', userId)
-  const approvals = await removeAll(house, 'approval', userId)
+  const vaultRecords = await removeRowsOf(house, 'vault', userId)
+  const approvals = await removeRowsOf(house, 'approval', userId)
   const upstreamRevocations = await renameDuties(house, userId, pseudonym)
   const auditRows = await renameAudit(house, userId, pseudonym)
   await erase(house, person, pseudonym)
@@ -99,22 +99,6 @@ async function disable(house: OffboardHouse, person: Versioned<'user'>) {
     }
   }
   throw failure
-}
-
-async function removeAll(
-  { store }: OffboardHouse,
-  kind: 'vault' | 'approval',
-  userId: string,
-): Promise<number> {
-  let removed = 0
-  for (let page = 0; page < PAGES_MAX; page += 1) {
-    const index = { name: 'userId', value: userId }
-    const rows = await store.list(kind, TENANT, index, { max: PAGE_ROWS })
-    for (const row of rows) await store.remove(kind, row.key)
-    removed += rows.length
-    if (rows.length < PAGE_ROWS) break
-  }
-  return removed
 }
 
 /** Tokens that wait for their revocation wait on, without a name. */

@@ -3,17 +3,17 @@
  * expired and already revoked tokens are 200; a token of another client is refused and stays valid.
  */
 import { OAuthError } from '../errors.ts'
-import { judgeAccessToken } from '../oauth/access-token.ts'
 import type { Client } from '../oauth/client.ts'
 import { parseRefreshToken } from '../oauth/refresh-token.ts'
 import { parseForm, readPresentedClient } from '../oauth/token-request.ts'
 import { TENANT } from '../records.ts'
 import { jsonAnswer } from './answers.ts'
+import { auditStep } from './audit.ts'
 import { authenticated, readFormRequest } from './client-authentication.ts'
-import { auditStep } from './codes.ts'
 import { announceMark, endGrant, MARK_SLACK_MS } from './endings.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
+import { judgePresented } from './presented-token.ts'
 import { createRate } from './rate.ts'
 
 const FAILURES_PER_MINUTE_MAX = 60
@@ -35,7 +35,7 @@ export function createRevocationEndpoint(house: IssuerHouse): (http: Request) =>
 
 /** A hint is not needed: the two forms cannot be confused. */
 async function revoke(house: IssuerHouse, client: Client, token: string): Promise<void> {
-  const { runtime, keys, store, config } = house
+  const { runtime, keys, store } = house
   const refresh = parseRefreshToken(token, keys.refreshTagKey(), runtime)
   if (refresh !== undefined) {
     const grant = await store.grants.find(key(refresh.grantId))
@@ -44,14 +44,7 @@ async function revoke(house: IssuerHouse, client: Client, token: string): Promis
     await endGrant(house, grant, 'revoked_by_client')
     return
   }
-  const nowMs = runtime.nowMs()
-  const judged = judgeAccessToken(token, {
-    keys: keys.verifyKeys(),
-    tagKey: keys.tagKey(),
-    issuer: config.issuer,
-    nowSeconds: Math.floor(nowMs / 1000),
-    runtime,
-  })
+  const judged = judgePresented(house, token)
   if (!judged.ok) return
   const { claims } = judged
   if (claims.client_id !== client.clientId) throw foreign()

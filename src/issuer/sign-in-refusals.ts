@@ -5,7 +5,7 @@
 import type { Parameters } from '../oauth/parameters.ts'
 import type { SetUpMistake } from '../providers/provider.ts'
 import type { Values } from '../records.ts'
-import { auditStep } from './codes.ts'
+import { auditStep } from './audit.ts'
 import { openForm } from './consent-page.ts'
 import { type CookieJar, transactionCookie } from './cookies.ts'
 import { type IssuerHouse, type IssuerProvider, report } from './house.ts'

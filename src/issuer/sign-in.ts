@@ -11,8 +11,8 @@ import { TENANT, type Values } from '../records.ts'
 import { userKeyOf } from './admission.ts'
 import { redirectAnswer } from './answers.ts'
 import { ATTEMPT_TTL_MS, nonceOf, openVerifier, providerFailedPage } from './attempt.ts'
+import { auditStep } from './audit.ts'
 import {
-  auditStep,
   COMMIT_ATTEMPTS_MAX,
   codeAnswer,
   codeSteps,

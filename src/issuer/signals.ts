@@ -7,6 +7,7 @@
  */
 import type { Step } from '../ports.ts'
 import { type Grant, TENANT } from '../records.ts'
+import { userKeyOf } from './admission.ts'
 import { type EndingHouse, endByMark, endGrant } from './endings.ts'
 import { key } from './ids.ts'
 import type { EndedVault, EndOptions } from './upstream-revocation.ts'
@@ -58,15 +59,15 @@ export function createSignals(deps: SignalsDeps): Signals {
   const endUser: Signals['endUser'] = async (userId, cause, { revoke, also }) => {
     // The mark first: it ends every grant and token at once, whatever comes after it fails.
     await endByMark(deps, { kind: 'user', id: userId }, cause, also)
-    const sessions = await removeAll(deps, 'session', userId)
-    await removeAll(deps, 'origin', userId)
+    const sessions = await removeRowsOf(deps, 'session', userId)
+    await removeRowsOf(deps, 'origin', userId)
     const vaults = await endVaults(deps, userId, cause, revoke)
     return { ...NOTHING_ENDED, users: 1, sessions, vaults }
   }
   return {
     endUser,
-    async endSubject({ issuer, subject }, cause, options) {
-      const user = await store.get('user', key(userKeyOf(runtime, issuer, subject)))
+    async endSubject(person, cause, options) {
+      const user = await store.get('user', key(userKeyOf(runtime, person)))
       return user === undefined ? NOTHING_ENDED : endUser(user.value.userId, cause, options)
     },
     endProviderSession: (session, cause) => endProviderSession(deps, session, cause),
@@ -76,15 +77,6 @@ export function createSignals(deps: SignalsDeps): Signals {
       return ended
     },
   }
-}
-
-/** The key of a person's row: who they are at their provider, never an e-mail (PRV-21). */
-export function userKeyOf(
-  runtime: { sha256(text: string): string },
-  issuer: string,
-  subject: string,
-): string {
-  return runtime.sha256(JSON.stringify([issuer, subject]))
 }
 
 /** The name by which sign-ins of one session at a provider are found. */
@@ -106,7 +98,7 @@ async function endProviderSession(
   const user =
     subject === undefined
       ? undefined
-      : await store.get('user', key(userKeyOf(runtime, issuer, subject)))
+      : await store.get('user', key(userKeyOf(runtime, { issuer, subject })))
   let sessions = 0
   let grants = 0
   for (let page = 0; page < PAGES_MAX; page += 1) {
@@ -145,9 +137,10 @@ async function endGrants(
   return ended
 }
 
-async function removeAll(
-  { store }: SignalsDeps,
-  kind: 'session' | 'origin',
+/** @returns how many rows there were. */
+export async function removeRowsOf(
+  { store }: Pick<SignalsDeps, 'store'>,
+  kind: 'session' | 'origin' | 'vault' | 'approval',
   userId: string,
 ): Promise<number> {
   let removed = 0

@@ -1,0 +1,31 @@
+/**
+ * Audit rows: what was changed, for whom, by which client, kept `auditTtlDays`. A step, so that it is
+ * written in the commit of the change itself or not at all (I12). Never a token, code or secret.
+ */
+import type { Step } from '../ports.ts'
+import type { Values } from '../records.ts'
+import type { IssuerHouse } from './house.ts'
+import { createId, key } from './ids.ts'
+
+const DAY_MS = 86_400_000
+
+/**
+ * @param event The name of the event, as in the log (api.md section 7).
+ * @param who Whom it is about; `detail` is the reason or the flow, in words that name nobody.
+ */
+export function auditStep(
+  house: Pick<IssuerHouse, 'runtime' | 'config'>,
+  event: string,
+  who: { readonly userId?: string; readonly clientId?: string; readonly detail?: string },
+): Step {
+  const nowMs = house.runtime.nowMs()
+  const value: Values['audit'] = {
+    event,
+    atMs: nowMs,
+    ...(who.userId === undefined ? {} : { userId: who.userId }),
+    ...(who.clientId === undefined ? {} : { clientId: who.clientId }),
+    detail: who.detail ?? '',
+    expiresAtMs: nowMs + house.config.limits.auditTtlDays * DAY_MS,
+  }
+  return { verb: 'create', kind: 'audit', key: key(createId(house.runtime, 'evt')), value }
+}
