@@ -108,7 +108,7 @@ async function answer(
 ): Promise<Response> {
   const { house, client, flowId, jar } = visit
   const resource = findResource(house, request.resource)
-  const usable =
+  let usable =
     signedIn !== undefined &&
     isRecentEnough(house, signedIn, request) &&
     mayUse(house, signedIn.user.value, resource)
@@ -122,6 +122,8 @@ async function answer(
       flowId,
     })
     if (issued !== undefined) return codeAnswer(house, request, issued)
+    // The sign-in ended since it was read.
+    usable = undefined
   }
   if (promptWords(request.prompt).includes('none')) {
     const error = usable === undefined ? 'login_required' : 'consent_required'

@@ -9,9 +9,10 @@ import type { Client } from '../oauth/client.ts'
 import { formatCode } from '../oauth/code.ts'
 import { formatScope } from '../oauth/scope.ts'
 import type { Step, Versioned } from '../ports.ts'
-import { type AuthorizationRequest, type Grant, TENANT, type Values } from '../records.ts'
+import { type AuthorizationRequest, type Grant, TENANT } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { approvalStep } from './approvals.ts'
+import { auditStep } from './audit.ts'
 import { findResource, type IssuerHouse, report } from './house.ts'
 import { createId, key } from './ids.ts'
 import type { SignedIn } from './sessions.ts'
@@ -20,7 +21,6 @@ const CODE_TTL_MS = 60_000
 const CODE_RANDOM_BYTES = 32
 /** Of what a client asked for, in an event or audit row. */
 const REQUESTED_SCOPE_SHOWN_MAX = 512
-const AUDIT_DAY_MS = 86_400_000
 /**
  * Rounds of re-reading after a lost commit: another tab, another node. One of those that compete wins
  * each round, so this many sign-ins of one person at one moment all arrive.
@@ -154,23 +154,6 @@ export function guardStep(user: Versioned<'user'>): Step {
   return { verb: 'put', kind: 'user', key: user.key, ifVersion: user.version, value: user.value }
 }
 
-export function auditStep(
-  house: Pick<IssuerHouse, 'runtime' | 'config'>,
-  event: string,
-  who: { readonly userId?: string; readonly clientId?: string; readonly detail?: string },
-): Step {
-  const nowMs = house.runtime.nowMs()
-  const value: Values['audit'] = {
-    event,
-    atMs: nowMs,
-    ...(who.userId === undefined ? {} : { userId: who.userId }),
-    ...(who.clientId === undefined ? {} : { clientId: who.clientId }),
-    detail: who.detail ?? '',
-    expiresAtMs: nowMs + house.config.limits.auditTtlDays * AUDIT_DAY_MS,
-  }
-  return { verb: 'create', kind: 'audit', key: key(createId(house.runtime, 'evt')), value }
-}
-
 /** The last step of every sign-in with a client: 303 with `code`, `state`, `iss`. */
 export function codeAnswer(
   house: IssuerHouse,
@@ -190,7 +173,7 @@ export function codeAnswer(
  * Issues a code for a browser with a session, with no trip to the provider.
  *
  * @param once Steps that make it happen once (the answered form); empty for the silent rule.
- * @returns `undefined` when the rows it depends on kept changing.
+ * @returns `undefined` when the sign-in ended meanwhile, or the rows it depends on kept changing.
  */
 export async function issueForSession(
   house: IssuerHouse,
@@ -211,6 +194,9 @@ export async function issueForSession(
   for (let round = 0; round < COMMIT_ATTEMPTS_MAX; round += 1) {
     const user = round === 0 ? signedIn.user : await house.store.get('user', signedIn.user.key)
     if (user === undefined || user.value.state !== 'active') return undefined
+    // Read after the user's row: what ends a sign-in writes that row too, so this commit is lost then.
+    const vault = await house.store.get('vault', key(subject.vaultId))
+    if (vault?.value.state !== 'active') return undefined
     const issued = await codeSteps(house, subject, request, client, options)
     const { won } = await house.store.commit([guardStep(user), ...options.once, ...issued.steps])
     if (won) {

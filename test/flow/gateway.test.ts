@@ -109,7 +109,7 @@ describe('a call with a good token', () => {
     for (let turn = 0; turn < 100; turn += 1) {
       expect((await call(house, token)).status).toBe(200)
     }
-    expect(house.storeReads).toBe(3)
+    expect(house.storeReads).toBe(4)
     expect(house.emit.counted('postern_hot_path_waits_total')).toBe(1)
   })
 

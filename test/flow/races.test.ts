@@ -11,6 +11,7 @@ const CODE_CALLERS = 100
 const REFRESH_ROUNDS = LONG ? 1_000 : 100
 const REFRESH_CALLERS = 64
 const REVOKE_ROUNDS = LONG ? 10_000 : 1_000
+const ENDING_ROUNDS = LONG ? 300 : 30
 /** Races under way at once. */
 const REVOKE_WIDTH = 16
 /** A node without a bus polls every 2 s; 5 s is the published bound. */
@@ -74,6 +75,18 @@ describe('two nodes on one SQLite file', () => {
     }
     expect((await nodes.call(0, access_token)).status).toBe(200)
     expect((await nodes.refresh(1, refresh_token)).status).toBe(200)
+  })
+
+  it('REV-08: a code given while the last grant ends opens what it says, or is not given', async () => {
+    for (let round = 0; round < ENDING_ROUNDS; round += 1) {
+      const first = await nodes.tokens()
+      const [next] = await Promise.all([nodes.tokens(), nodes.revoke(1, first.refresh_token)])
+      const last = await nodes.tokens()
+      for (const { access_token } of [next, last])
+        expect((await nodes.call(0, access_token)).status).toBe(200)
+      await nodes.revoke(0, next.refresh_token)
+      await nodes.revoke(1, last.refresh_token)
+    }
   })
 
   it(
