@@ -35,7 +35,10 @@ const FAILURE_SECONDS = 10
 const KEYS_COOL_DOWN_MS = 30_000
 const ENTRIES_MAX = 10_000
 const BYTES_MAX = 33_554_432
-/** Unknown documents that one host is asked for: nobody turns us into a flood against it (A18). */
+/**
+ * Unknown documents that one host is asked for, the same of key sets, and key sets once more: nobody
+ * turns us into a flood against it (A18).
+ */
 const STRANGERS_PER_HOST_AND_MINUTE_MAX = 60
 /** Statuses that say that there is no such document, rather than that somebody is ill. */
 const GONE: ReadonlySet<number> = new Set([404, 410])
@@ -87,13 +90,21 @@ export async function openClientDocuments(needs: ClientDocumentsNeeds): Promise<
         : loadDocument(needs, clientId)
     },
   )
-  const keySets = publishedCache<ClientKeySet>(needs, 'client-jwks', (uri) => loadKeys(needs, uri))
+  const strangeSets = createRate(needs.runtime, STRANGERS_PER_HOST_AND_MINUTE_MAX)
+  const keySets = publishedCache<ClientKeySet>(needs, 'client-jwks', async (uri, previous) => {
+    const isTooMany =
+      previous === undefined && strangeSets.take(new URL(uri).host).retryAfterSeconds !== undefined
+    return isTooMany
+      ? { outcome: 'unknown', error: failure('ERR_UPSTREAM_BREAKER', 'jwks', uri) }
+      : loadKeys(needs, uri)
+  })
   await Promise.all([documents.start(), keySets.start()])
   const readKeys = async (jwksUri: string): Promise<ClientKeySet | undefined> => {
     const found = await keySets.read(jwksUri, { deadlineMs: FETCH_TIMEOUT_MS })
     return 'value' in found ? found.value : undefined
   }
   const mayAskAgain = createCoolDown(needs.runtime)
+  const askedAgain = createRate(needs.runtime, STRANGERS_PER_HOST_AND_MINUTE_MAX)
   return {
     wouldFetch: (clientId) => documents.peek(clientId).state === 'miss',
     async read(clientId) {
@@ -107,7 +118,8 @@ export async function openClientDocuments(needs: ClientDocumentsNeeds): Promise<
     },
     keys: readKeys,
     async refreshKeys(jwksUri) {
-      if (mayAskAgain(jwksUri)) {
+      const { host } = new URL(jwksUri)
+      if (mayAskAgain(jwksUri) && askedAgain.take(host).retryAfterSeconds === undefined) {
         const loaded = await loadKeys(needs, jwksUri)
         if (loaded.outcome === 'yes') keySets.put(jwksUri, loaded.value)
       }

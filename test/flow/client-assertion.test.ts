@@ -278,4 +278,30 @@ describe('A24', () => {
     const proof = asserted(await key.assert(house, 'portal'))
     expect((await refresh(house, 'portal', tokens.refresh_token, proof)).status).toBe(200)
   })
+
+  it('A18 SEC-16: key sets of strangers do not turn us into a flood against one host', async () => {
+    const { house, web } = await openClientHouse({
+      limits: { registrationsPerMinuteMax: 1_000 },
+    })
+    const key = await createClientKey()
+    const statuses: number[] = []
+    const clients: string[] = []
+    for (let index = 0; index < 70; index += 1) {
+      const uri = `https://victim.example/keys/${index}`
+      web.pages.set(uri, { body: key.jwks })
+      const metadata = { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: uri }
+      clients.push((await register(house, metadata)).client_id)
+    }
+    const ask = async (clientId: string) => {
+      const proof = asserted(await key.assert(house, clientId))
+      return token(house, { grant_type: 'refresh_token', refresh_token: 'ptr_x', ...proof })
+    }
+    for (const clientId of clients) statuses.push((await ask(clientId)).status)
+    expect(web.asked).toHaveLength(60)
+    expect(statuses).toEqual([...Array(60).fill(400), ...Array(10).fill(503)])
+    // What is at hand goes on, and a minute later so do the others.
+    expect((await ask(clients[0] ?? '')).status).toBe(400)
+    house.runtime.advanceMs(61_000)
+    expect((await ask(clients[69] ?? '')).status).toBe(400)
+  })
 })
