@@ -3,6 +3,7 @@
  * Same origin, a ticket bound to this very session, then only rows found among the person's own (O6).
  * Ending twice is ending once, and the answer is the same 303 (W7, AZ-16).
  */
+import { StoreError } from '../errors.ts'
 import type { Step } from '../ports.ts'
 import type { Grant } from '../records.ts'
 import { type Done, handleOf, liveGrants, liveRows } from './account.ts'
@@ -113,33 +114,61 @@ async function remove(
 ): Promise<void> {
   const { userId } = signedIn.user.value
   const about = { userId, ...(clientId === undefined ? {} : { clientId }) }
-  const detail = `${kind}_ended_by_user ${flowId}`
-  const { won } = await house.store.commit([
-    { verb: 'remove', kind, key: key(id) },
-    auditStep(house, 'revocation.confirmed', { ...about, detail }),
-  ])
+  const { won } = await house.store.commit(removal(house, { flowId }, kind, id, about))
   if (!won) return
   report(house, { type: 'revocation.confirmed', reason: `${kind}_ended_by_user`, flowId, ...about })
 }
 
-/** One mark for all tokens and grants, then the sessions, this one last, so that it can be repeated. */
+function removal(
+  house: IssuerHouse,
+  { flowId }: Pick<Actor, 'flowId'>,
+  kind: 'session' | 'approval',
+  id: string,
+  about: { readonly userId: string; readonly clientId?: string },
+): readonly Step[] {
+  const detail = `${kind}_ended_by_user ${flowId}`
+  return [
+    { verb: 'remove', kind, key: key(id) },
+    auditStep(house, 'revocation.confirmed', { ...about, detail }),
+  ]
+}
+
+/**
+ * The other sessions, then one mark for all tokens and grants together with this session, so that it
+ * can be repeated until all is done. Sessions first: were it the other way round, a silent sign-in
+ * with one of them could slip in between.
+ */
 async function endEverything(house: IssuerHouse, actor: Actor): Promise<void> {
   const { user, session } = actor.signedIn
   const { userId } = user.value
-  const audit: Step = auditStep(house, 'revocation.requested', {
-    userId,
-    detail: `signed_out_everywhere ${actor.flowId}`,
-  })
-  await endByMark(house, { kind: 'user', id: userId }, 'signed_out_everywhere', [audit])
+  await endSessionsBut(house, actor, session.key.id)
+  const detail = `signed_out_everywhere ${actor.flowId}`
+  const requested = auditStep(house, 'revocation.requested', { userId, detail })
+  const own = removal(house, actor, 'session', session.key.id, { userId })
+  const endAll = (also: readonly Step[]) =>
+    endByMark(house, { kind: 'user', id: userId }, 'signed_out_everywhere', also)
+  try {
+    await endAll([requested, ...own])
+  } catch (error) {
+    // Pressed twice: the other one has ended this session, and its mark may be older than this press.
+    if (!(error instanceof StoreError) || error.certainty !== 'not-applied') throw error
+    if ((await house.store.get('session', session.key)) !== undefined) throw error
+    await endAll([requested])
+  }
   report(house, {
     type: 'revocation.requested',
     reason: 'signed_out_everywhere',
     userId,
     flowId: actor.flowId,
   })
-  const sessions = await liveRows(house, 'session', userId)
-  const others = sessions.map(({ key: { id } }) => id).filter((id) => id !== session.key.id)
-  for (const id of [...others, session.key.id]) await remove(house, actor, 'session', id)
+  // One that began meanwhile.
+  await endSessionsBut(house, actor, session.key.id)
+}
+
+async function endSessionsBut(house: IssuerHouse, actor: Actor, own: string): Promise<void> {
+  const sessions = await liveRows(house, 'session', actor.signedIn.user.value.userId)
+  const others = sessions.map(({ key: { id } }) => id).filter((id) => id !== own)
+  for (const id of others) await remove(house, actor, 'session', id)
 }
 
 function stalePage(house: IssuerHouse, reason: string, status: number): Promise<Response> {

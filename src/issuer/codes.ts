@@ -154,6 +154,10 @@ export function guardStep(user: Versioned<'user'>): Step {
   return { verb: 'put', kind: 'user', key: user.key, ifVersion: user.version, value: user.value }
 }
 
+function sessionGuard({ key: at, version, value }: Versioned<'session'>): Step {
+  return { verb: 'put', kind: 'session', key: at, ifVersion: version, value }
+}
+
 /** The last step of every sign-in with a client: 303 with `code`, `state`, `iss`. */
 export function codeAnswer(
   house: IssuerHouse,
@@ -193,12 +197,15 @@ export async function issueForSession(
   }
   for (let round = 0; round < COMMIT_ATTEMPTS_MAX; round += 1) {
     const user = round === 0 ? signedIn.user : await house.store.get('user', signedIn.user.key)
-    if (user === undefined || user.value.state !== 'active') return undefined
+    const kept = round === 0 ? signedIn.session : await house.store.get('session', session.key)
+    if (user?.value.state !== 'active' || kept === undefined) return undefined
     // Read after the user's row: what ends a sign-in writes that row too, so this commit is lost then.
     const vault = await house.store.get('vault', key(subject.vaultId))
     if (vault?.value.state !== 'active') return undefined
     const issued = await codeSteps(house, subject, request, client, options)
-    const { won } = await house.store.commit([guardStep(user), ...options.once, ...issued.steps])
+    // Whoever ends everything ends the sessions first: nothing can be granted in between.
+    const guards = [guardStep(user), sessionGuard(kept)]
+    const { won } = await house.store.commit([...guards, ...options.once, ...issued.steps])
     if (won) {
       house.clients.markUsed(client)
       report(house, {

@@ -16,6 +16,7 @@ import {
   type Tokens,
   ticketOf,
   Visitor,
+  WEB_REDIRECT,
 } from './sign-in-house.ts'
 
 interface SignedInPerson {
@@ -216,6 +217,35 @@ describe('ending', () => {
     expect(said).toContain('Signed out everywhere')
     house.runtime.advanceMs(60_000)
     expect(await isAlive(house, await arrive(house))).toBe(true)
+  })
+})
+
+describe('a sign-in amid the ending', () => {
+  it('I5 CON-11: a silent sign-in that was under way gets no code once everything was signed out', async () => {
+    const portal = { clientId: 'portal', name: 'Portal', redirectUris: [WEB_REDIRECT] }
+    const house = createTestIssuer({ config: { clients: [portal] } })
+    const visitor = new Visitor(house)
+    await signIn(house, visitor, 'portal')
+    const page = await accountOf(visitor)
+    // A second browser with the same cookie: its visit has read the session, and is about to commit.
+    const thief = new Visitor(house)
+    for (const [name, value] of visitor.cookies) thief.cookies.set(name, value)
+    const commit = house.store.commit.bind(house.store)
+    let ended: Response | undefined
+    house.store.commit = async (steps) => {
+      const isCode = steps.some(({ verb }) => verb === 'createGrant')
+      if (isCode && ended === undefined) ended = await end(visitor, page, 'everywhere')
+      return commit(steps)
+    }
+    const answer = await thief.get(authorizeUrl(house, 'portal'))
+    expect(ended?.status).toBe(303)
+    expect([answer.status, answer.headers.get('location')]).toEqual([200, null])
+    const grants = await house.store.grants.list(
+      TENANT,
+      { name: 'clientId', value: 'portal' },
+      { max: 10 },
+    )
+    expect(grants.map(({ state }) => state)).toEqual(['ended'])
   })
 })
 
