@@ -59,6 +59,14 @@ describe('a configuration mistake is named with its fix (api.md section 6)', () 
     )
   })
 
+  it('SEC-01: http starts on loopback, whatever its name, and is development there only', () => {
+    for (const issuer of ['http://127.0.0.1:8414', 'http://localhost:8414', 'http://[::1]:8414'])
+      expect(parse({ issuer }), issuer).toMatchObject({ issuer, development: true })
+    expect(parse(PUBLIC, { POSTERN_SEALING_KEY: KEY }).development).toBe(false)
+    for (const host of ['10.0.0.1', 'localhost.evil.example', '127.0.0.1.evil.example', '0.0.0.0'])
+      expect(refusal({ issuer: `http://${host}` }), host).toContain('ERR_CONFIG_ISSUER')
+  })
+
   it('ERR_CONFIG_UNKNOWN_FIELD: the nearest known name', () => {
     expect(refusal({ connectors: { notes: { uri: 'http://127.0.0.1:8000/mcp' } } })).toBe(
       'ERR_CONFIG_UNKNOWN_FIELD: connectors.notes.uri is not a field.\nDid you mean connectors.notes.url?',

@@ -77,6 +77,20 @@ describe('keys', () => {
     ])
   })
 
+  it('AS-16: of every key only the public part, with a kid of its own, its use and its algorithm', async () => {
+    const { node } = house()
+    const keys = node()
+    await keys.load()
+    await keys.rotate()
+    const published = keys.jwks().keys
+    expect(published).toHaveLength(2)
+    expect(new Set(published.map(({ kid }) => kid)).size).toBe(2)
+    for (const jwk of published) {
+      expect(jwk).toMatchObject({ kid: expect.stringMatching(/./), use: 'sig', alg: 'ES256' })
+      expect(Object.keys(jwk).filter((name) => ['d', 'p', 'q', 'k'].includes(name))).toEqual([])
+    }
+  })
+
   it('AS-17: publishes the next key 48 h before it signs and keeps the old one 25 h after', async () => {
     const { runtime, node } = house()
     const keys = node()

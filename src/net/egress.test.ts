@@ -58,7 +58,7 @@ describe('createEgress', () => {
   })
 
   it.each([300, 301, 302, 303, 305, 307, 308])(
-    'S3: refuses %d and asks nobody else',
+    'NET-03, S3: refuses %d and asks nobody else',
     async (status) => {
       const { ask, requests } = house(answers(status, null, { location: 'https://127.0.0.1/' }))
       await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_REDIRECT', status })
@@ -130,7 +130,7 @@ describe('createEgress', () => {
     expect(runtime.timers()).toBe(0)
   })
 
-  it('F2: the deadline covers the body', async () => {
+  it('NET-04, F2: the deadline covers the body', async () => {
     const { ask, runtime } = house(async () => ({
       status: 200,
       headers: new Headers(),
@@ -162,7 +162,7 @@ describe('createEgress', () => {
   })
 
   it.each(['gzip', 'br', 'gzip, gzip', 'x-unknown'])(
-    'S5: refuses an answer encoded as %s',
+    'NET-04, S5: refuses an answer encoded as %s',
     async (coding) => {
       const { ask } = house(answers(200, 'x', { 'content-encoding': coding }))
       await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_BODY' })

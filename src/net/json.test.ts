@@ -60,7 +60,7 @@ describe('parseJson', () => {
     expect(() => parseJson(text)).toThrow(SyntaxError)
   })
 
-  it('S6: refuses nesting beyond the limit, at the limit plus one and at a hundred thousand', () => {
+  it('NET-04, S6: refuses nesting beyond the limit, at the limit plus one and at a hundred thousand', () => {
     const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
     expect(() => parseJson(nested(JSON_DEPTH_MAX))).not.toThrow()
     expect(() => parseJson(nested(JSON_DEPTH_MAX + 1))).toThrow(SyntaxError)

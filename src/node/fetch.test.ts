@@ -116,7 +116,7 @@ describe('createNodeFetch, exchanges', () => {
     expect(answer.headers.getSetCookie()).toEqual(['a=1', 'b=2'])
   })
 
-  it('S3: refuses 301, 302, 303, 307 and 308 for GET and POST, and makes no second request', async () => {
+  it('NET-03, S3: refuses 301, 302, 303, 307 and 308 for GET and POST, and makes no second request', async () => {
     const target = await serve((_, response) => response.end('internal'))
     let status = 301
     let requests = 0
@@ -308,7 +308,7 @@ describe('createNodeFetch, slow and huge servers', () => {
     expect(connections()).toBe(1)
   })
 
-  it('S4: ends an endless body at the cap and destroys the socket', async () => {
+  it('NET-04, S4: ends an endless body at the cap and destroys the socket', async () => {
     const { port, allClosed } = await serve((_, response) => {
       const more = (): void => {
         while (!response.destroyed && response.write('x'.repeat(16_384)));
@@ -332,7 +332,7 @@ describe('createNodeFetch, slow and huge servers', () => {
     await allClosed()
   })
 
-  it('S5: never unpacks a gzip bomb that ignores accept-encoding', async () => {
+  it('NET-04, S5: never unpacks a gzip bomb that ignores accept-encoding', async () => {
     const bomb = gzipSync(Buffer.alloc(10_000_000))
     const { port } = await serve((_, response) =>
       response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb),
@@ -454,7 +454,7 @@ describe('createNodeFetch, S10, SEC-02: TLS', () => {
 })
 
 describe('createNodeFetch, NET-07: proxy', () => {
-  it('sends everything through the proxy, and still refuses literals', async () => {
+  it('NET-07: sends everything through the proxy, and still refuses literals', async () => {
     const asked: string[] = []
     const proxy = createServer((request, response) => {
       asked.push(request.url ?? '')

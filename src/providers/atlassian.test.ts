@@ -53,7 +53,7 @@ describe('Atlassian', () => {
     }
   })
 
-  it('PRV-18: refresh tokens rotate, and 403 with invalid_grant ends the connection', async () => {
+  it('PRV-18, CLI-20: refresh tokens rotate, and 403 with invalid_grant ends the connection', async () => {
     const signIn = await house.signIn('grace')
     const renewed = await refresh(signIn)
     if (renewed?.outcome !== 'yes') throw new Error('not refreshed')

@@ -380,8 +380,15 @@ describe('OpenID Connect', () => {
         house.double.answerWith('POST /token', json({ error: 'invalid_grant' }, status))
         expect(await refresh(ada)).toEqual({ outcome: 'no', reason: 'invalid_grant' })
       }
-      house.double.answerWith('POST /token', json({ error: 'invalid_grant' }, 503))
-      expect(await refresh(ada)).toMatchObject({ outcome: 'unknown' })
+      for (const status of [429, 500, 503]) {
+        const headers = { 'content-type': 'application/json', 'retry-after': '7' }
+        const body = '{"error":"invalid_grant"}'
+        house.double.answerWith('POST /token', { status, headers, body })
+        expect(await refresh(ada), String(status)).toMatchObject({
+          outcome: 'unknown',
+          retryAfterMs: 7_000,
+        })
+      }
     })
   })
 

@@ -119,7 +119,7 @@ describe('refresh ahead', () => {
     }
   })
 
-  it('VAL-13: backs off on temporary errors, and stops on invalid_grant', async () => {
+  it('VAL-13, CLI-20: backs off on temporary errors, and stops on invalid_grant', async () => {
     const { runtime, remote, told, use } = setUp()
     const records = new Map([['a', recordAt(runtime)]])
     remote.answer = 'unknown'

@@ -370,7 +370,7 @@ describe('refresh', () => {
     expect((await setting.vault.load(id)).record.state).toBe('active')
   })
 
-  it('a definite no with nothing else in sight marks the record for a new sign-in', async () => {
+  it('CLI-20: a definite no with nothing else in sight marks the record for a new sign-in', async () => {
     const setting = setUp()
     const id = await dueRecord(setting, provider(setting.runtime).tokens())
     const { refresh, emit } = node(setting, async () => ({

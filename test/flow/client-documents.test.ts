@@ -384,8 +384,13 @@ describe('client metadata documents', () => {
     expect(web.asked).toHaveLength(1)
   })
 
-  it('A18 B4: private, loopback and odd hosts are never asked', async () => {
+  it('NET-06 A18 B4: private, loopback and odd hosts are never asked, and the page says no more than for a host that is down', async () => {
     const { house, web } = await openClientHouse()
+    const wordsOf = async (page: Response) =>
+      (await page.text()).replace(/f_\w{6}/g, 'f_').replace(/\s+/g, ' ')
+    web.pages.set(APP, 'down')
+    const down = await wordsOf(await new Visitor(house).get(authorizeUrl(house, APP)))
+    web.asked.length = 0
     for (const host of [
       '127.0.0.1',
       '10.0.0.1',
@@ -398,6 +403,7 @@ describe('client metadata documents', () => {
     ]) {
       const page = await new Visitor(house).get(authorizeUrl(house, `https://${host}/client.json`))
       expect(page.status, host).toBe(503)
+      expect(await wordsOf(page), host).toBe(down)
     }
     expect(web.asked).toHaveLength(0)
   })

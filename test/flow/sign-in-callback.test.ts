@@ -36,7 +36,7 @@ describe('GET /callback', () => {
     expect((await visitor.comeBack(toProvider)).status).toBe(400)
   })
 
-  it("A13: the attacker's state in the victim's own flow is refused", async () => {
+  it("CLI-06 A13: the attacker's state in the victim's own flow is refused", async () => {
     const { house, client_id, toProvider } = await travel()
     const victim = new Visitor(house)
     await victim.press(await victim.get(authorizeUrl(house, client_id)), 'allow:github')
@@ -44,7 +44,7 @@ describe('GET /callback', () => {
     expect(house.provider.exchanges).toHaveLength(0)
   })
 
-  it('AZ-22: a second use, an unknown and an expired state are refused', async () => {
+  it('AZ-22 CLI-06: a second use, an unknown and an expired state are refused', async () => {
     const { house, visitor, toProvider, client_id } = await travel()
     expect((await visitor.comeBack(toProvider)).status).toBe(303)
     expect((await visitor.comeBack(toProvider)).status).toBe(400)

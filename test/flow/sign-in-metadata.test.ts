@@ -64,6 +64,62 @@ describe('metadata and keys', () => {
     expect((await house.fetch(at('/.well-known/oauth-authorization-server'))).status).toBe(404)
   })
 
+  it('AS-13: every resource that the server lists names this server, and no other is listed', async () => {
+    const house = createTestIssuer({ connectors: ['notes', 'tasks'] })
+    const read = async (path: string) =>
+      (await (await house.fetch(at(path))).json()) as Record<string, unknown>
+    const { protected_resources: listed, issuer } = await read(
+      '/.well-known/oauth-authorization-server',
+    )
+    expect(listed).toEqual([`${ISSUER}/mcp/notes`, `${ISSUER}/mcp/tasks`])
+    for (const resource of listed as string[]) {
+      const { pathname } = new URL(resource)
+      expect(await read(`/.well-known/oauth-protected-resource${pathname}`)).toMatchObject({
+        resource,
+        authorization_servers: [issuer],
+      })
+    }
+  })
+
+  it('SEC-17: what nobody knows changes nothing at any endpoint', async () => {
+    const house = createTestIssuer()
+    const extra = { foo: 'bar', resource_hint: 'x', __proto__x: 'y' }
+    const { client_id } = await register(house, extra)
+    const { code = '', ...rest } = await signIn(house, new Visitor(house), client_id, extra)
+    expect(rest).toEqual({ state: 'client-state', iss: ISSUER })
+    const answer = await redeem(house, client_id, code, extra)
+    const tokens = (await answer.json()) as { access_token: string; refresh_token: string }
+    expect(Object.keys(tokens).sort()).toEqual([
+      'access_token',
+      'expires_in',
+      'refresh_token',
+      'scope',
+      'token_type',
+    ])
+    const post = (path: string, form: Record<string, string>) =>
+      house.fetch(
+        new Request(`${ISSUER}${path}`, { method: 'POST', body: new URLSearchParams(form) }),
+      )
+    const { refresh_token: token } = tokens
+    const refreshing = { grant_type: 'refresh_token', client_id, refresh_token: token, ...extra }
+    expect((await post('/token', refreshing)).status).toBe(200)
+    expect((await post('/revoke', { client_id, token, ...extra })).status).toBe(200)
+    const document = '/.well-known/oauth-authorization-server'
+    expect(await (await house.fetch(at(`${document}?foo=bar`))).text()).toBe(
+      await (await house.fetch(at(document))).text(),
+    )
+  })
+
+  it('SEC-04: what an endpoint for programs refuses is not stored either', async () => {
+    const house = createTestIssuer({ config: { enable: ['pushed-requests'] } })
+    for (const path of ['/token', '/register', '/revoke', '/introspect', '/par']) {
+      const body = new URLSearchParams({ token: 'x' })
+      const answer = await house.fetch(new Request(`${ISSUER}${path}`, { method: 'POST', body }))
+      expect(answer.status, path).toBeGreaterThanOrEqual(400)
+      expect(answer.headers.get('cache-control'), path).toBe('no-store')
+    }
+  })
+
   it('AS-10: with registration off the member is gone and POST is 404', async () => {
     const house = createTestIssuer({
       config: { registration: { dynamic: false, metadataDocuments: true, redirectHosts: [] } },

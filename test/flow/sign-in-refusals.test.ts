@@ -85,6 +85,19 @@ describe('GET /authorize', () => {
     ).toBe(200)
   })
 
+  it('AZ-04: none sent is right with one registered URI, and a page without a redirect with two', async () => {
+    const house = createTestIssuer()
+    const start = async (redirect_uris: string[]) => {
+      const { client_id } = await register(house, { redirect_uris })
+      return new Visitor(house).get(authorizeUrl(house, client_id, { redirect_uri: undefined }))
+    }
+    const two = await start([WEB_REDIRECT, 'https://client.example/other'])
+    expect([two.status, two.headers.get('location')]).toEqual([400, null])
+    const one = await start([WEB_REDIRECT])
+    expect(one.status).toBe(200)
+    expect(await one.text()).toContain(new URL(WEB_REDIRECT).host)
+  })
+
   it('AZ-15: an error is redirected for a static https client', async () => {
     const house = createTestIssuer({ config: PORTAL })
     const answer = await new Visitor(house).get(

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { StoreError } from '../../src/errors.ts'
 import {
   claimsOf,
   createTestIssuer,
@@ -57,5 +58,26 @@ describe('POST /revoke', () => {
     expect((await revoke(house, { client_id: 'cli_unknown', token: 'nonsense' })).status).toBe(401)
     for (const _again of [1, 2])
       expect((await revoke(house, { client_id, token: tokens.refresh_token })).status).toBe(200)
+  })
+
+  it('REV-02: an expired token is 200, and no mark is written for it', async () => {
+    const { house, client_id, tokens } = await withTokens()
+    house.runtime.advanceMs(3_600_001)
+    expect((await revoke(house, { client_id, token: tokens.access_token })).status).toBe(200)
+    expect(house.marks).toEqual([])
+  })
+
+  it('REV-02: 503 with Retry-After while the store is down: the token may still exist', async () => {
+    const { house, client_id, tokens } = await withTokens()
+    const down = () => Promise.reject(new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied'))
+    const { grants } = house.store
+    Object.assign(house.store, { grants: { ...grants, find: down, revoke: down, end: down } })
+    for (const token of [tokens.refresh_token, tokens.access_token]) {
+      const answer = await revoke(house, { client_id, token })
+      expect([answer.status, await errorOf(answer)]).toEqual([503, 'temporarily_unavailable'])
+      expect(answer.headers.get('retry-after')).not.toBeNull()
+    }
+    Object.assign(house.store, { grants })
+    expect((await refresh(house, client_id, tokens.refresh_token)).status).toBe(200)
   })
 })

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { StoreError } from '../../src/errors.ts'
+import { KINDS } from '../../src/records.ts'
 import { Secret } from '../../src/secret.ts'
 import {
+  answerOf,
+  authorizeUrl,
   claimsOf,
   createTestIssuer,
   errorOf,
@@ -321,6 +324,23 @@ describe('refresh_token', () => {
     expect((await refresh(house, client_id, tokens.refresh_token)).status).toBe(200)
   })
 
+  it('TOK-21: a confidential client proves itself at each refresh, within the scope and resource it was given', async () => {
+    const house = createTestIssuer({ connectors: ['notes', 'tasks'] })
+    const { client_id, client_secret = '' } = await register(house, {
+      token_endpoint_auth_method: 'client_secret_post',
+    })
+    const { code = '' } = await signIn(house, new Visitor(house), client_id)
+    const tokens = await bodyOf(await redeem(house, client_id, code, { client_secret }))
+    const ask = (rest: Record<string, string>) =>
+      refresh(house, client_id, tokens.refresh_token, rest)
+    for (const rest of [{}, { client_secret: 'wrong' }] as Record<string, string>[])
+      expect(await errorOf(await ask(rest))).toBe('invalid_client')
+    expect(await errorOf(await ask({ client_secret, scope: 'mcp admin' }))).toBe('invalid_scope')
+    const elsewhere = { client_secret, resource: `${ISSUER}/mcp/tasks` }
+    expect(await errorOf(await ask(elsewhere))).toBe('invalid_target')
+    expect((await ask({ client_secret })).status).toBe(200)
+  })
+
   it('TOK-10 TOK-11: another resource is invalid_target, a wider scope invalid_scope; neither rotates', async () => {
     const { house, client_id, tokens } = await withTokens()
     expect(
@@ -439,9 +459,31 @@ describe('refresh_token', () => {
   })
 
   it('SEC-08 SEC-05 I1: no token, code, secret, state or cookie is in an event or in the store', async () => {
-    const { house, client_id, tokens } = await withTokens()
-    const next = await bodyOf(await refresh(house, client_id, tokens.refresh_token))
+    const house = createTestIssuer()
+    const { client_id, client_secret = '' } = await register(house, {
+      token_endpoint_auth_method: 'client_secret_post',
+    })
+    const visitor = new Visitor(house)
+    const page = await visitor.get(authorizeUrl(house, client_id))
+    const cookies = [...visitor.cookies.values()]
+    const toProvider = await visitor.press(page, 'allow:github')
+    cookies.push(...visitor.cookies.values())
+    const { code = '' } = answerOf(await visitor.comeBack(toProvider))
+    cookies.push(...visitor.cookies.values())
+    const redeemed = await redeem(house, client_id, code, { client_secret })
+    const tokens = await bodyOf(redeemed)
+    const next = await bodyOf(
+      await refresh(house, client_id, tokens.refresh_token, { client_secret }),
+    )
+    expect(new Set(cookies).size).toBe(3)
+    const journey = house.provider.journeys[0]?.searchParams
     const secrets = [
+      ...cookies,
+      code,
+      client_secret,
+      journey?.get('state') ?? '',
+      journey?.get('nonce') ?? '',
+      house.provider.exchanges[0]?.verifier ?? '',
       tokens.access_token,
       tokens.refresh_token,
       next.refresh_token,
@@ -450,16 +492,7 @@ describe('refresh_token', () => {
       VERIFIER,
     ]
     const rows: unknown[] = []
-    for (const kind of [
-      'user',
-      'client',
-      'transaction',
-      'attempt',
-      'session',
-      'approval',
-      'vault',
-      'audit',
-    ] as const) {
+    for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
       rows.push(...(await house.store.list(kind, 'default', undefined, { max: 100 })))
     }
     rows.push(
@@ -469,7 +502,10 @@ describe('refresh_token', () => {
       }),
     )
     const written = `${JSON.stringify(rows)}${house.emit.dump()}`
-    for (const secret of secrets) expect(written).not.toContain(secret)
+    for (const secret of secrets) {
+      expect(secret.length).toBeGreaterThan(10)
+      expect(written.includes(secret), `${secret.slice(0, 8)}...`).toBe(false)
+    }
     expect(house.emit.dump()).not.toContain('client-state')
   })
 
