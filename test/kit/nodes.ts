@@ -101,6 +101,8 @@ export async function startNodes(
     readonly provider?: Partial<Provider>
     /** Other documents by URL, for instance key sets. */
     readonly documents?: Readonly<Record<string, unknown>>
+    /** Changes the platform of the node that is opened next, by its number from 0. */
+    readonly platform?: (platform: WatchedPlatform, node: number) => WatchedPlatform
   } = {},
 ): Promise<Nodes> {
   const runtime = createTestRuntime()
@@ -120,7 +122,8 @@ export async function startNodes(
     for (const { platform } of nodes) await rest(platform)
   }
   const add = async (): Promise<Node> => {
-    const node = await openNode(input, runtime, fetch)
+    const change = options.platform ?? ((platform: WatchedPlatform) => platform)
+    const node = await openNode(input, runtime, fetch, (made) => change(made, nodes.length))
     nodes.push(node)
     await settle()
     return node
@@ -170,8 +173,13 @@ async function rest(platform: WatchedPlatform): Promise<void> {
   }
 }
 
-async function openNode(input: PosternConfig, runtime: TestRuntime, fetch: Fetch): Promise<Node> {
-  const watched = createWatchedPlatform(runtime)
+async function openNode(
+  input: PosternConfig,
+  runtime: TestRuntime,
+  fetch: Fetch,
+  change: (platform: WatchedPlatform) => WatchedPlatform,
+): Promise<Node> {
+  const watched = change(createWatchedPlatform(runtime))
   const platform: WatchedPlatform = {
     ...watched,
     openFetch: () => ({
