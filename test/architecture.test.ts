@@ -39,6 +39,18 @@ describe.each(RULES)('$name', (rule) => {
   })
 })
 
+describe('rules of the standards that are forms of the source', () => {
+  it('SEC-10: nothing but Runtime.equal compares a secret, code, verifier or digest', () => {
+    const rule = RULES.find(({ name }) => name.includes('SEC-10'))
+    expect([...FILES.values()].flatMap((file) => rule?.broken(file) ?? [file.path])).toEqual([])
+    // What the ports promise: in constant time for equal lengths.
+    for (const path of ['src/node/crypto.ts', 'src/workers/runtime.ts'])
+      expect(readFileSync(`${ROOT}/${path}`, 'utf8'), path).toMatch(
+        /timingSafeEqual|createCryptography/,
+      )
+  })
+})
+
 describe('the hot path imports neither net/ nor providers/, through any file', () => {
   it('holds in every file', () => {
     expect(hotPathLeaks(FILES)).toEqual([])
