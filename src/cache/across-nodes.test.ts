@@ -32,13 +32,12 @@ function setUp(state: 'works' | 'error' = 'works') {
       lock,
       leaseMs: 10_000,
       runtime,
-      find: async (key) => shared.get(key),
-      share: async (key, value, freshSeconds) =>
-        void shared.set(key, {
-          value,
-          loadedAtMs: runtime.nowMs(),
-          ...(freshSeconds === undefined ? {} : { freshSeconds }),
-        }),
+      facts: {
+        find: async (key) => shared.get(key),
+        async save(batch) {
+          for (const { key, ...fact } of batch) shared.set(key, fact)
+        },
+      },
       load: async () => {
         counts.loads++
         await new Promise<void>((resolve) => void runtime.after(LOAD_MS, resolve))

@@ -7,6 +7,7 @@
  */
 import type { Lock, Runtime } from '../ports.ts'
 import type { Loaded, LoadingCacheOptions } from './loaded.ts'
+import type { StoredFacts } from './stored-facts.ts'
 
 const POLL_MS = 100
 
@@ -14,25 +15,21 @@ export interface AcrossNodesOptions<V> {
   readonly name: string
   readonly load: LoadingCacheOptions<V>['load']
   readonly lock: Lock
-  /** The newest shared fact and when it was loaded (wall clock). */
-  readonly find: (
-    key: string,
-  ) => Promise<{ value: V; loadedAtMs: number; freshSeconds?: number } | undefined>
-  /** Shares a fact before the lease is given back. */
-  readonly share: (key: string, value: V, freshSeconds?: number) => Promise<void>
+  /** What the nodes share: the newest fact, and one more before the lease is given back. */
+  readonly facts: Pick<StoredFacts<V>, 'find' | 'save'>
   readonly leaseMs: number
   readonly runtime: Runtime
 }
 
 /** Wraps a `load` of a loading cache; the flight's signal bounds the whole. */
 export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOptions<V>['load'] {
-  const { name, load, lock, find, share, leaseMs, runtime } = options
+  const { name, load, lock, facts, leaseMs, runtime } = options
   return async (key, previous, signal) => {
     const sinceMs = runtime.nowMs()
     while (!signal.aborted) {
       const answer = await lock.acquire(`${name}:${key}`, leaseMs, 0)
       if (answer.state === 'error') return await load(key, previous, signal)
-      const shared = await find(key)
+      const shared = await facts.find(key)
       if (shared !== undefined && shared.loadedAtMs >= sinceMs) {
         if (answer.state === 'acquired') await answer.lease.release()
         const { value, freshSeconds } = shared
@@ -41,7 +38,7 @@ export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOpti
       if (answer.state === 'acquired') {
         try {
           const loaded = await load(key, previous, signal)
-          if (loaded.outcome === 'yes') await share(key, loaded.value, loaded.freshSeconds)
+          if (loaded.outcome === 'yes') await share(facts, key, loaded, runtime.nowMs())
           return loaded
         } finally {
           await answer.lease.release()
@@ -51,6 +48,16 @@ export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOpti
     }
     return unknown(signal)
   }
+}
+
+function share<V>(
+  facts: AcrossNodesOptions<V>['facts'],
+  key: string,
+  { value, freshSeconds }: Extract<Loaded<V>, { outcome: 'yes' }>,
+  loadedAtMs: number,
+): Promise<void> {
+  const fact = { key, value, loadedAtMs }
+  return facts.save([freshSeconds === undefined ? fact : { ...fact, freshSeconds }])
 }
 
 function unknown<V>(signal: AbortSignal): Loaded<V> {

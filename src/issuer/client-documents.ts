@@ -8,6 +8,7 @@
  * @see design.md section 1, draft-ietf-oauth-client-id-metadata-document section 4
  */
 import { acrossNodes } from '../cache/across-nodes.ts'
+import { createCoolDown } from '../cache/cool-down.ts'
 import { createLoadingCache, type Loaded, type LoadingCache } from '../cache/loading-cache.ts'
 import { storedFacts } from '../cache/stored-facts.ts'
 import type { Config } from '../config.ts'
@@ -103,7 +104,10 @@ export async function openClientDocuments(needs: ClientDocumentsNeeds): Promise<
     const found = await keySets.read(jwksUri, { deadlineMs: FETCH_TIMEOUT_MS })
     return 'value' in found ? found.value : undefined
   }
-  const mayAskAgain = createCoolDown(needs.runtime)
+  const mayAskAgain = createCoolDown(needs.runtime, {
+    waitMs: KEYS_COOL_DOWN_MS,
+    keysMax: ENTRIES_MAX,
+  })
   const askedAgain = createRate(needs.runtime, STRANGERS_PER_HOST_AND_MINUTE_MAX)
   return {
     wouldFetch: (clientId) => documents.peek(clientId).state === 'miss',
@@ -147,16 +151,7 @@ function publishedCache<V extends object>(
       name,
       load,
       lock,
-      find: (key) => facts.find(key),
-      share: (key, value, freshSeconds) =>
-        facts.save([
-          {
-            key,
-            value,
-            loadedAtMs: runtime.nowMs(),
-            ...(freshSeconds === undefined ? {} : { freshSeconds }),
-          },
-        ]),
+      facts,
       leaseMs: FETCH_TIMEOUT_MS,
       runtime,
     }),
@@ -249,17 +244,4 @@ function failure(
 ): UpstreamError {
   const { origin } = new URL(url)
   return new UpstreamError(code, { operation, origin, ...(status === undefined ? {} : { status }) })
-}
-
-/** True once per set and cool-down. */
-function createCoolDown(runtime: Runtime): (uri: string) => boolean {
-  const askedMs = new Map<string, number>()
-  return (uri) => {
-    const nowMs = runtime.monotonicMs()
-    const lastMs = askedMs.get(uri)
-    if (lastMs !== undefined && nowMs - lastMs < KEYS_COOL_DOWN_MS) return false
-    if (askedMs.size >= ENTRIES_MAX) askedMs.clear()
-    askedMs.set(uri, nowMs)
-    return true
-  }
 }

@@ -4,6 +4,7 @@
  * a dead provider is felt by anybody who signs in.
  */
 import { acrossNodes } from '../cache/across-nodes.ts'
+import { createCoolDown } from '../cache/cool-down.ts'
 import {
   createLoadingCache,
   type Loaded,
@@ -28,7 +29,7 @@ const FRESH_MIN_SECONDS = 300
 const FRESH_MAX_SECONDS = 86_400
 const JWKS_STALE_IF_ERROR_SECONDS = 86_400
 /** An unknown key id asks again at most this often per issuer (VAL-14). */
-const JWKS_COOL_DOWN_SECONDS = 30
+const JWKS_COOL_DOWN_MS = 30_000
 const FAILURE_SECONDS = 30
 const ENTRIES_MAX = 1_000
 const BYTES_MAX = 16_777_216
@@ -83,7 +84,8 @@ export async function createProviderContexts(needs: Needs): Promise<ProviderCont
   ): Promise<V> =>
     documentOf(await cache.read(key, { deadlineMs: limits.metadataTimeoutMs }), operation, key)
   await Promise.all([discovery.start(), jwks.start()])
-  const mayAskAgain = createCoolDown(runtime)
+  // A provider may announce a new URI each time: as many are remembered as documents.
+  const mayAskAgain = createCoolDown(runtime, { waitMs: JWKS_COOL_DOWN_MS, keysMax: ENTRIES_MAX })
   const refreshJwks = async (uri: string): Promise<JsonWebKeySet> => {
     // A failure keeps the set we have: the caller finds no key in it and refuses.
     if (mayAskAgain(uri)) {
@@ -137,20 +139,6 @@ function documentKey(issuer: string, documentIssuer = issuer): string {
   return documentIssuer === issuer ? issuer : `${issuer}#${documentIssuer}`
 }
 
-/** True once per URI and cool-down. */
-function createCoolDown(runtime: Runtime): (uri: string) => boolean {
-  const askedMs = new Map<string, number>()
-  return (uri) => {
-    const nowMs = runtime.monotonicMs()
-    if (nowMs - (askedMs.get(uri) ?? Number.NEGATIVE_INFINITY) < JWKS_COOL_DOWN_SECONDS * 1000)
-      return false
-    // A provider may announce a new URI each time: as many are remembered as documents.
-    if (askedMs.size >= ENTRIES_MAX) askedMs.clear()
-    askedMs.set(uri, nowMs)
-    return true
-  }
-}
-
 function documentCache<V extends object>(
   needs: Needs,
   name: 'discovery' | 'jwks',
@@ -170,16 +158,7 @@ function documentCache<V extends object>(
       name,
       load: (key) => loaded(key, limits.discoveryTtlSeconds, fetchDocument),
       lock,
-      find: (key) => facts.find(key),
-      share: (key, value, freshSeconds) =>
-        facts.save([
-          {
-            key,
-            value,
-            loadedAtMs: runtime.nowMs(),
-            ...(freshSeconds === undefined ? {} : { freshSeconds }),
-          },
-        ]),
+      facts,
       leaseMs: limits.discoveryTimeoutMs,
       runtime,
     }),
