@@ -1,6 +1,7 @@
 /**
- * The authorization server as one Hono application: documents here, what programs call in
- * `protocol-routes.ts`, what people see in `page-routes.ts`. Answers for the configured host only (A19).
+ * The authorization server as one Hono application: documents here, what clients call in
+ * `protocol-routes.ts`, what other servers call in `server-routes.ts`, what people see in
+ * `page-routes.ts`. Answers for the configured host only (A19).
  */
 import { type Context, Hono } from 'hono'
 import { isLoopbackHost } from '../oauth/urls.ts'
@@ -10,7 +11,7 @@ import { createIssuerHouse, type IssuerDeps, type IssuerHouse } from './house.ts
 import { createMetadata, type FindDocument } from './metadata.ts'
 import { addPageRoutes } from './page-routes.ts'
 import { addProtocolRoutes } from './protocol-routes.ts'
-import { addServerRoutes, serverPaths } from './server-routes.ts'
+import { addServerRoutes } from './server-routes.ts'
 
 export interface IssuerRoutes {
   readonly app: Hono
@@ -25,10 +26,10 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
   app.use('*', (context, next) => guardHost(house, context, next))
   addDocuments(app, findDocument)
   addProtocolRoutes(app, house)
-  addServerRoutes(app, house)
+  const serverPaths = addServerRoutes(app, house)
   addPageRoutes(app, house)
   app.notFound(() => notFound())
-  return { app, handles: ownPaths(house, findDocument) }
+  return { app, handles: ownPaths(house, findDocument, serverPaths) }
 }
 
 /** Not our host: 421, except a page asked for under another loopback name, which is redirected. */
@@ -83,11 +84,15 @@ function notFound(headers: Readonly<Record<string, string>> = {}): Response {
   )
 }
 
-function ownPaths(house: IssuerHouse, findDocument: FindDocument): (path: string) => boolean {
+function ownPaths(
+  house: IssuerHouse,
+  findDocument: FindDocument,
+  serverPaths: readonly string[],
+): (path: string) => boolean {
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
   const paths = new Set([
     ...Object.values(house.paths),
-    ...serverPaths(house),
+    ...serverPaths,
     ...(house.config.prefix === '' ? [] : [house.paths.home.slice(0, -1)]),
     ...house.providers.map(({ provider }) => `${base}${provider.callbackPath}`),
     ...[developmentPagePath(house)].filter((path) => path !== undefined),

@@ -22,15 +22,14 @@ interface Endpoint {
 /** Notices a minute from one network; a provider that signs out a whole company sends many at once. */
 const NOTICES_PER_MINUTE_MAX = 1_200
 
-export function addServerRoutes(app: Hono, house: IssuerHouse): void {
-  for (const { path, serve } of serverEndpoints(house)) {
+/** @returns the paths that are served now. */
+export function addServerRoutes(app: Hono, house: IssuerHouse): readonly string[] {
+  const endpoints = serverEndpoints(house)
+  for (const { path, serve } of endpoints) {
     app.post(path, (context: Context) => answered(house, path, () => serve(context.req.raw)))
     app.all(path, () => methodNotAllowed('POST'))
   }
-}
-
-export function serverPaths(house: IssuerHouse): readonly string[] {
-  return serverEndpoints(house).map(({ path }) => path)
+  return endpoints.map(({ path }) => path)
 }
 
 function serverEndpoints(house: IssuerHouse): readonly Endpoint[] {
