@@ -81,7 +81,8 @@ export function createPostern(
   const postern: Postern = {
     fetch: async (request) => (rooms.opened() ?? (await rooms.open())).fetch(request),
     handles(url) {
-      const { pathname } = new URL(url, config.issuer)
+      const pathname = URL.parse(url, config.issuer)?.pathname
+      if (pathname === undefined) return false
       return rooms.opened()?.handles(pathname) ?? mayBeOurs(config, endpointPrefix, pathname)
     },
     async authenticate(request, options = {}) {

@@ -57,6 +57,12 @@ export function mountedListener(
 
 const FOREIGN_PATHS_MAX = 256
 
+/** A request target, which is no reference: `//host/path` is a path. `undefined`: none of ours. */
+function urlOf(target: string, base: string): URL | undefined {
+  const text = target.startsWith('/') ? `${new URL(base).origin}${target}` : target
+  return URL.parse(text) ?? undefined
+}
+
 /** Remembers paths that are not the house's, so that the application's own requests parse no URL. */
 function createForeignPaths(routes: Mounted): (target: string) => boolean {
   const foreign = new Set<string>()
@@ -64,7 +70,9 @@ function createForeignPaths(routes: Mounted): (target: string) => boolean {
     const query = target.indexOf('?')
     const path = query < 0 ? target : target.slice(0, query)
     if (foreign.has(path)) return true
-    if (routes.handles(new URL(target, routes.base))) return false
+    const url = urlOf(target, routes.base)
+    if (url === undefined) return true
+    if (routes.handles(url)) return false
     if (!routes.settled() || path.startsWith('/.well-known')) return true
     if (foreign.size >= FOREIGN_PATHS_MAX) foreign.clear()
     foreign.add(path)

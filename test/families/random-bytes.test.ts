@@ -1,15 +1,18 @@
 /** Random bytes at every endpoint and method of the whole house, over sockets (threats.md section 4). */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { createPostern } from '../../src/app.ts'
+import { mount } from '../../src/node/index.ts'
 import { serve } from '../../src/node/server.ts'
 import { createCanaries } from '../kit/canaries.ts'
 import { checkFamily, countOf, createDraw, type Draw } from '../kit/family.ts'
 import { CREDENTIAL, configuration, MACHINE } from '../kit/family-house.ts'
 import { createWorld } from '../kit/family-world.ts'
+import { closeServer } from '../kit/http.ts'
 import { createWatchedPlatform } from '../kit/platform.ts'
 import { freePort } from '../kit/postern.ts'
 
@@ -152,6 +155,7 @@ function randomTarget(draw: Draw, host: string, secret: string): string {
     () => `/${noise(draw, 40)}`,
     () => `http://${host}${path}`,
     () => `//evil.example${path}`,
+    () => draw.pick(['//', '///', '//[', 'http://[', '/\\\\', '*']),
   ])()
   return rarely(draw, inLine(target), () => noise(draw, 40))
 }
@@ -282,4 +286,61 @@ it('D2 G5 B26: random bytes at every endpoint and method: no 5xx, no crash, no l
   expect(canaries.find(Buffer.from(lines.join('')))).toEqual([])
   for (const name of await readdir(folder))
     expect([name, canaries.find(await readFile(join(folder, name)))]).toEqual([name, []])
+}, 300_000)
+
+it('G4 B26: a mounted house leaves every odd target to the application, and neither fails', async () => {
+  const port = await freePort()
+  const host = `127.0.0.1:${port}`
+  const world = await createWorld(() => Date.now())
+  const platform = {
+    ...createWatchedPlatform(undefined),
+    openFetch: () => ({ fetch: world.fetch, send: world.send, close: async () => undefined }),
+  }
+  const resource = `http://${host}/mcp`
+  const issuer = `http://${host}`
+  const postern = createPostern({ issuer, databaseUrl: 'memory:', resources: [resource] }, platform)
+  await postern.ready()
+  let theirs = 0
+  const server = createServer(
+    mount(postern, (_request, response) => {
+      theirs += 1
+      response.writeHead(404).end()
+    }),
+  )
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  onTestFinished(async () => {
+    await closeServer(server)
+    await postern.close()
+  })
+  const draw = createDraw()
+  const odd = [
+    '//',
+    '///',
+    '//?x',
+    '//[',
+    '//:/',
+    'http://[',
+    'http://:',
+    '*',
+    '/\\',
+    '//token',
+    '//evil.example/token',
+  ]
+  const requests = [
+    ...odd.map((target) => `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`),
+    ...Array.from({ length: countOf(1_000) }, () => randomRequest(draw, host, ['x'])),
+  ]
+  await checkFamily(
+    'B26 mounted',
+    requests,
+    async (bytes) => {
+      const text = await exchange(port, bytes)
+      for (const [, code] of text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm))
+        expect(Number(code)).toBeLessThan(500)
+    },
+    CONNECTIONS_AT_ONCE,
+  )
+  expect(theirs).toBeGreaterThan(5)
+  expect(postern.handles('//')).toBe(false)
+  expect((await fetch(`${issuer}/.well-known/oauth-authorization-server`)).status).toBe(200)
 }, 300_000)

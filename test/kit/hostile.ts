@@ -143,6 +143,9 @@ export function hostileJson(good: Readonly<Record<string, unknown>>, count: numb
   const inner = text.slice(1, -1)
   const [member = 'x'] = Object.keys(good)
   const fixed: readonly (string | Uint8Array)[] = [
+    // Two readings of one text come first: no run does without them.
+    `{"${member}":1,${inner}}`,
+    `{${inner},"${member}":1}`,
     '',
     ' ',
     '{',
@@ -159,8 +162,6 @@ export function hostileJson(good: Readonly<Record<string, unknown>>, count: numb
     `\ufeff${text}`,
     `${text},`,
     `{${inner},}`,
-    `{${inner},"${member}":1}`,
-    `{"${member}":1,${inner}}`,
     `{${inner},"__proto__":{"polluted":true}}`,
     `{${inner},"__proto__":{"__proto__":{"polluted":true}}}`,
     `{${inner},"constructor":{"prototype":{"polluted":true}}}`,
@@ -188,8 +189,8 @@ export function hostileJson(good: Readonly<Record<string, unknown>>, count: numb
   const names = Object.keys(good)
   const encoder = new TextEncoder()
   return Array.from({ length: count }, (_, index) => {
-    const one = fixed[count < fixed.length ? draw.whole(fixed.length) : index]
-    if (one !== undefined && (count >= fixed.length || draw.whole(2) === 0))
+    const one = fixed[count < fixed.length && index > 1 ? draw.whole(fixed.length) : index]
+    if (one !== undefined && (count >= fixed.length || index < 2 || draw.whole(2) === 0))
       return typeof one === 'string' ? encoder.encode(one) : new Uint8Array(one)
     if (draw.whole(3) === 0) {
       const at = draw.whole(text.length)
@@ -316,6 +317,9 @@ export const UNSAFE_TEXT =
 /** B23: what no time may be. `now` in seconds. */
 export function oddTimes(now: number): readonly unknown[] {
   return [
+    now + 3_600,
+    now + 86_400,
+    now - 86_400,
     null,
     true,
     '',
