@@ -11,6 +11,7 @@ import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Emit, Lock, Runtime, Step, Store } from '../ports.ts'
 import { type Grant, TENANT, type Values } from '../records.ts'
 import { ENDED_KEPT_MS, type Vault, type VaultEntry, type VaultRecord } from '../vault/vault.ts'
+import { userKeyOf } from './admission.ts'
 import { auditStep } from './audit.ts'
 import { createDuties, type Duties, type Performed } from './duties.ts'
 import { type Duty, revokeStep } from './duty-steps.ts'
@@ -210,12 +211,14 @@ async function revoke(deps: UpstreamRevocationDeps, duty: Duty): Promise<Perform
  * ends the whole authorization with one token.
  */
 async function isSuperseded(
-  { store, vault }: UpstreamRevocationDeps,
-  { vaultId, userId = '', issuer, subject }: Duty,
+  { store, vault, runtime }: UpstreamRevocationDeps,
+  { vaultId, userId = '', issuer = '', subject = '' }: Duty,
   tokens: TokenSet,
   { provider }: IssuerProvider,
 ): Promise<boolean> {
-  const index = { name: 'userId', value: userId }
+  // Who was deleted and came back has another user id, and is the same account there.
+  const now = await store.get('user', key(userKeyOf(runtime, { issuer, subject })))
+  const index = { name: 'userId', value: now?.value.userId ?? userId }
   const rows = await store.list('vault', TENANT, index, { max: VAULTS_OF_USER_MAX })
   const living = rows.filter(
     ({ value }) => value.state === 'active' && value.issuer === issuer && value.subject === subject,

@@ -132,4 +132,21 @@ describe('offboarding', () => {
     expect(one?.pseudonym).toBe(two?.pseudonym)
     expect(await first.house.operations.findPeople(ada.userId)).toEqual([])
   })
+
+  it('REV-08: a revocation that waited does not end the sign-in of who came back since', async () => {
+    const nodes = await startNodes({ provider: { revokesSingleTokens: false } })
+    const { first, remote } = nodes
+    const ada = await first.signIn()
+    remote.isUp = false
+    const proof = await offboard(nodes, ada)
+    expect(proof.pending.upstreamRevocations).toBe(1)
+    await nodes.elapse(3_000)
+    const again = await first.signIn()
+    expect(again.userId).not.toBe(ada.userId)
+    remote.isUp = true
+    await nodes.elapse(10 * 60_000, 5_000)
+    // This provider ends the whole authorization with one token: the new sign-in would die with it.
+    expect(remote.revoked).toEqual([])
+    expect((await first.refresh(again)).status).toBe(200)
+  })
 })
