@@ -3,7 +3,10 @@
 /** Forms of the OAuth endpoints and our pages. */
 export const FORM_BODY_MAX_BYTES = 65_536
 
-/** `undefined`: longer than `maxBytes`. Text is UTF-8; broken sequences become U+FFFD and match nothing. */
+/**
+ * `undefined`: longer than `maxBytes`. Text is UTF-8; broken sequences become U+FFFD and match nothing.
+ * A body that was cut off is empty: whoever sent it is gone, and half of it must mean nothing.
+ */
 export async function readBody(request: Request, maxBytes: number): Promise<string | undefined> {
   const announced = Number(request.headers.get('content-length') ?? '0')
   if (announced > maxBytes) return undefined
@@ -12,7 +15,9 @@ export async function readBody(request: Request, maxBytes: number): Promise<stri
   let sizeBytes = 0
   const reader = request.body.getReader()
   for (;;) {
-    const { done, value } = await reader.read()
+    const read = await reader.read().catch(() => undefined)
+    if (read === undefined) return ''
+    const { done, value } = read
     if (done) break
     sizeBytes += value.byteLength
     if (sizeBytes > maxBytes) {

@@ -97,10 +97,15 @@ function ownPaths(
     ...house.providers.map(({ provider }) => `${base}${provider.callbackPath}`),
     ...[developmentPagePath(house)].filter((path) => path !== undefined),
   ])
+  // Never as a reference: `//` is none, and `//host/path` would be the path of somebody else.
+  const isDocument = (path: string): boolean => {
+    const url = URL.parse(`${house.issuerUrl.origin}${path}`)
+    return url !== null && findDocument(url) !== undefined
+  }
   return (path) =>
     paths.has(path) ||
     path.startsWith(house.paths.errors) ||
     path.startsWith(`${house.paths.register}/`) ||
     path.includes('/.well-known/oauth-') ||
-    findDocument(new URL(path, house.issuerUrl)) !== undefined
+    isDocument(path)
 }
