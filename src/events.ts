@@ -7,7 +7,6 @@ import type { EventType, PosternEvent } from './ports.ts'
 
 const LEVELS: Partial<Readonly<Record<EventType, 'debug' | 'warn' | 'error'>>> = {
   'call.forwarded': 'debug',
-  'cache.read': 'debug',
   'remote.called': 'debug',
   'provider.unreachable': 'warn',
   'provider.incident': 'error',

@@ -244,6 +244,7 @@ export interface Bus {
   subscribe(onPoke: () => void, onReconnect: () => void): Promise<() => void>
 }
 
+/** The names of api.md section 7, and what this process says of itself. */
 export type EventType =
   | 'signin.started'
   | 'signin.completed'
@@ -276,8 +277,6 @@ export type EventType =
   | 'call.forwarded'
   | 'call.refused'
   | 'remote.called'
-  | 'cache.read'
-  | 'server.started'
   | 'server.warning'
   | 'server.failed'
 

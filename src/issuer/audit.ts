@@ -2,7 +2,7 @@
  * Audit rows: what was changed, for whom, by which client, kept `auditTtlDays`. A step, so that it is
  * written in the commit of the change itself or not at all (I12). Never a token, code or secret.
  */
-import type { Step } from '../ports.ts'
+import type { EventType, Step } from '../ports.ts'
 import type { Values } from '../records.ts'
 import type { IssuerHouse } from './house.ts'
 import { createId, key } from './ids.ts'
@@ -10,12 +10,23 @@ import { createId, key } from './ids.ts'
 const DAY_MS = 86_400_000
 
 /**
- * @param event The name of the event, as in the log (api.md section 7).
+ * Names of the log (api.md section 7), and four that the log tells otherwise: `grants.ended` is one mark
+ * for many, told as `grant.ended`; `token.exchanged` and `token.handed_out` are told as `token.issued`
+ * with their reason; `signin.ended` is an end with nothing to revoke at the provider.
+ */
+export type AuditEvent =
+  | EventType
+  | 'grants.ended'
+  | 'signin.ended'
+  | 'token.exchanged'
+  | 'token.handed_out'
+
+/**
  * @param who Whom it is about; `detail` is the reason or the flow, in words that name nobody.
  */
 export function auditStep(
   house: Pick<IssuerHouse, 'runtime' | 'config'>,
-  event: string,
+  event: AuditEvent,
   who: { readonly userId?: string; readonly clientId?: string; readonly detail?: string },
 ): Step {
   const nowMs = house.runtime.nowMs()

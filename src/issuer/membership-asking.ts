@@ -19,6 +19,7 @@ import type { Asked, MembershipFact, MembershipsDeps } from './memberships.ts'
 const CARRIED_MS = 3_600_000
 const VAULTS_OF_USER_MAX = 100
 const GRANTS_PAGE = 200
+const PAGES_MAX = 1_000
 
 export const NOT_ALLOWED_ANY_MORE = 'not_allowed_any_more'
 
@@ -153,13 +154,14 @@ async function endNotAllowed(
 
 async function grantsOf({ store }: Deps, userId: string): Promise<readonly Grant[]> {
   const all: Grant[] = []
-  for (;;) {
+  for (let page = 0; page < PAGES_MAX; page += 1) {
     const after = all.at(-1)?.id
-    const page = { max: GRANTS_PAGE, ...(after === undefined ? {} : { after }) }
-    const grants = await store.grants.list(TENANT, { name: 'userId', value: userId }, page)
+    const at = { max: GRANTS_PAGE, ...(after === undefined ? {} : { after }) }
+    const grants = await store.grants.list(TENANT, { name: 'userId', value: userId }, at)
     all.push(...grants)
-    if (grants.length < GRANTS_PAGE) return all
+    if (grants.length < GRANTS_PAGE) break
   }
+  return all
 }
 
 /** Compared without the order of members. */

@@ -12,7 +12,7 @@ import type { Emit, Lock, Runtime, Step, Store } from '../ports.ts'
 import { type Grant, TENANT, type Values } from '../records.ts'
 import { ENDED_KEPT_MS, type Vault, type VaultEntry, type VaultRecord } from '../vault/vault.ts'
 import { userKeyOf } from './admission.ts'
-import { auditStep } from './audit.ts'
+import { type AuditEvent, auditStep } from './audit.ts'
 import { createDuties, type Duties, type Performed } from './duties.ts'
 import { type Duty, revokeStep } from './duty-steps.ts'
 import type { IssuerHouse, IssuerProvider } from './house.ts'
@@ -50,6 +50,7 @@ export interface UpstreamRevocation extends Duties {
 
 const ATTEMPTS_MAX = 20
 const GRANTS_PAGE = 200
+const PAGES_MAX = 10_000
 const SURVEY_PAGE = 50
 const VAULTS_OF_USER_MAX = 100
 
@@ -142,13 +143,15 @@ async function isUsed(
   vaultId: string,
 ): Promise<boolean> {
   let after: string | undefined
-  for (;;) {
-    const page = { max: GRANTS_PAGE, ...(after === undefined ? {} : { after }) }
-    const grants = await store.grants.list(TENANT, { name: 'vaultId', value: vaultId }, page)
+  for (let page = 0; page < PAGES_MAX; page += 1) {
+    const at = { max: GRANTS_PAGE, ...(after === undefined ? {} : { after }) }
+    const grants = await store.grants.list(TENANT, { name: 'vaultId', value: vaultId }, at)
     if (grants.some((grant) => isLiving(grant, runtime.nowMs()))) return true
     if (grants.length < GRANTS_PAGE) return false
     after = grants.at(-1)?.id
   }
+  // Not looked through to its end: kept, because an end cannot be taken back.
+  return true
 }
 
 export function isLiving(grant: Grant, nowMs: number): boolean {
@@ -234,7 +237,7 @@ async function isSuperseded(
 
 function audit(
   deps: UpstreamRevocationDeps,
-  event: string,
+  event: AuditEvent,
   { userId = '', provider = '' }: Duty,
   reason: string,
 ): Step {
