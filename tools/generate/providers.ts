@@ -39,7 +39,7 @@ ${PROVIDER_TYPES.flatMap(optionRows).join('\n')}
 
 ## What is true of each
 
-In brackets the section or page that says so: an RFC, OpenID Connect, or the provider's own documentation. Proof: \`test/contract/providers.test.ts\`, \`src/providers/*.test.ts\`.
+In brackets the section or page that says so: an RFC, OpenID Connect, or the provider's own documentation. Proof: \`test/contract/\` (\`providers\`, \`openid-products\`, \`oauth-products\`, \`github-refresh\`), \`src/providers/*.test.ts\`, and a real Keycloak in \`test/long/keycloak.test.ts\`.
 
 ${PROVIDER_TYPES.map(chapter).join('\n\n')}
 `
