@@ -18,6 +18,7 @@ const TASKS = {
   test: { command: ['tools/test.mjs'], debian: true },
   'test:long': { command: ['tools/test.mjs', '--long'], debian: true },
   bench: { command: ['bench/main.ts'], debian: true },
+  mutation: { command: ['tools/mutation/main.ts'] },
   check: { command: ['tools/check.mjs'] },
   fix: { command: ['tools/fix.mjs'] },
   build: { command: ['tools/build.mjs'] },

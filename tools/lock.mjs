@@ -8,7 +8,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from './run.mjs'
 
-const FILES = ['package-lock.json', 'test/clients/programs/package-lock.json']
+const FILES = [
+  'package-lock.json',
+  'test/clients/programs/package-lock.json',
+  'tools/mutation/package-lock.json',
+]
 const PLATFORM =
   /-(android|darwin|freebsd|linux|openharmony|win32)-(arm64|arm|ia32|ppc64|riscv64|s390x|x64)(?:-(gnu|musl|msvc|eabi)\w*)?$/
 const LIBC = { gnu: 'glibc', musl: 'musl' }
