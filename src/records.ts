@@ -68,6 +68,8 @@ export interface Values {
     registrationTokenDigest?: string
     createdAtMs: number
     usedAtMs?: number
+    /** A first sign-in with it is under way at a provider until then. */
+    wantedUntilMs?: number
     expiresAtMs: number
   }
   /** An answered consent form. Key: the ticket's id, so that one form is answered once. */
@@ -315,6 +317,13 @@ export function unusedBucket(createdAtMs: number): string {
   return `unused-${Math.floor(createdAtMs / UNUSED_BUCKET_MS)}`
 }
 
+/** Never used clients end in the order of this. One that is wanted comes after all that are not. */
+export function unusedOrderMs(
+  client: Pick<Values['client'], 'createdAtMs' | 'wantedUntilMs'>,
+): number {
+  return client.wantedUntilMs ?? client.createdAtMs
+}
+
 /** Searchable columns per kind; each becomes a real column with an index. */
 export const INDEXES: {
   readonly [K in Kind]?: Readonly<Record<string, (value: Values[K]) => string | undefined>>
@@ -322,8 +331,8 @@ export const INDEXES: {
   user: { userId: (value) => value.userId },
   // A full table makes room by ending the oldest of these (issuer/registration-room.ts).
   client: {
-    purpose: ({ usedAtMs, createdAtMs }) =>
-      usedAtMs === undefined ? unusedBucket(createdAtMs) : undefined,
+    purpose: (client) =>
+      client.usedAtMs === undefined ? unusedBucket(unusedOrderMs(client)) : undefined,
   },
   session: { userId: (value) => value.userId },
   approval: { userId: (value) => value.userId, clientId: (value) => value.clientId },

@@ -83,6 +83,7 @@ export async function startAttempt(
     },
   ])
   if (!won) return answeredPage(house, ticket)
+  if (ticket.request !== undefined) house.clients.markWanted(ticket.request.clientId)
   return redirectAnswer(url.href, [
     ...transactionCookie.set(jar, ticket.id, cookieValue),
     formCookie.drop(jar),

@@ -14,7 +14,7 @@ import type { Values } from '../records.ts'
 import type { IssuerDeps } from './house.ts'
 import { key } from './ids.ts'
 import { createRate, networkOf } from './rate.ts'
-import { registrationAuditKey } from './registration-room.ts'
+import { registrationAuditKey, wantRegistration } from './registration-room.ts'
 
 const DAY_MS = 86_400_000
 const CLIENT_IDLE_MS = 90 * DAY_MS
@@ -38,6 +38,8 @@ export interface Clients {
   find(clientId: string): Promise<Client | undefined>
   /** The same for a request from outside: `address` pays for what has to be fetched. */
   arrive(clientId: string, address: string | undefined): Promise<Arrival>
+  /** Somebody allowed it and goes to a provider now: it stays until they are back. */
+  markWanted(clientId: string): void
   /** Keeps a dynamic client alive, after the answer and at most once a day. */
   markUsed(client: Client): void
 }
@@ -49,7 +51,7 @@ export function createClients(deps: IssuerDeps): Clients {
   )
   const fetches = createRate(runtime, DOCUMENT_FETCHES_PER_MINUTE_MAX)
   const findRegistered = async (clientId: string): Promise<Client | undefined> => {
-    if (!/^cli_[a-z0-9]{1,64}$/.test(clientId)) return undefined
+    if (!isRegisteredId(clientId)) return undefined
     const row = await store.get('client', key(clientId))
     if (row === undefined || row.value.expiresAtMs <= runtime.nowMs()) return undefined
     return describedClient(runtime, { clientId, kind: 'dynamic' }, row.value)
@@ -70,10 +72,17 @@ export function createClients(deps: IssuerDeps): Clients {
       const arrival = await arrive(clientId, undefined)
       return arrival.state === 'known' ? arrival.client : undefined
     },
+    markWanted(clientId) {
+      if (isRegisteredId(clientId)) runtime.waitUntil(wantRegistration(deps, clientId))
+    },
     markUsed(client) {
       if (client.kind === 'dynamic') runtime.waitUntil(prolong(deps, client.clientId))
     },
   }
+}
+
+function isRegisteredId(clientId: string): boolean {
+  return /^cli_[a-z0-9]{1,64}$/.test(clientId)
 }
 
 async function arriveDocument(

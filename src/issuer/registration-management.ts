@@ -85,6 +85,7 @@ async function update(house: IssuerHouse, managed: Managed, body: unknown): Prom
   refuseForeignUpdate(house, managed, body)
   const metadata = judgeMetadata(house, body)
   const { secretDigest, registrationTokenDigest, createdAtMs, usedAtMs, expiresAtMs } = row.value
+  const { wantedUntilMs } = row.value
   const isKept = hasSecret(metadata.authMethod) && secretDigest !== undefined
   const clientSecret = hasSecret(metadata.authMethod) && !isKept ? createSecret(runtime) : undefined
   const digest = clientSecret === undefined ? secretDigest : runtime.sha256(clientSecret)
@@ -94,6 +95,7 @@ async function update(house: IssuerHouse, managed: Managed, body: unknown): Prom
     ...(registrationTokenDigest === undefined ? {} : { registrationTokenDigest }),
     createdAtMs,
     ...(usedAtMs === undefined ? {} : { usedAtMs }),
+    ...(wantedUntilMs === undefined ? {} : { wantedUntilMs }),
     expiresAtMs,
   }
   const { won } = await store.commit([

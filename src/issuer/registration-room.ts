@@ -5,11 +5,11 @@
  *
  * Never used clients are indexed by the ten minutes in which they registered (`records.ts`): one look
  * at the oldest bucket finds them, and where it was is remembered. Within a bucket the oldest of a
- * sample end. A registration's audit row lives as long as the registration while nobody uses it, so
+ * sample end; a client whose first sign-in is under way at a provider ends after all others. A registration's audit row lives as long as the registration while nobody uses it, so
  * that a flood of anonymous writes cannot grow the audit either.
  */
 import type { Key, Versioned } from '../ports.ts'
-import { TENANT, UNUSED_BUCKET_MS, unusedBucket } from '../records.ts'
+import { TENANT, UNUSED_BUCKET_MS, unusedBucket, unusedOrderMs } from '../records.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
 
@@ -26,6 +26,21 @@ const BUCKETS_AT_ONCE_MAX = 300
 const ROUNDS_MAX = 8
 /** Registrations past their life wait this long for the sweep. */
 const SWEEP_SLACK_MS = 3_600_000
+
+/** A person may stay at a provider this long; the first sign-in of a new client is safe meanwhile. */
+const WANTED_MS = 600_000
+
+/** Keeps a registration through the trip to a provider that somebody has just allowed. */
+export async function wantRegistration(
+  { store, runtime }: Pick<IssuerHouse, 'store' | 'runtime'>,
+  clientId: string,
+): Promise<void> {
+  const row = await store.get('client', key(clientId))
+  if (row === undefined || row.value.usedAtMs !== undefined) return
+  // Above the bucket of now, so that a flood of today comes before it.
+  const wantedUntilMs = runtime.nowMs() + WANTED_MS + UNUSED_BUCKET_MS
+  await store.put('client', row.key, row.version, { ...row.value, wantedUntilMs })
+}
 
 /** Where the audit row of a dynamic registration is, until and after its first use. */
 export function registrationAuditKey(clientId: string): Key {
@@ -56,8 +71,16 @@ export function createRegistrationRoom(house: IssuerHouse): RegistrationRoom {
       const ended = await endOldest(house, unusedBucket(cursorMs), endAtOnce)
       if (ended > 0) return ended
       // Only this bucket can still grow.
-      if (unusedBucket(cursorMs) === unusedBucket(nowMs)) return 0
+      if (unusedBucket(cursorMs) === unusedBucket(nowMs)) break
       cursorMs += UNUSED_BUCKET_MS
+    }
+    return endWanted(nowMs)
+  }
+  /** The last resort: people who come back from the provider too late are told so. */
+  const endWanted = async (nowMs: number): Promise<number> => {
+    for (let aheadMs = UNUSED_BUCKET_MS; aheadMs <= 2 * WANTED_MS; aheadMs += UNUSED_BUCKET_MS) {
+      const ended = await endOldest(house, unusedBucket(nowMs + aheadMs), endAtOnce)
+      if (ended > 0) return ended
     }
     return 0
   }
@@ -97,7 +120,9 @@ async function endOldest(house: IssuerHouse, bucket: string, max: number): Promi
     { name: 'purpose', value: bucket },
     { max: SAMPLE_MAX },
   )
-  const oldest = rows.toSorted((left, right) => left.value.createdAtMs - right.value.createdAtMs)
+  const oldest = rows.toSorted(
+    (left, right) => unusedOrderMs(left.value) - unusedOrderMs(right.value),
+  )
   // At once, so that a store which commits together what is queued waits for the disk once.
   const ends = await Promise.all(oldest.slice(0, max).map((row) => endUnused(house, row)))
   const ended = ends.filter((won) => won).length

@@ -6,6 +6,7 @@ import { TENANT } from '../../src/records.ts'
 import { createTestRuntime } from '../kit/runtime.ts'
 import { createClientKey } from './client-house.ts'
 import {
+  answerOf,
   authorizeUrl,
   createTestIssuer,
   errorOf,
@@ -195,6 +196,38 @@ describe('the bounded table', () => {
     await flood(1_000)
     expect((await redeem(house, honest.client_id, code)).status).toBe(200)
     expect(await house.store.count('client', TENANT)).toBeLessThanOrEqual(200)
+  })
+
+  it('A16: a flood while somebody is at the provider does not end the app they allowed', async () => {
+    const house = createTestIssuer({
+      limits: { registrationMax: 50, registrationsPerMinuteMax: 100_000 },
+    })
+    const honest = await registered(house)
+    const visitor = new Visitor(house)
+    const page = await visitor.get(authorizeUrl(house, honest.client_id))
+    const trip = await visitor.press(page, 'allow:github')
+    await house.runtime.settle()
+    for (let index = 0; index < 400; index += 1) {
+      house.runtime.advanceMs(100)
+      await registered(house)
+    }
+    const back = await visitor.comeBack(trip)
+    expect(answerOf(back).code).toBeDefined()
+    expect(await house.store.count('client', TENANT)).toBeLessThanOrEqual(50)
+  })
+
+  it('A16: who only presses Allow for ever does not fill the table for others', async () => {
+    const house = createTestIssuer({
+      limits: { registrationMax: 20, registrationsPerMinuteMax: 100_000 },
+    })
+    for (let index = 0; index < 60; index += 1) {
+      const { client_id } = await registered(house)
+      const visitor = new Visitor(house)
+      await visitor.press(await visitor.get(authorizeUrl(house, client_id)), 'allow:github')
+      await house.runtime.settle()
+    }
+    expect((await registered(house)).client_id).toMatch(/^cli_/)
+    expect(await house.store.count('client', TENANT)).toBeLessThanOrEqual(20)
   })
 
   it('SEC-16: a network that registers too much waits; its clients that exist go on', async () => {
