@@ -76,6 +76,11 @@ function expectListed(seen: Seen): void {
   const body = seen.json()
   for (const name of Object.keys(body)) expect(LISTED).toContain(name)
   for (const uri of body['redirect_uris'] as string[]) expectSafe(uri)
+  for (const grant of body['grant_types'] as string[])
+    expect(['authorization_code', 'refresh_token']).toContain(grant)
+  expect(body['response_types'] ?? ['code']).toEqual(['code'])
+  const methods = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt']
+  expect(methods).toContain(body['token_endpoint_auth_method'])
 }
 
 /** Independent of the code under test: what a browser would make of it. */
