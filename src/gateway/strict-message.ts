@@ -57,6 +57,7 @@ class NotOneMessage extends Error {}
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** @returns The message, or why there is not exactly one. */
 export function readStrictMessage(bytes: Uint8Array): StrictMessage | Unreadable {
   let text: string
   try {

@@ -51,6 +51,12 @@ export interface FreshFacts {
   readonly memberships?: readonly string[] | 'unknown'
 }
 
+/**
+ * The house's rule and the connector's, both; `unknown` when a provider's word is missing.
+ *
+ * @param connectorAllow Absent: the house's alone.
+ * @param facts How old what is remembered may be, or what a provider said just now.
+ */
 export function judgePerson(
   rules: AdmissionRules,
   person: Person,

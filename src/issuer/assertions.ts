@@ -25,6 +25,12 @@ import { spend } from './spent.ts'
 import { activeGrant, grantableScopes } from './standing-grants.ts'
 import { findLiving } from './tombstones.ts'
 
+/**
+ * A grant that is active at once, without a page: the assertion's issuer has signed the person in.
+ *
+ * @throws {OAuthError} `invalid_grant` for the assertion, whatever is wrong with it (I11);
+ * `unauthorized_client` for a public client; `invalid_scope`.
+ */
 export async function grantAssertion(
   house: IssuerHouse,
   client: Client,

@@ -20,6 +20,7 @@ import { spend } from './spent.ts'
 /** When a client's host cannot be asked; its failure is remembered this long. */
 const UNREACHABLE_RETRY_AFTER_SECONDS = 10
 
+/** @throws {OAuthError} 413 beyond 64 KiB. */
 export async function readFormRequest(http: Request): Promise<FormRequest> {
   const body = await readBody(http, FORM_BODY_MAX_BYTES)
   if (body === undefined) {
@@ -129,6 +130,7 @@ function unreachable(reason: string): OAuthError {
   })
 }
 
+/** @throws {OAuthError} 429 with `Retry-After`. */
 export function refuseTooMany({
   retryAfterSeconds,
 }: {

@@ -15,6 +15,10 @@ import type { ProvedKey } from './dpop.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { activeGrant, grantableScopes, requireOneResource } from './standing-grants.ts'
 
+/**
+ * @throws {OAuthError} `unauthorized_client` for any but a static client with a credential;
+ * `invalid_scope`, `invalid_target`.
+ */
 export async function grantClientCredentials(
   house: IssuerHouse,
   client: Client,

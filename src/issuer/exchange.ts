@@ -34,6 +34,10 @@ interface Subject {
   readonly grant: Grant
 }
 
+/**
+ * @throws {OAuthError} `unauthorized_client` without a policy, `invalid_target` beyond it,
+ * `invalid_request` for the subject token, 503 while its state is not known.
+ */
 export async function exchangeToken(
   house: IssuerHouse,
   client: Client,

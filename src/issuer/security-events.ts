@@ -57,6 +57,7 @@ export interface ReceiverRoom {
   readonly keys: AssertionKeys
 }
 
+/** RFC 8935 section 2: 202 when it is done, before or now; 400 with `err`; 503 to be sent again. */
 export async function receiveSecurityEvent(
   room: ReceiverRoom,
   receiver: SignalReceiver,

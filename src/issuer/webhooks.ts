@@ -19,6 +19,7 @@ const DELIVERY_ID_MAX_CHARS = 128
 
 const STATUS = { unsigned: 401, malformed: 400, other: 204 } as const
 
+/** @returns 204 for what is obeyed, known or of no concern; 401 unsigned, 400 malformed, 413. */
 export async function receiveWebhook(
   house: IssuerHouse,
   signals: Signals,

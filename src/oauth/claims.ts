@@ -9,6 +9,7 @@ const TIME_MAX_SECONDS = 253_402_300_799
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
+/** A JSON object; neither `null` nor a list. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -62,6 +62,11 @@ export function assertedClientId(jwt: string): string | undefined {
   return typeof sub === 'string' && sub !== '' ? sub : undefined
 }
 
+/**
+ * Everything of RFC 7523 section 3 but the use of `jti`.
+ *
+ * @returns `jti` and how long it must be remembered, in ms of the wall clock.
+ */
 export async function judgeClientAssertion(
   jwt: string,
   facts: ClientAssertionFacts,

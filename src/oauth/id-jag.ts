@@ -51,6 +51,7 @@ export function claimedIssuer(jwt: string): string | undefined {
   return typeof issuer === 'string' ? issuer : undefined
 }
 
+/** Everything of section 4.4 of the draft but the use of `jti`, and whether the resource is ours. */
 export async function judgeIdJag(jwt: string, facts: IdJagFacts): Promise<IdJagJudgement> {
   const judged = await judgeSignedJwt(jwt, {
     jwks: facts.jwks,

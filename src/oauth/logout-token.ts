@@ -31,6 +31,7 @@ export type LogoutTokenJudgement =
   | { readonly ok: true; readonly token: LogoutToken }
   | { readonly ok: false; readonly reason: SecurityEventRefusal }
 
+/** Everything of section 2.6 but the use of `jti`. */
 export async function judgeLogoutToken(
   jwt: string,
   { clientId, ...facts }: LogoutTokenFacts,

@@ -45,6 +45,7 @@ export type SecurityEventJudgement =
   | { readonly ok: true; readonly event: SecurityEvent }
   | { readonly ok: false; readonly reason: SecurityEventRefusal }
 
+/** RFC 8417 section 2.2, at most 7 days old; whether `jti` was seen is asked by the caller. */
 export async function judgeSecurityEvent(
   jwt: string,
   facts: SecurityEventFacts,

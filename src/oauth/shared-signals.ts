@@ -46,6 +46,7 @@ export function readSignals(event: SecurityEvent): readonly Signal[] {
   })
 }
 
+/** A sender checks that it is heard: nothing ends. */
 export function isVerification({ events }: SecurityEvent): boolean {
   return Object.keys(events).some((uri) => VERIFICATION_EVENTS.includes(uri))
 }

@@ -51,6 +51,12 @@ export type SignedJwtJudgement =
 
 type Jose = typeof import('jose')
 
+/**
+ * Header, signature, times, and the claims that `facts` name.
+ *
+ * @param jwt Compact serialization, as it came.
+ * @see RFC 7515 section 5.2, RFC 7519 section 7.2, RFC 8725
+ */
 export async function judgeSignedJwt(
   jwt: string,
   facts: SignedJwtFacts,

@@ -17,6 +17,7 @@ export function withoutWeakKeys(jwks: JSONWebKeySet): JSONWebKeySet {
   return { keys: jwks.keys.filter((key) => !isWeak(key)) }
 }
 
+/** True for an RSA modulus with the ROCA fingerprint; other kinds of keys are not judged here. */
 export function isWeak({ kty, n }: JWK): boolean {
   if (kty !== 'RSA' || typeof n !== 'string') return false
   const bytes = decodeBase64url(n)

@@ -20,6 +20,7 @@ export type JudgedDelivery =
   /** The person took the whole authorization back. `subject`: the numeric user id. */
   | { readonly outcome: 'revoked'; readonly subject: string }
 
+/** The signature over the raw body comes first; nothing is parsed before it. */
 export function judgeDelivery(
   { headers, body }: Delivery,
   secret: Secret,

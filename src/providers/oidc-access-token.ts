@@ -19,6 +19,7 @@ export type AccessTokenState =
 
 const SCOPES_MAX = 256
 
+/** RFC 9068 section 4 and the product's own claims; one more look at the keys for an unknown one. */
 export async function judgeAccessToken(
   house: OpenIdHouse,
   context: ProviderContext,

@@ -25,6 +25,7 @@ export type HandedOut =
   /** Its token has ended and the provider does not answer. */
   | { readonly outcome: 'unknown' }
 
+/** @returns Of a vault record and a provider id, the access token, refreshed first when it is due. */
 export function createHandOut(
   deps: HandOutDeps,
 ): (vaultId: string, provider: string) => Promise<HandedOut> {
