@@ -325,7 +325,7 @@ describe('silent', () => {
     expect(house.provider.exchanges).toHaveLength(1)
   })
 
-  it('A2 CON-10 CON-12: a change of scope, resource, redirect URI, client, user or 30 days ask again', async () => {
+  it('A2 CON-10: prompt=consent, a visit that is no navigation and a client that was renamed ask again', async () => {
     const { house, visitor } = await silentHouse()
     expect((await visitor.get(authorizeUrl(house, 'portal', { prompt: 'consent' }))).status).toBe(
       200,
