@@ -38,6 +38,8 @@ interface Registered {
   readonly body: Readonly<Record<string, unknown>>
 }
 
+const MORE_GRANTS = ['authorization_code', 'implicit', 'password', 'client_credentials']
+const MORE_TYPES = ['code', 'token', 'code id_token']
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 /** A registration whose tokens are known, and so are canaries from then on. */
@@ -162,13 +164,26 @@ describe('registration', () => {
       'toString',
     ]
     const documents = Array.from({ length: countOf(300) }, (_, index) => {
-      const odd = [...ODD_VALUES, ['implicit', 'password'], ['token'], 'client_secret_jwt', 'admin']
+      const odd = [
+        ...ODD_VALUES,
+        ['implicit', 'password'],
+        ['token'],
+        MORE_GRANTS,
+        MORE_TYPES,
+        'client_secret_jwt',
+        'admin',
+      ]
       const changed: Record<string, unknown> = index % 3 === 0 ? {} : { ...GOOD }
       for (let left = 1 + draw.whole(4); left > 0; left -= 1)
         changed[draw.pick(members)] = draw.pick(odd)
       return changed
     })
-    await checkFamily('B3', documents, async (body) => {
+    const policy = [
+      { ...GOOD, grant_types: MORE_GRANTS },
+      { ...GOOD, response_types: MORE_TYPES },
+      { ...GOOD, token_endpoint_auth_method: 'client_secret_jwt' },
+    ]
+    await checkFamily('B3', [...policy, ...documents], async (body) => {
       expectListed(await house.post('/register', asText(body), JSON_TYPE))
       const changed = await put(house, one, asText({ ...body, ...idOf(one) }))
       expectListed(changed)
