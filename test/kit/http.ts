@@ -249,9 +249,12 @@ export function request(
 }
 
 /** Polls a condition of the world outside, bounded; for sockets, which have no other clock. */
-export async function until(condition: () => boolean, what = 'condition'): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what = 'condition',
+): Promise<void> {
   for (let turn = 0; turn < 1_000; turn += 1) {
-    if (condition()) return
+    if (await condition()) return
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
   throw new Error(`${what} did not come true in time`)
