@@ -160,8 +160,18 @@ async function readRows(store: Store): Promise<readonly Row[]> {
 }
 
 async function doLocal(deps: DutiesDeps, rows: readonly Row[], mayGoOn: MayGoOn): Promise<void> {
+  const surveyed = new Set<string>()
   for (const row of rows) {
-    if (row.value.purpose === 'revoke') continue
+    const { purpose, userId = '', after } = row.value
+    if (purpose === 'revoke') continue
+    // One walk that begins now sees what every other that has not begun was asked to look for.
+    if (purpose === 'survey' && after === undefined) {
+      if (surveyed.has(userId)) {
+        await deps.store.remove('duty', row.key)
+        continue
+      }
+      surveyed.add(userId)
+    }
     let left: Row | undefined = row
     while (left !== undefined && (await mayGoOn())) left = (await doOne(deps, left)).left
   }
