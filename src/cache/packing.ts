@@ -123,7 +123,9 @@ class Writer {
   }
 
   #share(member: unknown): boolean {
-    const number = this.pools.shared.numberOf(JSON.stringify(member), () => member)
+    const text = JSON.stringify(member)
+    // The value that the text stands for: `-0` and `0` are one text, and must be one value.
+    const number = this.pools.shared.numberOf(text, () => JSON.parse(text) as unknown)
     if (number === undefined) return false
     this.#byte(SHARED)
     this.#integer(number)
