@@ -89,7 +89,6 @@ export interface Values {
     transactionId: string
     provider: string
     verifierSealed: string
-    nonceDigest?: string
     issuer: string
     callbackPath: string
     expiresAtMs: number

@@ -75,7 +75,6 @@ export async function startAttempt(
         transactionId: ticket.id,
         provider: provider.id,
         verifierSealed: runtime.seal(house.keys.ticketKey(), verifier, verifierOwner(stateDigest)),
-        nonceDigest: runtime.sha256(nonce),
         issuer: provider.issuer,
         callbackPath: provider.callbackPath,
         expiresAtMs: transaction.expiresAtMs,

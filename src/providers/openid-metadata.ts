@@ -29,7 +29,6 @@ export interface OpenIdMetadata {
   readonly userinfoEndpoint?: string
   readonly introspectionEndpoint?: string
   readonly revocationEndpoint?: string
-  readonly endSessionEndpoint?: string
   /** Default `client_secret_basic` (Discovery section 3). */
   readonly tokenAuthMethods: readonly string[]
   /** Default `RS256`. */
@@ -82,7 +81,6 @@ export function judgeOpenIdMetadata(
       ...present('userinfoEndpoint', endpoint('userinfo_endpoint')),
       ...present('introspectionEndpoint', endpoint('introspection_endpoint')),
       ...present('revocationEndpoint', endpoint('revocation_endpoint')),
-      ...present('endSessionEndpoint', endpoint('end_session_endpoint')),
       tokenAuthMethods: words(body, 'token_endpoint_auth_methods_supported') ?? [
         'client_secret_basic',
       ],
@@ -99,7 +97,6 @@ const OPTIONAL_ENDPOINTS = [
   'userinfo_endpoint',
   'introspection_endpoint',
   'revocation_endpoint',
-  'end_session_endpoint',
 ] as const
 
 /** https, or the very origin of an http issuer (which only stands in a configuration file). */
