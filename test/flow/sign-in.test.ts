@@ -62,13 +62,7 @@ describe('first visit', () => {
     expect(cookies[0]).toMatch(
       /^__Host-postern_form=[\w-]{43}; Path=\/; Max-Age=600; Secure; HttpOnly; SameSite=Lax$/,
     )
-    for (const kind of [
-      'transaction',
-      'attempt',
-      'session',
-      'user',
-      'approval',
-    ] as const) {
+    for (const kind of ['transaction', 'attempt', 'session', 'user', 'approval'] as const) {
       expect(await house.store.count(kind, 'default'), kind).toBe(0)
     }
     const audits = await house.store.list('audit', 'default', undefined, { max: 10 })
