@@ -1,6 +1,6 @@
 /**
- * The endpoints that programs call: `/token`, `/revoke`, `/register`. JSON errors of RFC 6749, open
- * CORS without credentials, an event with the inner reason of every refusal.
+ * The endpoints that programs call: `/token`, `/revoke`, `/par`, `/register` and below it. JSON
+ * errors of RFC 6749, open CORS without credentials, an event with the inner reason of every refusal.
  */
 import type { Hono } from 'hono'
 import { isPosternError, OAuthError, placeOf, toResponse } from '../errors.ts'
