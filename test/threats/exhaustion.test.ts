@@ -302,6 +302,8 @@ async function serveWithFewHandles(file: string) {
 describe('K17: what is taken is given back', { timeout: TIMEOUT_MS }, () => {
   const ROUNDS = LONG ? 400 : 40
   const CALLS = LONG ? 50 : 10
+  /** The provider of the test lives by the real clock: all rounds together stay below its hour. */
+  const ROUND_MS = LONG ? 4_000 : 10_000
 
   it('K17: sign-ins, refreshes, calls and refusals leave no socket, handle, timer or heap behind', async () => {
     const plane = await openPlane({ provider: 'openid' })
@@ -316,12 +318,14 @@ describe('K17: what is taken is given back', { timeout: TIMEOUT_MS }, () => {
         expect((await plane.call({ accessToken: String(body['access_token']) })).status).toBe(200)
         expect((await plane.call({ accessToken: `bad.${index}.${call}` })).status).toBe(401)
       }
-      await plane.elapse(10_000, 5_000)
+      await plane.elapse(ROUND_MS, 2_000)
     }
     // The first rounds load and fill what stays.
     for (let index = 0; index < ROUNDS / 2; index += 1) await round(index)
+    forgetEvents(plane)
     const before = { ...(await resources()), timers: plane.timers() }
     for (let index = 0; index < ROUNDS; index += 1) await round(index)
+    forgetEvents(plane)
     const after = { ...(await resources()), timers: plane.timers() }
     for (const name of new Set([...Object.keys(before.held), ...Object.keys(after.held)])) {
       // A few sockets are kept alive on purpose, at either end.
@@ -332,6 +336,12 @@ describe('K17: what is taken is given back', { timeout: TIMEOUT_MS }, () => {
     expect(grownBytes).toBeLessThan(8 * 1_048_576)
   })
 })
+
+/** The kit keeps every event of the house: its memory, not the product's. */
+function forgetEvents({ events }: { readonly events: readonly unknown[] }): void {
+  const kept = events as unknown[]
+  kept.length = 0
+}
 
 async function resources(): Promise<{ held: Readonly<Record<string, number>>; heapBytes: number }> {
   setFlagsFromString('--expose-gc')

@@ -195,7 +195,9 @@ describe('K6: a partition', { timeout: LONG ? 300_000 : 60_000 }, () => {
       expect(second.house.health('/readyz')?.status).toBe(200)
       ada = await refreshed(second, ada)
     }
-    expect(nodes.runtime.rejections).toEqual([])
+    // Work behind the requests failed as the store did, and for no other reason.
+    const others = nodes.runtime.rejections.filter((error) => !(error instanceof StoreError))
+    expect(others).toEqual([])
   })
 
   it('K5: a house closes while its store is out of reach', async () => {
