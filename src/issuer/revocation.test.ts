@@ -206,7 +206,7 @@ describe('revocation view', () => {
     view.stop()
   })
 
-  it('F11: without a timer, the first request after a pause polls and then answers', async () => {
+  it('SF11: without a timer, the first request after a pause polls and then answers', async () => {
     const { node, mark, session, revoke, runtime, breakStore } = house({ sharesPromises: false })
     const view = node()
     await view.load()

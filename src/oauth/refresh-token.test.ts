@@ -23,7 +23,7 @@ describe('refresh token', () => {
     expect(make('grt_1', 7)).not.toBe(token)
   })
 
-  it('F14: a token with a tag of another key, or parts of two tokens, is nobody’s', () => {
+  it('SF14: a token with a tag of another key, or parts of two tokens, is nobody’s', () => {
     const token = make('grt_1', 7)
     expect(parseRefreshToken(token, runtime.randomBytes(32), runtime)).toBeUndefined()
     const [, , random, tag] = token.split('.')

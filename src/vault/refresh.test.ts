@@ -386,7 +386,7 @@ describe('refresh', () => {
     expect(emit.dump()).not.toContain('refresh-0')
   })
 
-  it('F12: told to ask only, it reports a no, writes nothing and asks again', async () => {
+  it('told to ask only, it reports a no, writes nothing and asks again', async () => {
     const setting = setUp()
     const id = await dueRecord(setting, provider(setting.runtime).tokens())
     let asked = 0

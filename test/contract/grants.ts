@@ -62,13 +62,13 @@ export function describeGrants(fixture: StoreFixture): void {
       )
     })
 
-    it('F1: lets the same caller redeem again, because its first answer may be lost', async () => {
+    it('SF1: lets the same caller redeem again, because its first answer may be lost', async () => {
       await activeGrant(store, 'g')
       const again = await store.grants.redeem(key('g'), 'code-g', 'r0', NOW_MS, NOW_MS + IDLE_MS)
       expect(again).toBe('active')
     })
 
-    it('F2: the used code names its grant for as long as the grant stays', async () => {
+    it('SF2: the used code names its grant for as long as the grant stays', async () => {
       await activeGrant(store, 'g')
       const later = NOW_MS + 5 * HOUR_MS
       const redeem = () => store.grants.redeem(key('g'), 'code-g', 'other', later, later)
@@ -153,7 +153,7 @@ export function describeGrants(fixture: StoreFixture): void {
       }
     })
 
-    it('F1: knows its own candidate again after a lost answer', async () => {
+    it('SF1: knows its own candidate again after a lost answer', async () => {
       await activeGrant(store, 'g')
       const mine = candidate('r1')
       const first = await store.grants.rotate(key('g'), 'r0', mine, rotation())
@@ -188,7 +188,7 @@ export function describeGrants(fixture: StoreFixture): void {
       })
     })
 
-    it('F14: a grant without a live refresh token answers dead and writes nothing', async () => {
+    it('SF14: a grant without a live refresh token answers dead and writes nothing', async () => {
       await store.commit([{ verb: 'createGrant', grant: grant('g') }])
       expect(await store.grants.rotate(key('g'), 'r0', candidate('x'), rotation())).toEqual({
         outcome: 'dead',
@@ -281,7 +281,7 @@ export function describeGrants(fixture: StoreFixture): void {
       expect(rows).toEqual(marks.map((entry, index) => ({ ...entry, sequence: index + 1 })))
     })
 
-    it('F5: 100 revocations at once are 100 steps of the clock, seen in order and without gap', async () => {
+    it('SF5: 100 revocations at once are 100 steps of the clock, seen in order and without gap', async () => {
       const seen: number[] = []
       let cursor = 0
       const poll = async (): Promise<void> => {

@@ -12,7 +12,7 @@ describe('lock in memory', () => {
     expect(results.filter((result) => result.state === 'held')).toHaveLength(49)
   })
 
-  it('F9: a holder past its lease finds it lost and cannot release the next one', async () => {
+  it('SF9: a holder past its lease finds it lost and cannot release the next one', async () => {
     const runtime = createTestRuntime()
     const lock = createMemoryLock(runtime)
     const first = await lock.acquire('k', 600, 100)

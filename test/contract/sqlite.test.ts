@@ -54,7 +54,7 @@ describe('SQLite', () => {
     expect(statSync(join(directory, 'deep')).mode & 0o777).toBe(0o700)
   })
 
-  it('F7: a lock held by somebody else stalls the writer thread, never the event loop', async () => {
+  it('SF7: a lock held by somebody else stalls the writer thread, never the event loop', async () => {
     const { store } = await open()
     await store.create('user', key('ada'), user('ada'))
     const hog = new DatabaseSync(path)
@@ -112,7 +112,7 @@ describe('SQLite', () => {
     expect(await store.create('user', key('big'), big)).toEqual({ won: true })
   })
 
-  it('F8: of two processes on one file, one wins each single-use record', async () => {
+  it('SF8: of two processes on one file, one wins each single-use record', async () => {
     const items = 100
     const { store } = await open()
     for (let n = 0; n < items; n += 1) await store.create('attempt', key(`item-${n}`), attempt())
@@ -132,7 +132,7 @@ describe('SQLite', () => {
     )
   })
 
-  it('F8: the bus notices what another connection committed', async () => {
+  it('SF8: the bus notices what another connection committed', async () => {
     const first = await open()
     const second = await open()
     let pokes = 0
@@ -176,7 +176,7 @@ describe('SQLite', () => {
     }
   })
 
-  it('F6: units of one batch succeed, lose and fail each for itself', () => {
+  it('SF6: units of one batch succeed, lose and fail each for itself', () => {
     const database = new DatabaseSync(':memory:')
     database.exec('CREATE TABLE t (id TEXT PRIMARY KEY, n BIGINT CHECK (n < 10))')
     const insert = (id: string, n: number, expect?: number) => ({
@@ -210,7 +210,7 @@ describe('SQLite', () => {
     expect(ids).toEqual(['a', 'f', 'g'])
   })
 
-  it('F6: an error that ends the whole transaction fails every unit of the batch', () => {
+  it('SF6: an error that ends the whole transaction fails every unit of the batch', () => {
     const database = new DatabaseSync(':memory:')
     database.exec(`CREATE TABLE t (id TEXT PRIMARY KEY);
       CREATE TRIGGER poison BEFORE INSERT ON t WHEN NEW.id = 'poison'

@@ -70,7 +70,7 @@ export function describeRecords(fixture: StoreFixture): void {
       )
     })
 
-    it('F1: gives the same attempt its value again, because its first answer may be lost', async () => {
+    it('SF1: gives the same attempt its value again, because its first answer may be lost', async () => {
       await store.create('attempt', key('state'), attempt())
       expect(await store.consume('attempt', key('state'), 'mine', NOW_MS)).toEqual(attempt())
       const later = NOW_MS + 11 * MINUTE_MS
@@ -87,7 +87,7 @@ export function describeRecords(fixture: StoreFixture): void {
       )
     })
 
-    it('F3: commits all steps or none', async () => {
+    it('SF3: commits all steps or none', async () => {
       await store.create('attempt', key('state'), attempt())
       await store.create('user', key('taken'), user('taken'))
       const steps = (name: string) =>
@@ -139,7 +139,7 @@ export function describeRecords(fixture: StoreFixture): void {
       expect(await store.count('session', TENANT)).toBe(1)
     })
 
-    it('F4: a commit that first writes its guard row cannot pass a change of that row', async () => {
+    it('SF4: a commit that first writes its guard row cannot pass a change of that row', async () => {
       await store.create('user', key('ada'), user('ada'))
       const disable = store.put('user', key('ada'), 1, user('ada', 'disabled'))
       const signIn = store.commit([
@@ -214,7 +214,7 @@ export function describeRecords(fixture: StoreFixture): void {
       expect((await store.create('user', { tenant: '', id: 'ab' }, user('three'))).won).toBe(true)
     })
 
-    it('F15: refuses lone surrogates and NUL in every key and searched column', async () => {
+    it('SF15: refuses lone surrogates and NUL in every key and searched column', async () => {
       for (const bad of ['a\ud800', '\udc00', 'a\0b']) {
         const refused = { code: 'ERR_STORE_VALUE', certainty: 'not-applied' }
         await expect(store.create('user', key(bad), user('x'))).rejects.toMatchObject(refused)
