@@ -12,6 +12,7 @@ const PACKAGES = [
   { name: 'chromium', present: () => onPath('chromium'), why: 'test/browser' },
   { name: 'nginx-light', present: () => onPath('nginx'), why: 'the baseline of bench and flows' },
   { name: 'python3', present: () => onPath('python3'), why: 'test/clients' },
+  { name: 'golang-go', present: hasGo, why: 'test/vectors' },
   { name: 'python3-venv', present: hasVenv, why: 'test/clients' },
 ]
 
@@ -46,6 +47,10 @@ function aptGet(command) {
 function isInstalled(name) {
   const answer = spawnSync('dpkg-query', ['-s', name], { encoding: 'utf8' })
   return answer.status === 0 && /^Status: .* installed$/m.test(answer.stdout)
+}
+
+function hasGo() {
+  return onPath('go') || existsSync('/usr/local/go/bin/go')
 }
 
 /** Debian splits `ensurepip` off python3; without it `python3 -m venv` makes no usable folder. */

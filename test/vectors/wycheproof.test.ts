@@ -6,8 +6,9 @@
  * a right signature fails later, at the claims; a wrong one at the signature or before.
  */
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { JSONWebKeySet } from 'jose'
 import { describe, expect, it, type TestContext } from 'vitest'
@@ -50,14 +51,26 @@ async function vectors(context: TestContext, name: string): Promise<readonly Gro
 
 async function download(): Promise<{ value: string } | { missing: string }> {
   try {
-    const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', MODULE], {
-      timeout: FETCH_DEADLINE_MS,
-      cwd: '/',
-    })
+    const { stdout } = await promisify(execFile)(
+      goProgram(),
+      ['mod', 'download', '-json', MODULE],
+      {
+        timeout: FETCH_DEADLINE_MS,
+        cwd: '/',
+      },
+    )
     return { value: (JSON.parse(stdout) as { Dir: string }).Dir }
   } catch (error) {
     return { missing: `the Go client could not fetch ${MODULE}: ${String(error).slice(0, 200)}` }
   }
+}
+
+/** On the path, or where its own installer puts it. */
+function goProgram(): string {
+  const usual = '/usr/local/go/bin/go'
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  const isOnPath = folders.some((folder) => existsSync(join(folder, 'go')))
+  return !isOnPath && existsSync(usual) ? usual : 'go'
 }
 
 /** Only the public half, as a provider publishes it. */
