@@ -225,7 +225,7 @@ const MARKUP: readonly string[] = [
   '&lt;script&gt;alert(1)&lt;/script&gt;',
   '&#60;script&#62;alert(1)&#60;/script&#62;',
   '\\u003cscript\\u003ealert(1)',
-  '${alert(1)}',
+  '\x24{alert(1)}',
   '{{constructor.constructor("alert(1)")()}}',
   '<%= alert(1) %>',
   '<ScRiPt>alert(1)</sCrIpT>',
