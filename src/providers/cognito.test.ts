@@ -60,6 +60,28 @@ describe('Amazon Cognito', () => {
     expect(authorizationUrl.searchParams.get('scope')).toBe('openid profile email')
   })
 
+  it('A28: email_verified is the text true at userInfo, and a boolean in the ID token', async () => {
+    const verified = async (atUserinfo: unknown, inToken?: unknown) => {
+      house.double.say({ idToken: { email_verified: inToken } })
+      const visit = await house.visit()
+      const person = { sub: 'cog-1001', email: 'ada@corp.example', email_verified: atUserinfo }
+      house.double.answerWith(house.checkEndpoint, {
+        status: 200,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(person),
+      })
+      const { identity } = await house.provider.exchange(house.context, visit)
+      return identity.profile.emailVerified
+    }
+    expect(await verified('true')).toBe(true)
+    expect(await verified(true)).toBe(true)
+    expect(await verified(undefined, true)).toBe(true)
+    for (const word of ['false', 'TRUE', 'yes', '1', 1, null, ['true']])
+      expect(await verified(word, true)).toBe(false)
+    expect(await verified(undefined, 'true')).toBe(false)
+    expect(await verified(undefined)).toBe(false)
+  })
+
   it('CLI-23: revokes refresh tokens only', async () => {
     const { refreshToken: _, ...tokens } = (await house.signIn('grace')).tokens
     expect(await house.provider.revoke?.(house.context, tokens)).toBe(false)

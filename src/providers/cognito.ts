@@ -8,7 +8,7 @@ import type { JsonObject } from '../oauth/claims.ts'
 import { text } from './answers.ts'
 import { isAudience } from './oidc-access-token.ts'
 import { openIdType } from './oidc-adapter.ts'
-import type { Identified, OpenIdProduct, OpenIdQuirks } from './oidc-product.ts'
+import type { Identified, OpenIdProduct, OpenIdQuirks, Said } from './oidc-product.ts'
 import type { ProviderFacts, ProviderInput, ProviderOptions } from './provider.ts'
 
 export interface CognitoOptions extends ProviderOptions {
@@ -63,14 +63,20 @@ function quirks(
     consentPrompt: 'never',
     groupsClaim: 'cognito:groups',
     rolesClaim: 'cognito:roles',
-    identify: ({ idToken }): Identified =>
-      text(idToken, 'token_use') === 'id' ? {} : { refused: 'id_token_use' },
+    identify,
     accessToken: (claims) => judge(claims, clientId),
     check: 'userinfo',
     isRefusal,
     revocation: 'refresh',
     revocationEnds: 'token',
   }
+}
+
+/** userInfo endpoint, "Example - positive response": `email_verified` is text there, and only there. */
+function identify({ idToken, userinfo }: Said): Identified {
+  if (text(idToken, 'token_use') !== 'id') return { refused: 'id_token_use' }
+  const { email_verified: verified } = { ...idToken, ...userinfo }
+  return { emailVerified: verified === true || userinfo?.['email_verified'] === 'true' }
 }
 
 /** userInfo endpoint, "Sample negative responses": the challenge has no scheme before its parameters. */

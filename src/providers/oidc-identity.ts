@@ -60,14 +60,13 @@ export async function identifyAgain(
   })
 }
 
-/** Core section 5.1. `email_verified` is a boolean; some providers write it as text. */
+/** Core section 5.1: `email_verified` is a boolean. A product that documents text says so in `identify`. */
 function profileOf(claims: JsonObject, emailVerified: boolean | undefined): Profile {
   const name = text(claims, 'name')
   const email = text(claims, 'email')
   const login = text(claims, 'preferred_username')
   const picture = pictureUrl(claims, 'picture')
-  const verified = claims['email_verified']
-  const isVerified = emailVerified ?? (verified === true || verified === 'true')
+  const isVerified = emailVerified ?? claims['email_verified'] === true
   return {
     ...(name === undefined ? {} : { name }),
     ...(email === undefined ? {} : { email, emailVerified: isVerified }),

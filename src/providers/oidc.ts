@@ -53,7 +53,7 @@ const PRODUCT: OpenIdProduct = {
   ],
   facts: OIDC_FACTS,
   setUp:
-    '`offline_access` is requested where the provider lists it; without refresh tokens a sign-in ends with its access token. An e-mail counts when `email_verified` is true. Groups come from the claim `groupsClaim`.',
+    '`offline_access` is requested where the provider lists it; without refresh tokens a sign-in ends with its access token. An e-mail counts when `email_verified` is the boolean `true`. Groups come from the claim `groupsClaim`.',
   credentialsHint: (callbackUrl, options) =>
     `Register a confidential client at ${options['issuer'] ?? 'the provider'} with redirect URI ${callbackUrl}`,
   quirks: (options) => {
