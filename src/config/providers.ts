@@ -136,8 +136,12 @@ function readOption(
     throw read.invalid(name, 'given', `Set ${name}: ${option.sentence}`)
   }
   if (option.kind === 'url') {
+    const raw = read.text(name, value, sources)
+    const { pattern, mustBe = 'what it says' } = option
+    if (pattern !== undefined && !(URL.canParse(raw) && pattern.test(raw)))
+      throw read.invalid(name, mustBe, `Set ${name}: ${option.sentence}`)
     read.url(name, value, sources)
-    return read.text(name, value, sources)
+    return raw
   }
   if (option.kind === 'choice') return read.choice(name, value, option.choices ?? [], sources)
   const entries =

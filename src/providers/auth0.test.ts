@@ -2,6 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { auth0Product, productHouse } from '../../test/contract/openid-products.ts'
 import type { ShapeDouble } from '../../test/contract/openid-shapes.ts'
 import type { House } from '../../test/contract/provider-house.ts'
+import { parseConfig } from '../config/parse.ts'
+import { auth0 } from './auth0.ts'
 
 const AUDIENCE = 'https://api.acme.example'
 
@@ -49,6 +51,32 @@ describe('Auth0', () => {
     })
   })
 
+  it.each(['https://acme.eu.auth0.com', 'https://acme.eu.auth0.com/'])(
+    'the account key of %s is the issuer as Auth0 writes it, with the slash',
+    (issuer) => {
+      expect(start(issuer).providers).toMatchObject([{ issuer: 'https://acme.eu.auth0.com/' }])
+    },
+  )
+
+  it.each([
+    'acme.eu.auth0.com',
+    'http://acme.eu.auth0.com/',
+    'https://acme.eu.auth0.com//',
+    'https://acme.eu.auth0.com/authorize',
+    'https://acme.eu.auth0.com/?x',
+    'https://acme.eu.auth0.com/#x',
+    'https://a@acme.eu.auth0.com/',
+    'https://auth0',
+  ])('starts with no issuer %s, and shows the form', (issuer) => {
+    expect(() => start(issuer)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_CONFIG_VALUE',
+        message: expect.stringContaining('providers[0].issuer must be'),
+        fix: expect.stringContaining('`https://acme.eu.auth0.com/`'),
+      }),
+    )
+  })
+
   it('CLI-23: revokes refresh tokens only', async () => {
     const { refreshToken: _, ...tokens } = (await house.signIn('grace')).tokens
     house.double.forget()
@@ -56,3 +84,13 @@ describe('Auth0', () => {
     expect(house.double.total()).toBe(0)
   })
 })
+
+/** By the environment, as an image takes it. */
+function start(issuer: string) {
+  const environment = {
+    POSTERN_AUTH0_CLIENT_ID: 'x',
+    POSTERN_AUTH0_CLIENT_SECRET: 'y',
+    POSTERN_AUTH0_ISSUER: issuer,
+  }
+  return parseConfig({ providers: [auth0()] }, { environment })
+}

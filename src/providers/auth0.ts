@@ -7,12 +7,15 @@ import type { JsonObject } from '../oauth/claims.ts'
 import { text } from './answers.ts'
 import { isAudience } from './oidc-access-token.ts'
 import { openIdType } from './oidc-adapter.ts'
-import { HOST_NAME, type OpenIdProduct, type OpenIdQuirks } from './oidc-product.ts'
+import type { OpenIdProduct, OpenIdQuirks } from './oidc-product.ts'
 import type { ProviderFacts, ProviderInput, ProviderOptions } from './provider.ts'
 
 export interface Auth0Options extends ProviderOptions {
-  /** Such as `acme.eu.auth0.com`, or a custom domain. */
-  readonly domain?: string
+  /**
+   * `https://acme.eu.auth0.com` or a custom domain, with or without the slash at the end. Https, no
+   * path. With the slash, as Auth0 writes it, it is part of every account.
+   */
+  readonly issuer?: string
   /** Identifier of an API: access tokens are then JWTs, checked locally. Default none: opaque. */
   readonly audience?: string
   /** Such as `https://acme.example/groups`, as an Action writes it. Default `groups`. */
@@ -28,7 +31,7 @@ export function auth0(options: Auth0Options = {}): ProviderInput {
 
 const FACTS: ProviderFacts = {
   endpoints:
-    'from discovery; the issuer is `https://<domain>/` with its slash (https://auth0.com/docs/get-started/applications/configure-applications-with-oidc-discovery)',
+    'from discovery; the issuer ends with a slash, given or not (https://auth0.com/docs/get-started/applications/configure-applications-with-oidc-discovery)',
   clientAuthentication:
     '`client_secret_post` (https://auth0.com/docs/api/authentication/authorization-code-flow/get-token)',
   scopeSeparator: 'space (https://auth0.com/docs/get-started/apis/scopes/openid-connect-scopes)',
@@ -54,9 +57,9 @@ function quirks(
   options: Readonly<Record<string, string | undefined>>,
   clientId: string,
 ): OpenIdQuirks {
-  const { audience, rolesClaim } = options
+  const { issuer = '', audience, rolesClaim } = options
   return {
-    issuer: `https://${options['domain']}/`,
+    issuer: issuer.replace(/\/?$/, '/'),
     approvedOrigins: [],
     defaultScopes: ['openid', 'profile', 'email', 'offline_access'],
     ...(audience === undefined ? {} : { authorizeParameters: { audience } }),
@@ -93,12 +96,14 @@ const PRODUCT: OpenIdProduct = {
   secretRequired: true,
   options: [
     {
-      name: 'domain',
-      kind: 'text',
+      name: 'issuer',
+      kind: 'url',
       required: true,
-      ...HOST_NAME,
-      environmentSuffix: 'DOMAIN',
-      sentence: 'Domain of the tenant, such as `acme.eu.auth0.com`, or a custom domain.',
+      pattern: /^https:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)+\/?$/,
+      mustBe: 'the issuer of an Auth0 tenant, with https:// and no path',
+      environmentSuffix: 'ISSUER',
+      sentence:
+        'The tenant, such as `https://acme.eu.auth0.com/` (with or without the slash), or its custom domain.',
     },
     {
       name: 'audience',

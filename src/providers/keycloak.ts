@@ -10,9 +10,8 @@ import { GROUPS_MAX, type OpenIdProduct, type OpenIdQuirks, stringsOf } from './
 import type { ProviderFacts, ProviderInput, ProviderOptions } from './provider.ts'
 
 export interface KeycloakOptions extends ProviderOptions {
-  /** Base of the server, such as `https://id.corp.example`. */
-  readonly url?: string
-  readonly realm?: string
+  /** Of the realm, such as `https://id.example.com/realms/main`, no slash at the end. It is part of every account. */
+  readonly issuer?: string
   /** Default `groups`. */
   readonly groupsClaim?: string
   /** How a sign-in is proved. Default `userinfo`. */
@@ -26,7 +25,7 @@ export function keycloak(options: KeycloakOptions = {}): ProviderInput {
 
 const FACTS: ProviderFacts = {
   endpoints:
-    'from discovery; the issuer is `<url>/realms/<realm>` (https://www.keycloak.org/securing-apps/oidc-layers)',
+    'from discovery; `issuer` is `<server>/realms/<realm>` (https://www.keycloak.org/securing-apps/oidc-layers)',
   clientAuthentication:
     '`client_secret_basic` (https://www.keycloak.org/docs/latest/server_admin/#_client-credentials)',
   scopeSeparator: 'space (RFC 6749 section 3.3)',
@@ -53,10 +52,10 @@ function quirks(
   options: Readonly<Record<string, string | undefined>>,
   clientId: string,
 ): OpenIdQuirks {
-  const url = (options['url'] ?? '').replace(/\/$/, '')
+  const { issuer = '' } = options
   return {
-    issuer: `${url}/realms/${options['realm']}`,
-    approvedOrigins: [new URL(url).origin],
+    issuer,
+    approvedOrigins: [new URL(issuer).origin],
     defaultScopes: ['openid', 'profile', 'email'],
     accountPrompt: 'login',
     consentPrompt: 'never',
@@ -86,20 +85,14 @@ const PRODUCT: OpenIdProduct = {
   secretRequired: false,
   options: [
     {
-      name: 'url',
+      name: 'issuer',
       kind: 'url',
       required: true,
-      environmentSuffix: 'URL',
-      sentence: 'Base of the server, such as `https://id.corp.example`.',
-    },
-    {
-      name: 'realm',
-      kind: 'text',
-      required: true,
-      pattern: /^[A-Za-z0-9._-]{1,100}$/,
-      mustBe: 'the name of a realm',
-      environmentSuffix: 'REALM',
-      sentence: 'Name of the realm.',
+      // No `..` in it: the URL would then be another one than the text says.
+      pattern: /^https?:\/\/[^/?#@\\\s]+(?:\/(?!\.)[\w.~-]+)*\/realms\/(?!\.)[\w.-]{1,100}$/,
+      mustBe: 'the issuer of a realm, with its scheme and no slash at the end',
+      environmentSuffix: 'ISSUER',
+      sentence: 'The realm, such as `https://id.example.com/realms/main`.',
     },
     {
       name: 'groupsClaim',
@@ -118,8 +111,8 @@ const PRODUCT: OpenIdProduct = {
   facts: FACTS,
   setUp:
     'Make a confidential client with the standard flow. Realm roles count by their name, roles of the client as `<client id>:<role>`; groups need a "Group Membership" mapper into the ID token.',
-  credentialsHint: (callbackUrl, options) =>
-    `Make a confidential client in realm ${options['realm'] ?? ''} of ${options['url'] ?? 'Keycloak'} with valid redirect URI ${callbackUrl}`,
+  credentialsHint: (callbackUrl, { issuer = 'Keycloak' }) =>
+    `Make a confidential client in the realm ${issuer} with valid redirect URI ${callbackUrl}`,
   quirks,
 }
 

@@ -2,6 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { oktaProduct, productHouse } from '../../test/contract/openid-products.ts'
 import type { ShapeDouble } from '../../test/contract/openid-shapes.ts'
 import type { House } from '../../test/contract/provider-house.ts'
+import { parseConfig } from '../config/parse.ts'
+import { type OktaOptions, okta } from './okta.ts'
 
 describe('Okta', () => {
   let house: House<ShapeDouble>
@@ -74,6 +76,46 @@ describe('Okta', () => {
     await asking.close()
   })
 
+  it.each([
+    'https://acme.okta.com',
+    'https://acme.okta.com/oauth2/default',
+    'https://id.acme.example/oauth2/aus1a2B3-_',
+  ])('starts with the issuer %s, as it is given', (issuer) => {
+    expect(start({ issuer }).providers).toMatchObject([{ type: 'okta', issuer }])
+  })
+
+  it.each([
+    undefined,
+    'acme.okta.com',
+    'http://acme.okta.com',
+    'https://acme.okta.com/',
+    'https://acme.okta.com/oauth2',
+    'https://acme.okta.com/oauth2/default/',
+    'https://acme.okta.com/oauth2/default/v1',
+    'https://acme.okta.com/oauth2/..',
+    'https://acme.okta.com?x',
+    'https://acme.okta.com#x',
+    'https://a:b@acme.okta.com',
+    'https://ACME.okta.com',
+    'https://okta',
+    'https://1.2.3.4.5',
+  ])('starts with no issuer %s, and shows both forms', (issuer) => {
+    expect(() => start(issuer === undefined ? {} : { issuer })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_CONFIG_VALUE',
+        message: expect.stringContaining('providers[0].issuer must be'),
+        fix: expect.stringMatching(
+          /^Set providers\[0\]\.issuer: .*`https:\/\/acme\.okta\.com`.*`https:\/\/acme\.okta\.com\/oauth2\/default`/,
+        ),
+      }),
+    )
+  })
+
+  it('takes POSTERN_OKTA_ISSUER', () => {
+    const { providers } = start({}, { POSTERN_OKTA_ISSUER: 'https://acme.okta.com' })
+    expect(providers).toMatchObject([{ issuer: 'https://acme.okta.com' }])
+  })
+
   it('asks for another account with prompt=login, and never for consent again', async () => {
     const ask = async (chooseAccount: boolean) => {
       const input = { state: 's', verifierChallenge: 'c', nonce: 'n', chooseAccount }
@@ -83,3 +125,12 @@ describe('Okta', () => {
     expect(await ask(true)).toBe('login')
   })
 })
+
+const CREDENTIALS = { POSTERN_OKTA_CLIENT_ID: 'x', POSTERN_OKTA_CLIENT_SECRET: 'y' }
+
+function start(options: OktaOptions, environment: Readonly<Record<string, string>> = {}) {
+  return parseConfig(
+    { providers: [okta(options)] },
+    { environment: { ...CREDENTIALS, ...environment } },
+  )
+}

@@ -8,15 +8,16 @@ import type { JsonObject } from '../oauth/claims.ts'
 import { text } from './answers.ts'
 import { isAudience } from './oidc-access-token.ts'
 import { openIdType } from './oidc-adapter.ts'
-import { HOST_NAME, type OpenIdProduct, type OpenIdQuirks } from './oidc-product.ts'
+import type { OpenIdProduct, OpenIdQuirks } from './oidc-product.ts'
 import type { ProviderFacts, ProviderInput, ProviderOptions } from './provider.ts'
 
 export interface OktaOptions extends ProviderOptions {
-  /** Such as `acme.okta.com`. */
-  readonly domain?: string
-  /** Id of a custom authorization server, such as `default`. Default: the organisation's own server. */
-  readonly authorizationServer?: string
-  /** `aud` of its access tokens, such as `api://default`. Default: not compared. */
+  /**
+   * `https://acme.okta.com` for the organisation's own server, `https://acme.okta.com/oauth2/default`
+   * for a custom one: its path tells which. Https, no slash at the end. It is part of every account.
+   */
+  readonly issuer?: string
+  /** `aud` of the access tokens of a custom server, such as `api://default`. Default: not compared. */
   readonly audience?: string
   /** Default `groups`. */
   readonly groupsClaim?: string
@@ -33,7 +34,7 @@ export function okta(options: OktaOptions = {}): ProviderInput {
 
 const FACTS: ProviderFacts = {
   endpoints:
-    'from discovery; the issuer is `https://<domain>` (organisation) or `https://<domain>/oauth2/<id>` (custom server) (https://developer.okta.com/docs/concepts/auth-servers/)',
+    "from discovery; `issuer` without a path is the organisation's own server, with `/oauth2/<id>` a custom one (https://developer.okta.com/docs/concepts/auth-servers/)",
   clientAuthentication:
     '`client_secret_basic` (https://developer.okta.com/docs/api/openapi/okta-oauth/guides/client-auth/)',
   scopeSeparator:
@@ -60,10 +61,10 @@ function quirks(
   options: Readonly<Record<string, string | undefined>>,
   clientId: string,
 ): OpenIdQuirks {
-  const { domain, authorizationServer, audience, rolesClaim } = options
-  const isCustom = authorizationServer !== undefined
+  const { issuer = '', audience, rolesClaim } = options
+  const isCustom = new URL(issuer).pathname !== '/'
   return {
-    issuer: `https://${domain}${isCustom ? `/oauth2/${authorizationServer}` : ''}`,
+    issuer,
     approvedOrigins: [],
     defaultScopes: ['openid', 'profile', 'email', 'offline_access'],
     accountPrompt: 'login',
@@ -96,20 +97,14 @@ const PRODUCT: OpenIdProduct = {
   secretRequired: true,
   options: [
     {
-      name: 'domain',
-      kind: 'text',
+      name: 'issuer',
+      kind: 'url',
       required: true,
-      ...HOST_NAME,
-      environmentSuffix: 'DOMAIN',
-      sentence: 'Domain of the organisation, such as `acme.okta.com`.',
-    },
-    {
-      name: 'authorizationServer',
-      kind: 'text',
-      pattern: /^[A-Za-z0-9_-]{1,64}$/,
-      mustBe: 'the id of a custom authorization server, such as `default`',
-      environmentSuffix: 'AUTHORIZATION_SERVER',
-      sentence: "Id of a custom authorization server; without it the organisation's own.",
+      pattern: /^https:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/oauth2\/[A-Za-z0-9_-]{1,64})?$/,
+      mustBe: 'the issuer of an Okta authorization server, with https:// and no slash at the end',
+      environmentSuffix: 'ISSUER',
+      sentence:
+        'The organisation, such as `https://acme.okta.com`, or one of its custom authorization servers, such as `https://acme.okta.com/oauth2/default`.',
     },
     {
       name: 'audience',
@@ -134,8 +129,8 @@ const PRODUCT: OpenIdProduct = {
   facts: FACTS,
   setUp:
     'Make an OIDC web application with the grants authorization code and refresh token. Groups come when a groups claim is configured for the application or the server.',
-  credentialsHint: (callbackUrl, options) =>
-    `Make an OIDC web application at https://${options['domain'] ?? 'your Okta domain'}/admin with sign-in redirect URI ${callbackUrl}`,
+  credentialsHint: (callbackUrl, { issuer = '' }) =>
+    `Make an OIDC web application at ${new URL(issuer).origin}/admin with sign-in redirect URI ${callbackUrl}`,
   quirks,
 }
 

@@ -254,7 +254,7 @@ export interface ProviderOption {
   /** `secret`: never among the options, but in `ProviderSettings.secrets`; also from `..._FILE`. */
   readonly kind: 'url' | 'text' | 'list' | 'choice' | 'secret'
   readonly choices?: readonly string[]
-  /** Of a text, or of each entry of a list (which reaches `create` joined with commas). */
+  /** Of a text or url, or of each entry of a list (which reaches `create` joined with commas). */
   readonly pattern?: RegExp
   /** "must be <mustBe>", for a value that the pattern refuses. */
   readonly mustBe?: string

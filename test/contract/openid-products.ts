@@ -190,8 +190,7 @@ export function oktaProduct(authorizationServer?: string): Product {
   return {
     type: 'okta',
     options: {
-      domain: 'acme.okta.com',
-      authorizationServer,
+      issuer,
       ...(authorizationServer === undefined ? {} : { audience: 'api://default' }),
     },
     shape: {
@@ -236,7 +235,7 @@ export function auth0Product(audience?: string): Product {
   return {
     type: 'auth0',
     options: {
-      domain: 'acme.eu.auth0.com',
+      issuer,
       audience,
       groupsClaim: 'https://acme.example/groups',
       rolesClaim: 'https://acme.example/roles',
@@ -289,7 +288,7 @@ export function keycloakProduct(): Product {
   const at = `${issuer}/protocol/openid-connect`
   return {
     type: 'keycloak',
-    options: { url: 'https://id.corp.example', realm: 'acme' },
+    options: { issuer },
     shape: {
       issuer,
       documentUrl: `${issuer}/.well-known/openid-configuration`,

@@ -125,10 +125,7 @@ describe.each(TYPES)('Keycloak, asked as %s', (type) => {
     if (provider !== undefined) return server
     const found = PROVIDER_TYPES.find((entry) => entry.type === type)
     if (found === undefined) throw new Error(type)
-    const options =
-      type === 'oidc'
-        ? { issuer: `${server.url}/realms/${REALM}`, groupsClaim: 'groups' }
-        : { url: server.url, realm: REALM, groupsClaim: 'groups' }
+    const options = { issuer: `${server.url}/realms/${REALM}`, groupsClaim: 'groups' }
     // By default the generic provider asks for `offline_access`, which outlives the session there.
     const scopes = ['openid', 'profile', 'email']
     provider = found.create({ ...settings(type, { scopes }), options })
@@ -290,8 +287,7 @@ describe('Postern in front of an MCP server, signed in at Keycloak', () => {
         providers: [
           {
             type: 'keycloak',
-            url: server.url,
-            realm: REALM,
+            issuer: `${server.url}/realms/${REALM}`,
             clientId: 'house',
             clientSecret: 'env:KEYCLOAK_SECRET',
           },
