@@ -12,54 +12,54 @@ export const OAUTH2_FACTS: ProviderFacts = {
   refresh:
     'when the answer had a refresh token; no grace is relied on; `invalid_grant` is the end (RFC 6749 sections 5.2 and 6)',
   check:
-    "`introspectionEndpoint` with our credentials, else `userinfoEndpoint` with the person's token (RFC 7662 section 2.1, RFC 6750 section 2.1)",
+    "`introspectionUrl` with our credentials, else `userinfoUrl` with the person's token (RFC 7662 section 2.1, RFC 6750 section 2.1)",
   definiteNo:
     'introspection: 200 with literal `active: false` (RFC 7662 section 2.2); userinfo: 401 with `WWW-Authenticate: Bearer error="invalid_token"` (RFC 6750 section 3.1)',
   secondOpinion: 'the refresh, else the same check again',
   rateLimits: '403, 429 and 5xx are never a no; `Retry-After` (RFC 9110 section 10.2.3)',
-  revocation: '`revocationEndpoint` when configured, refresh token first (RFC 7009 section 2.1)',
+  revocation: '`revocationUrl` when configured, refresh token first (RFC 7009 section 2.1)',
   events: 'none',
 }
 
 export const OAUTH2_OPTIONS: readonly ProviderOption[] = [
   {
-    name: 'issuer',
+    name: 'authorizationUrl',
     kind: 'url',
     required: true,
-    environmentSuffix: 'ISSUER',
-    sentence: 'URL that names this provider in every account; never change it.',
-  },
-  {
-    name: 'authorizationEndpoint',
-    kind: 'url',
-    required: true,
-    environmentSuffix: 'AUTHORIZATION_ENDPOINT',
+    environmentSuffix: 'AUTHORIZATION_URL',
     sentence: 'Where people sign in.',
   },
   {
-    name: 'tokenEndpoint',
+    name: 'tokenUrl',
     kind: 'url',
     required: true,
-    environmentSuffix: 'TOKEN_ENDPOINT',
+    environmentSuffix: 'TOKEN_URL',
     sentence: 'Where codes and refresh tokens are exchanged.',
   },
   {
-    name: 'introspectionEndpoint',
+    name: 'introspectionUrl',
     kind: 'url',
-    environmentSuffix: 'INTROSPECTION_ENDPOINT',
-    sentence: 'RFC 7662, with our credentials; this or userinfoEndpoint is needed.',
+    environmentSuffix: 'INTROSPECTION_URL',
+    sentence: 'RFC 7662, with our credentials; this or userinfoUrl is needed.',
   },
   {
-    name: 'userinfoEndpoint',
+    name: 'userinfoUrl',
     kind: 'url',
-    environmentSuffix: 'USERINFO_ENDPOINT',
+    environmentSuffix: 'USERINFO_URL',
     sentence: "JSON about the person for the person's token.",
   },
   {
-    name: 'revocationEndpoint',
+    name: 'revocationUrl',
     kind: 'url',
-    environmentSuffix: 'REVOCATION_ENDPOINT',
+    environmentSuffix: 'REVOCATION_URL',
     sentence: 'RFC 7009.',
+  },
+  {
+    name: 'issuer',
+    kind: 'url',
+    environmentSuffix: 'ISSUER',
+    sentence:
+      'Names this provider in every account and must not change; by default the origin of authorizationUrl.',
   },
   {
     name: 'subjectClaim',

@@ -4,14 +4,14 @@ import { JSON_TYPE } from '../../test/contract/provider-suite.ts'
 import { checkFamily } from '../../test/kit/family.ts'
 import { parseConfig } from '../config/parse.ts'
 import { ConfigError } from '../errors.ts'
-import { createOAuth2, oauth2 } from './oauth2.ts'
+import { createOAuth2, type OAuth2Options, oauth2 } from './oauth2.ts'
 import { judgeIntrospection } from './oauth2-answers.ts'
 import type { SignIn } from './provider.ts'
 
 const ENDPOINTS = {
   issuer: 'https://id.corp.example',
-  authorizationEndpoint: 'https://id.corp.example/authorize',
-  tokenEndpoint: 'https://id.corp.example/token',
+  authorizationUrl: 'https://id.corp.example/authorize',
+  tokenUrl: 'https://id.corp.example/token',
 }
 /** Everything that is neither of the two literal words. */
 const NOT_LITERAL: readonly string[] = [
@@ -244,7 +244,7 @@ describe('OAuth 2.0 by its endpoints', () => {
       scopes: ['a', 'b'],
       options: {
         ...ENDPOINTS,
-        userinfoEndpoint: 'https://api.corp.example/me',
+        userinfoUrl: 'https://api.corp.example/me',
         scopeSeparator: 'comma',
         pkce: 'none',
       },
@@ -271,10 +271,31 @@ describe('OAuth 2.0 by its endpoints', () => {
     const parse = (options: object) =>
       parseConfig({ providers: [oauth2({ ...ENDPOINTS, ...options })] }, { environment })
     expect(() => parse({})).toThrow(ConfigError)
-    expect(() => parse({})).toThrow(/introspectionEndpoint/)
-    const [provider] = parse({ userinfoEndpoint: 'https://id.corp.example/me' }).providers
+    expect(() => parse({})).toThrow(/introspectionUrl/)
+    const [provider] = parse({ userinfoUrl: 'https://id.corp.example/me' }).providers
     expect(provider).toMatchObject({ type: 'oauth2', issuer: 'https://id.corp.example' })
     expect(provider?.revoke).toBeUndefined()
+  })
+
+  it('PRV-02: the account key is the issuer, by default the origin of authorizationUrl', () => {
+    const environment = {
+      POSTERN_OAUTH2_CLIENT_ID: 'x',
+      POSTERN_OAUTH2_AUTHORIZATION_URL: 'https://id.corp.example:8443/o/authorize?tenant=1',
+      POSTERN_OAUTH2_TOKEN_URL: 'https://api.corp.example/token',
+      POSTERN_OAUTH2_INTROSPECTION_URL: 'https://api.corp.example/introspect',
+      POSTERN_OAUTH2_USERINFO_URL: 'https://api.corp.example/me',
+      POSTERN_OAUTH2_REVOCATION_URL: 'https://api.corp.example/revoke',
+    }
+    const start = (options: OAuth2Options, more: object = {}) =>
+      parseConfig({ providers: [oauth2(options)] }, { environment: { ...environment, ...more } })
+        .providers[0]
+    expect(start({})).toMatchObject({
+      issuer: 'https://id.corp.example:8443',
+      revoke: expect.any(Function),
+    })
+    const issuer = 'https://id.corp.example/tenant/1'
+    expect(start({ issuer })?.issuer).toBe(issuer)
+    expect(start({}, { POSTERN_OAUTH2_ISSUER: issuer })?.issuer).toBe(issuer)
   })
 
   it('RFC 7662 section 2.2: scopes are words or a list; anything else says nothing', () => {

@@ -24,16 +24,22 @@ import type {
 
 /** `scopes`: none unless given. */
 export interface OAuth2Options extends ProviderOptions {
-  /** URL that names this provider in every account, and is compared with an `iss` it sends. Never change it. */
-  readonly issuer?: string
-  readonly authorizationEndpoint?: string
-  readonly tokenEndpoint?: string
-  /** RFC 7662, with our client credentials. This or `userinfoEndpoint` is needed. */
-  readonly introspectionEndpoint?: string
+  /** Where people sign in (RFC 6749 section 3.1). Required. */
+  readonly authorizationUrl?: string
+  /** Where codes and refresh tokens are exchanged (RFC 6749 section 3.2). Required. */
+  readonly tokenUrl?: string
+  /** RFC 7662, with our client credentials. This or `userinfoUrl` is needed. */
+  readonly introspectionUrl?: string
   /** Answers JSON about the person to a GET with the person's token. */
-  readonly userinfoEndpoint?: string
+  readonly userinfoUrl?: string
   /** RFC 7009. */
-  readonly revocationEndpoint?: string
+  readonly revocationUrl?: string
+  /**
+   * Account key: it names this provider in every account, and an `iss` that it sends must be the same.
+   * It must not change, or everybody is somebody new. Default: the origin of `authorizationUrl`, so
+   * set it before that moves to another host.
+   */
+  readonly issuer?: string
   /** Member that names the person for good. Default `sub`. */
   readonly subjectClaim?: string
   /** Default `space`. */
@@ -56,7 +62,7 @@ export const OAUTH2: ProviderType = {
   options: OAUTH2_OPTIONS,
   facts: OAUTH2_FACTS,
   setUp:
-    'For a provider that is not in this list and speaks no OpenID. `issuer` is part of every account: choose it once. The member `subjectClaim` must name a person for good, as no name and no e-mail does. An e-mail counts when userinfo says `email_verified: true`. Without `introspectionEndpoint` userinfo is the proof.',
+    'For a provider that is not in this list and speaks no OpenID. `issuer` is part of every account and must not change; it is the origin of `authorizationUrl` unless it is given. The member `subjectClaim` must name a person for good, as no name and no e-mail does. An e-mail counts when userinfo says `email_verified: true`. Without `introspectionUrl` userinfo is the proof.',
   credentialsHint: (callbackUrl) =>
     `Register a confidential client at the provider with redirect URI ${callbackUrl}`,
   create: createOAuth2,
@@ -72,17 +78,18 @@ interface Places {
 
 export function createOAuth2(settings: ProviderSettings): Provider {
   const { options, id } = settings
+  const { authorizationUrl = '' } = options
   const places: Places = {
-    issuer: options['issuer'] ?? '',
-    introspection: options['introspectionEndpoint'],
-    userinfo: options['userinfoEndpoint'],
-    revocation: options['revocationEndpoint'],
+    issuer: options['issuer'] ?? new URL(authorizationUrl).origin,
+    introspection: options['introspectionUrl'],
+    userinfo: options['userinfoUrl'],
+    revocation: options['revocationUrl'],
     subjectClaim: options['subjectClaim'] ?? 'sub',
   }
   if (places.introspection === undefined && places.userinfo === undefined) {
     throw new ConfigError(
       'ERR_CONFIG_VALUE',
-      `provider ${id} has neither introspectionEndpoint nor userinfoEndpoint, so nobody could be told apart.`,
+      `provider ${id} has neither introspectionUrl nor userinfoUrl, so nobody could be told apart.`,
       `Set one of them for provider ${id}.`,
     )
   }
@@ -90,17 +97,16 @@ export function createOAuth2(settings: ProviderSettings): Provider {
 }
 
 function productOf(places: Places, options: ProviderSettings['options']): OAuthProduct {
-  const authorizationEndpoint = options['authorizationEndpoint'] ?? ''
-  const tokenEndpoint = options['tokenEndpoint'] ?? ''
-  const asked = [tokenEndpoint, places.introspection, places.userinfo, places.revocation]
+  const { authorizationUrl = '', tokenUrl = '' } = options
+  const asked = [tokenUrl, places.introspection, places.userinfo, places.revocation]
   const { revocation } = places
   return {
     type: OAUTH2.type,
-    title: URL.parse(authorizationEndpoint)?.hostname ?? OAUTH2.title,
+    title: new URL(authorizationUrl).hostname,
     application: 'client',
     issuer: places.issuer,
-    authorizationEndpoint,
-    tokenEndpoint,
+    authorizationEndpoint: authorizationUrl,
+    tokenEndpoint: tokenUrl,
     origins: asked.flatMap((url) => (url === undefined ? [] : [new URL(url).origin])),
     publicOrigins: [],
     scopes: [],
