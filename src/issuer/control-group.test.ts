@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { SEED } from '../../test/kit/family.ts'
 import { setUpProofs as setUp } from '../../test/kit/proofs.ts'
+import { createTestRuntime } from '../../test/kit/runtime.ts'
+import { createControlGroup } from './control-group.ts'
 
 describe('createProofs, in a small house', () => {
   const names = ['ada', 'grace', 'edsger', 'barbara', 'alan', 'donald', 'tony', 'niklaus']
@@ -141,5 +143,89 @@ describe('createProofs, told from elsewhere', () => {
     proofs.told('ada', { outcome: 'yes', provider: 'github', person: 'ada' })
     expect(proofs.state('ada')).toBe('fresh')
     expect(proofs.find('ada')?.etag).toBeUndefined()
+  })
+})
+
+describe('createControlGroup', () => {
+  const ASKED_MAX = 5
+  const REMEMBERED_MAX = 32
+
+  function open() {
+    const runtime = createTestRuntime()
+    const group = createControlGroup(runtime)
+    const asked: string[] = []
+    const accept = (...people: readonly string[]): void => {
+      for (const person of people) group.accept(`vault-${person}`, person)
+      runtime.advanceMs(1)
+    }
+    const refuses = (answer: (id: string) => Promise<'yes' | 'no' | 'unknown'>, person = 'ada') => {
+      asked.length = 0
+      const ask = (id: string) => {
+        asked.push(id)
+        return answer(id)
+      }
+      return group.refusesEverybody({ person, sinceMs: runtime.monotonicMs(), ask })
+    }
+    return { runtime, group, asked, accept, refuses }
+  }
+  const no = async () => 'no' as const
+
+  it('F11: two others who are refused speak for everybody, one does not', async () => {
+    const { accept, refuses, asked } = open()
+    accept('ada', 'grace')
+    expect(await refuses(no)).toBe(false)
+    expect(asked).toEqual([])
+    accept('alan')
+    expect(await refuses(no)).toBe(true)
+    expect(asked).toEqual(['vault-grace', 'vault-alan'])
+    expect(await refuses(async (id) => (id === 'vault-alan' ? 'yes' : 'no'))).toBe(false)
+    expect(await refuses(async (id) => (id === 'vault-alan' ? 'unknown' : 'no'))).toBe(false)
+    expect(await refuses(() => Promise.reject(new Error('down')))).toBe(false)
+  })
+
+  it('F11: who was accepted since the doubt began says that the provider is well', async () => {
+    const { runtime, group } = open()
+    group.accept('one', 'grace')
+    group.accept('two', 'alan')
+    const sinceMs = runtime.monotonicMs()
+    const doubt = { person: 'ada', sinceMs, ask: no }
+    expect(await group.refusesEverybody(doubt)).toBe(true)
+    runtime.advanceMs(1)
+    group.accept('two', 'alan')
+    expect(await group.refusesEverybody(doubt)).toBe(false)
+    expect(await group.refusesEverybody({ ...doubt, person: 'alan' })).toBe(false)
+  })
+
+  it('F11: asks the five who were accepted last, and remembers thirty-two', async () => {
+    const { accept, refuses, asked, group, runtime } = open()
+    const people = Array.from({ length: REMEMBERED_MAX + 1 }, (_, index) => `person-${index}`)
+    accept(...people)
+    expect(await refuses(no)).toBe(true)
+    expect(asked).toEqual(people.slice(-ASKED_MAX).map((person) => `vault-${person}`))
+    accept('person-30')
+    await refuses(no)
+    expect(asked.at(-1)).toBe('vault-person-30')
+    for (const person of people.slice(3)) group.drop(`vault-${person}`)
+    // The very first was forgotten, so two are left to be asked; with one there is nobody to ask.
+    expect(await refuses(no)).toBe(true)
+    expect(asked).toEqual(['vault-person-1', 'vault-person-2'])
+    group.drop('vault-person-2')
+    expect(await refuses(no)).toBe(false)
+    expect(runtime.timers()).toBe(0)
+  })
+
+  it('F11: waits three seconds and no longer; who is silent says nothing', async () => {
+    const { accept, refuses, runtime } = open()
+    accept('grace', 'alan', 'edsger')
+    const silent = (id: string) =>
+      id === 'vault-grace' ? new Promise<never>(() => undefined) : no()
+    const answer = refuses(silent)
+    await runtime.elapseMs(2_999)
+    expect(runtime.timers()).toBe(1)
+    await runtime.elapseMs(1)
+    expect(await answer).toBe(true)
+    const nobody = refuses(() => new Promise<never>(() => undefined))
+    await runtime.elapseMs(3_000)
+    expect(await nobody).toBe(false)
   })
 })

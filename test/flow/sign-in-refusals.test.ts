@@ -137,6 +137,22 @@ describe('GET /authorize', () => {
     ).toBe(400)
   })
 
+  it('AZ-15 (b): an approval of another client, at another redirect URI, or too old is none', async () => {
+    const house = createTestIssuer({ limits: { approvalTtlSeconds: 3_600 } })
+    const other = 'https://client.example/other'
+    const { client_id } = await register(house, { redirect_uris: [WEB_REDIRECT, other] })
+    const { client_id: stranger } = await register(house, { client_name: 'Stranger' })
+    const visitor = new Visitor(house)
+    await signIn(house, visitor, client_id)
+    const status = async (id: string, rest = {}) =>
+      (await visitor.get(authorizeUrl(house, id, { scope: 'nonsense', ...rest }))).status
+    expect(await status(client_id)).toBe(303)
+    expect(await status(stranger)).toBe(400)
+    expect(await status(client_id, { redirect_uri: other })).toBe(400)
+    house.runtime.advanceMs(3_600_000)
+    expect(await status(client_id)).toBe(400)
+  })
+
   it('AZ-01 AZ-05 AZ-10 AZ-12 AZ-19 A6 A25: each wrong request has its own code at the redirect URI', async () => {
     const house = createTestIssuer({ connectors: ['notes', 'tasks'], config: PORTAL })
     const cases: [Record<string, string | undefined>, string][] = [
