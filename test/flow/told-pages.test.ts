@@ -171,7 +171,7 @@ describe('what explain tells', () => {
     const { client_id } = await register(house)
     const tokens = await tokensFor(house, client_id)
     const tell = async (title: string, token: string, asked?: string): Promise<void> =>
-      story.add(title, JSON.stringify(await explained(house, token, asked), undefined, 1))
+      story.add(title, await explained(house, token, asked))
     await tell('access', tokens.access_token)
     await tell('elsewhere', tokens.access_token, 'https://other.example/mcp')
     await tell('refresh', tokens.refresh_token)

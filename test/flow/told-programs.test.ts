@@ -136,7 +136,7 @@ describe('what is told to programs', () => {
       await story.tell(name, answer.clone())
       if (answer.status !== 200) continue
       const { access_token } = (await answer.json()) as { access_token: string }
-      story.add('claims', JSON.stringify(claimsOf(access_token)))
+      story.add('claims', claimsOf(access_token))
     }
     await story.addRows()
     expect(story.text).toMatchSnapshot()
@@ -177,7 +177,7 @@ describe('what is told to programs', () => {
       await story.tell(name, answer.clone())
       if (answer.status !== 200) continue
       const { access_token } = (await answer.json()) as { access_token: string }
-      story.add('claims', JSON.stringify(claimsOf(access_token)))
+      story.add('claims', claimsOf(access_token))
     }
     expect(story.text).toMatchSnapshot()
   })
@@ -287,9 +287,9 @@ describe('what is told to programs', () => {
       again: { token: tokens.refresh_token, client_id },
     })) {
       await story.tell(`revoke ${name}`, await send(house, '/revoke', form))
-      story.add('marks', JSON.stringify(house.marks))
+      story.add('marks', house.marks)
     }
-    for (const grant of await grantsOf(house)) story.add('grant', JSON.stringify(grant))
+    for (const grant of await grantsOf(house)) story.add('grant', grant)
     await story.addRows()
     expect(story.text).toMatchSnapshot()
   })

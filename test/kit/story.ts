@@ -49,11 +49,9 @@ export function createStory({ events, store }: Told): Story {
     text.replaceAll(RANDOM, (word) => known(word) ?? '<?>')
   /** Keys are random, so rows have an order of their own. */
   const inOrder = (values: readonly object[]): readonly string[] =>
-    values
-      .map((value) => JSON.stringify(value))
-      .toSorted((one, other) => (withKnown(one) < withKnown(other) ? -1 : 1))
+    values.map(inFull).toSorted((one, other) => (withKnown(one) < withKnown(other) ? -1 : 1))
   const add = (title: string, value: unknown): void => {
-    const shown = typeof value === 'string' ? value : JSON.stringify(value, undefined, 1)
+    const shown = typeof value === 'string' ? value : inFull(value)
     lines.push(`${title}: ${named(shown)}`)
   }
   const addTraces = async (): Promise<void> => {
@@ -99,6 +97,13 @@ export function createStory({ events, store }: Told): Story {
       return lines.join('\n')
     },
   }
+}
+
+/** Absent and `undefined` are two things. */
+function inFull(value: unknown): string {
+  return JSON.stringify(value, (_name, member: unknown) =>
+    member === undefined ? '<undefined>' : member,
+  )
 }
 
 function isPage(answer: Response): boolean {
