@@ -141,7 +141,9 @@ function worker(
 const HEAD_END = Buffer.from('\r\n\r\n')
 
 /** Calls back once per whole answer, by content-length or the last chunk. */
-function createReader(done: (status: number, closes: boolean) => void): (chunk: Buffer) => void {
+export function createReader(
+  done: (status: number, closes: boolean) => void,
+): (chunk: Buffer) => void {
   let pending: Buffer = Buffer.alloc(0)
   return (chunk) => {
     pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk])

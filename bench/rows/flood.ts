@@ -1,5 +1,5 @@
 /** P19: a million distinct bad tokens: what they cost, and what stays of them. */
-import { randomBytes } from 'node:crypto'
+import { badTokens } from '../bad-tokens.ts'
 import { startChild } from '../children.ts'
 import { CALLS_PATH, openBenchHouse, PROTECTED_PATH } from '../house.ts'
 import { awake, cycle, mcpRequest, send, type Target, toolCall } from '../load.ts'
@@ -26,8 +26,18 @@ export const P19: Benchmark = {
       cycle(port, [mcpRequest({ port, path, body: BODY, token })])
     const gatewayPids = [gateway.child.pid]
     const insidePids = [inside.child.pid]
-    const gatewayFlood = flood(gateway.port, CALLS_PATH, gatewayToken)
-    const insideFlood = flood(inside.port, PROTECTED_PATH, insideToken)
+    const gatewayFlood = badTokens({
+      port: gateway.port,
+      path: CALLS_PATH,
+      real: gatewayToken,
+      body: BODY,
+    })
+    const insideFlood = badTokens({
+      port: inside.port,
+      path: PROTECTED_PATH,
+      real: insideToken,
+      body: BODY,
+    })
     const insideGood = good(inside.port, PROTECTED_PATH, insideToken)
     const of = await compare(
       [
@@ -64,34 +74,4 @@ export const P19: Benchmark = {
       control: { cpuProtect: ratio('inside good again', 'inside good') },
     }
   },
-}
-
-/** No two alike: noise, a token with an invented tag, and a real one with another signature, in turn. */
-function flood(port: number, path: string, real: string): Target {
-  const [header = '', payload = ''] = real.split('.')
-  const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())
-  const run = randomBytes(6).toString('base64url')
-  let at = 0
-  const kinds: readonly ((number: string) => string)[] = [
-    (number) => `${run}${number}${'x'.repeat(40)}`,
-    (number) => `${header}.${invented(claims, `${run}${number}`)}.${signature(run + number)}`,
-    (number) => `${header}.${payload}.${signature(run + number)}`,
-  ]
-  return {
-    port,
-    next() {
-      const kind = kinds[at % kinds.length]
-      const token = kind?.(String(at++).padStart(12, '0'))
-      return mcpRequest({ port, path, body: BODY, token })
-    },
-  }
-}
-
-function invented(claims: unknown, seed: string): string {
-  const jti = seed.padEnd(33, 'x').slice(-33)
-  return Buffer.from(JSON.stringify({ ...Object(claims), jti })).toString('base64url')
-}
-
-function signature(seed: string): string {
-  return `${seed.padEnd(85, 'A')}Q`
 }

@@ -12,6 +12,7 @@ import type { PosternConfig } from '../../src/config.ts'
 import type { Principal } from '../../src/index.ts'
 import { mount, protect, serve } from '../../src/node/index.ts'
 import { oidc } from '../../src/providers/index.ts'
+import { TENANT } from '../../src/records.ts'
 import { answerCall } from './answer.ts'
 import { offer, readSettings } from './channel.ts'
 import { createMint, fillMemory } from './mint.ts'
@@ -116,6 +117,7 @@ offer(
     },
     writes: () => platform.writes(),
     records: () => counts.records,
+    countClients: () => platform.opened().count('client', TENANT),
     metrics: () => platform.emit.metrics.text(),
     collect: () => {
       global.gc?.()
