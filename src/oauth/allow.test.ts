@@ -92,6 +92,19 @@ describe('judgeAllowed', () => {
   })
 })
 
+describe('judgeAllowed, when everything is known', () => {
+  it('I7: who matches no list is out, and says so', () => {
+    for (const allow of [
+      undefined,
+      {},
+      { groups: ['x'], roles: ['x'], entraTenants: ['x'] },
+      { githubOrganizations: ['x'], githubTeams: ['x/y'] },
+      { groups: ['x'], githubTeams: ['x/y'] },
+    ])
+      expect(judgeAllowed(allow, person), JSON.stringify(allow)).toBe('out')
+  })
+})
+
 describe('judgeAllowed, when something is not known', () => {
   const unknown: PersonFacts = { ...person, belonging: 'unknown', memberships: 'unknown' }
 

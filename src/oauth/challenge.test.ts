@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { anyText, checkFamily, SEED } from '../../test/kit/family.ts'
-import { AUTHORIZATION_MAX_CHARS, challenge, readBearer } from './challenge.ts'
+import {
+  AUTHORIZATION_MAX_CHARS,
+  challenge,
+  dpopChallenge,
+  readBearer,
+  readDpop,
+} from './challenge.ts'
 
 const resourceMetadata = 'https://h/.well-known/oauth-protected-resource/mcp'
 
@@ -98,5 +104,34 @@ describe('challenge', () => {
     for (const bad of ['https://h/"', 'https://h/\r\n', 'https://h/\\']) {
       expect(() => challenge({ resourceMetadata: bad })).toThrow(TypeError)
     }
+  })
+})
+
+describe('DPoP', () => {
+  it('EXT-05: reads the token of a DPoP credential and of nothing else', () => {
+    for (const good of ['DPoP abc.def-_~+/==', 'dpop  abc', 'DPOP abc'])
+      expect(readDpop(good)).toBe(good.split(/ +/)[1])
+    for (const bad of [
+      undefined,
+      '',
+      'DPoP',
+      'DPoP ',
+      'DPoP a b',
+      'DPoP a,b',
+      'DPoPabc',
+      'Bearer dpop abc',
+      ' DPoP abc',
+      'DPoP a=b',
+    ])
+      expect(readDpop(bad), bad).toBeUndefined()
+  })
+
+  it('EXT-05: the challenge names the metadata, the error and the algorithms', () => {
+    expect(dpopChallenge(resourceMetadata, 'use_dpop_nonce')).toMatch(
+      /^DPoP resource_metadata="https:\/\/h\/\.well-known\/oauth-protected-resource\/mcp", error="use_dpop_nonce", algs="[\w ]+"$/,
+    )
+    expect(() => dpopChallenge('https://h/"x', 'invalid_token')).toThrow(
+      new TypeError('resourceMetadata'),
+    )
   })
 })

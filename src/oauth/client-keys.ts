@@ -16,7 +16,10 @@ export const CLIENT_KEYS_MAX_CHARS = 32_768
 const RSA_MODULUS_MIN_BITS = 2_048
 /** What a key has besides its numbers; everything else is dropped. */
 const KEPT = ['kty', 'kid', 'use', 'alg', 'key_ops', 'crv', 'x', 'y', 'n', 'e'] as const
-const CURVES: Readonly<Record<string, readonly string[]>> = { EC: ['P-256'], OKP: ['Ed25519'] }
+const CURVES: ReadonlyMap<unknown, readonly unknown[]> = new Map([
+  ['EC', ['P-256']],
+  ['OKP', ['Ed25519']],
+])
 
 export type ClientKeySet = JSONWebKeySet
 
@@ -39,7 +42,7 @@ function isUsable(key: Readonly<Record<string, unknown>>): boolean {
   const { kty, crv, use } = key
   if (use !== undefined && use !== 'sig') return false
   if (kty === 'RSA') return bitsOf(key['n']) >= RSA_MODULUS_MIN_BITS && typeof key['e'] === 'string'
-  return typeof kty === 'string' && typeof crv === 'string' && CURVES[kty]?.includes(crv) === true
+  return CURVES.get(kty)?.includes(crv) === true
 }
 
 function bitsOf(modulus: unknown): number {

@@ -106,3 +106,38 @@ describe('an identity assertion (ID-JAG section 4.4)', () => {
     expect(await reason('x.y')).toBe('malformed')
   })
 })
+
+describe('what an identity assertion leaves out', () => {
+  it('EXT-02: an odd `auth_time` says nothing, a whole one from 0 on does', async () => {
+    for (const [auth_time, said] of [
+      [0, 0],
+      [NOW, NOW],
+      [-1, undefined],
+      [1.5, undefined],
+      ['1', undefined],
+      [2 ** 53, undefined],
+    ] as const) {
+      const judged = await judgeIdJag(await sign({ auth_time }), facts)
+      expect(judged.ok && judged.claims.authTimeSeconds, String(auth_time)).toBe(said)
+    }
+  })
+
+  it('EXT-02: names no issuer when it is no compact token of a bounded length', async () => {
+    const jwt = await sign()
+    expect(claimedIssuer(jwt)).toBe(IDP)
+    const [head = '', , tail = ''] = jwt.split('.')
+    const payload = (claims: object) => Buffer.from(JSON.stringify(claims)).toString('base64url')
+    expect(claimedIssuer(`${head}.${payload({ iss: IDP })}.${tail}`)).toBe(IDP)
+    const long = payload({ iss: IDP, x: 'x'.repeat(ASSERTION_MAX_CHARS) })
+    for (const odd of [
+      '',
+      'x',
+      `${head}.${payload({ iss: IDP })}`,
+      `${head}.${payload({ iss: 7 })}.${tail}`,
+      `${head}.${payload({ iss: IDP })}.${tail}.x`,
+      `${head}.${payload({ iss: IDP })}=.${tail}`,
+      `${head}.${long}.${tail}`,
+    ])
+      expect(claimedIssuer(odd), odd.slice(0, 40)).toBeUndefined()
+  })
+})

@@ -348,3 +348,13 @@ describe('judgeRegistration', () => {
     )
   })
 })
+
+describe('the scope of a registration', () => {
+  it('REG-24: printable, without quotes and backslashes, at most 1024 characters', () => {
+    const scope = (value: unknown) => judge({ redirect_uris, scope: value }).scope
+    expect([scope(undefined), scope('')]).toEqual([undefined, undefined])
+    expect(scope('x'.repeat(1_024))).toHaveLength(1_024)
+    for (const odd of ['x'.repeat(1_025), 'a"b', 'a\\b', 'a\tb', 'é', 7, ['mcp']])
+      expect(errorFor({ redirect_uris, scope: odd }), String(odd).slice(0, 20)).toBeDefined()
+  })
+})
