@@ -226,7 +226,7 @@ async function isSuperseded(
   const living = rows.filter(
     ({ value }) => value.state === 'active' && value.issuer === issuer && value.subject === subject,
   )
-  if (provider.revokesSingleTokens === false) return living.length > 0
+  if (provider.revocationEnds === 'authorization') return living.length > 0
   const current = living.find((row) => row.key.id === vaultId)?.value
   const held = current && vault.openTokens(vaultId ?? '', current.sealed, current.keyId)
   if (held === undefined) return false

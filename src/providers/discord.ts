@@ -88,7 +88,7 @@ export function discordProduct(origin = 'https://discord.com'): OAuthProduct {
             ? 'unauthorized'
             : undefined,
       }),
-    revokesSingleTokens: false,
+    revocationEnds: 'authorization',
     async revoke(calls, tokens) {
       const { status } = await calls.client({
         operation: 'revoke',

@@ -87,12 +87,12 @@ export function createOAuthProvider(product: OAuthProduct, settings: ProviderSet
 
 type OptionalFunctions = Pick<
   Provider,
-  'secondOpinion' | 'revoke' | 'revokesSingleTokens' | 'memberships' | 'membershipScopes'
+  'secondOpinion' | 'revoke' | 'revocationEnds' | 'memberships' | 'membershipScopes'
 >
 
 function optionalFunctions(house: House): OptionalFunctions {
   const { secondOpinion, revoke, memberships, membershipScopes } = house.product
-  const { revokesSingleTokens } = house.product
+  const { revocationEnds } = house.product
   return {
     ...(secondOpinion === undefined
       ? {}
@@ -100,7 +100,7 @@ function optionalFunctions(house: House): OptionalFunctions {
           secondOpinion: (context, tokens, basis = {}) =>
             asProof(() => secondOpinion(callsOf(house, context), tokens, basis)),
         }),
-    ...(revokesSingleTokens === undefined ? {} : { revokesSingleTokens }),
+    ...(revocationEnds === undefined ? {} : { revocationEnds }),
     ...(revoke === undefined
       ? {}
       : {

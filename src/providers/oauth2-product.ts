@@ -101,8 +101,8 @@ export interface OAuthProduct {
   check(calls: ProductCalls, tokens: TokenSet, basis: ProofBasis): Promise<Proof>
   secondOpinion?(calls: ProductCalls, tokens: TokenSet, basis: ProofBasis): Promise<Proof>
   revoke?(calls: ProductCalls, tokens: TokenSet): Promise<boolean>
-  /** False where revoking one token ends the whole authorization. Default true. */
-  readonly revokesSingleTokens?: boolean
+  /** `authorization` where revoking one token ends all of them. Default `token`. */
+  readonly revocationEnds?: 'token' | 'authorization'
   readonly membershipScopes?: readonly string[]
   memberships?(
     calls: ProductCalls,

@@ -182,16 +182,12 @@ export interface Provider {
   secondOpinion?(context: ProviderContext, tokens: TokenSet, basis?: ProofBasis): Promise<Proof>
   /** The result carries the old refresh token when the answer had none (CLI-18). */
   refresh?(context: ProviderContext, refreshToken: string, tokens: TokenSet): Promise<Refreshed>
-  /**
-   * Whether ending one token leaves the others of the same person alive. Default true; false where the
-   * provider ends the whole authorization, so that nothing is revoked while a newer sign-in lives.
-   */
-  readonly revokesSingleTokens?: boolean
   /** True when the provider confirmed that the token is dead. */
   revoke?(context: ProviderContext, tokens: TokenSet): Promise<boolean>
   /**
    * What `revoke` ends there. `authorization`: everything this person ever granted to our client, so
-   * tokens that were merely replaced are left alone (flows.md section 5, step 8). Default `token`.
+   * tokens that were merely replaced are left alone (flows.md section 5, step 8), and nothing is revoked
+   * while another sign-in of theirs lives. Default `token`.
    */
   readonly revocationEnds?: 'token' | 'authorization'
   /**

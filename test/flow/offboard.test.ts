@@ -134,7 +134,7 @@ describe('offboarding', () => {
   })
 
   it('REV-08: a revocation that waited does not end the sign-in of who came back since', async () => {
-    const nodes = await startNodes({ provider: { revokesSingleTokens: false } })
+    const nodes = await startNodes({ provider: { revocationEnds: 'authorization' } })
     const { first, remote } = nodes
     const ada = await first.signIn()
     remote.isUp = false

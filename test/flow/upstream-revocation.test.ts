@@ -67,7 +67,7 @@ describe('the last grant of a sign-in ends', () => {
   })
 
   it('REV-08: replaced tokens stay where the provider would end the newer sign-in with them', async () => {
-    const nodes = await startNodes({ provider: { revokesSingleTokens: false } })
+    const nodes = await startNodes({ provider: { revocationEnds: 'authorization' } })
     const { first, remote } = nodes
     await first.signIn()
     const ada = await first.signIn()
