@@ -177,6 +177,53 @@ describe('keys', () => {
     expect(signs(runtime, keys)).toBe(kid)
   })
 
+  it('J10: an emergency withdraws any number of keys, each with its mark', async () => {
+    const { runtime, store, node } = house()
+    const keys = node()
+    await keys.load()
+    const known = [signs(runtime, keys)]
+    for (let turn = 0; turn < 12; turn += 1) known.push((await keys.rotate()).kid ?? '')
+    expect(new Set(known).size).toBe(13)
+    const { kid, withdrawn, marks } = await keys.rotate({ emergency: true })
+    expect(withdrawn.toSorted()).toEqual(known.toSorted())
+    expect(marks.map(({ id }) => id).toSorted()).toEqual(known.toSorted())
+    const { rows } = await store.grants.revocationsSince(0, 100)
+    expect(rows.map(({ id }) => id).toSorted()).toEqual(known.toSorted())
+    for (const row of rows) {
+      expect(row).toMatchObject({ kind: 'key', cause: 'key_withdrawn' })
+      expect(row.expiresAtMs).toBe(runtime.nowMs() + KEY_KEPT_AFTER_MS)
+      expect(row.issuedBeforeMs).toBe(row.expiresAtMs)
+    }
+    const later = node()
+    await later.load()
+    expect(later.jwks().keys.map((jwk) => jwk.kid)).toEqual([kid])
+  })
+
+  it('AS-17: plans end keys beyond one commit, and move no end to a later time', async () => {
+    const { runtime, store, node } = house()
+    const keys = node()
+    await keys.load()
+    for (let turn = 0; turn < 7; turn += 1) await keys.rotate()
+    const ends = async () =>
+      (await store.list('secret', TENANT, { name: 'purpose', value: 'signing' }, { max: 100 }))
+        .map(({ value }) => value.expiresAtMs)
+        .toSorted()
+    const endMs = runtime.nowMs() + KEY_PUBLISHED_AHEAD_MS + KEY_KEPT_AFTER_MS
+    expect(await ends()).toEqual([...Array.from({ length: 7 }, () => endMs), undefined])
+    let writes = 0
+    const { commit } = store
+    store.commit = (steps) => {
+      writes += steps.filter(({ verb }) => verb === 'put').length
+      return commit(steps)
+    }
+    await keys.rotate()
+    expect(writes, 'those that end at that very moment are left alone').toBe(1)
+    runtime.advanceMs(1_000)
+    await keys.rotate()
+    expect(writes).toBe(2)
+    expect((await ends()).filter((atMs) => atMs === endMs)).toHaveLength(8)
+  })
+
   it('rotates alone when a key is old, once for all nodes, and other nodes learn it by poll', async () => {
     const { runtime, node } = house()
     const [one, two] = [node(), node()]
