@@ -15,6 +15,7 @@ describe('networkOf', () => {
     expect(networkOf('::ffff:192.0.2.1')).toBe(networkOf('192.0.2.1'))
     expect(networkOf('192.0.2.2')).not.toBe(networkOf('192.0.2.1'))
     expect(networkOf('::1')).toBe('0:0:0:0::/64')
+    expect(networkOf('2001:0db8:1000:0010::1')).toBe('2001:db8:1000:10::/64')
   })
 })
 

@@ -153,6 +153,32 @@ describe('refresh ahead', () => {
     expect(remote.calls).toHaveLength(1)
   })
 
+  it('VAL-13: a record that has no refresh token or no end any more is let go', async () => {
+    for (const change of [{ hasRefreshToken: false }, { accessExpiresAtMs: undefined }]) {
+      const { runtime, ahead, remote, pass } = setUp()
+      const record = recordAt(runtime, HOUR_MS)
+      ahead.seen('v', record)
+      expect(ahead.size()).toEqual({ watched: 1, flying: 0 })
+      const { accessExpiresAtMs: _, ...rest } = record
+      const changed = 'hasRefreshToken' in change ? { ...record, ...change } : rest
+      ahead.seen('v', { ...changed, refreshedAtMs: runtime.nowMs() + 1 })
+      expect(ahead.size()).toEqual({ watched: 0, flying: 0 })
+      await pass(2 * HOUR_MS)
+      expect(remote.calls).toEqual([])
+    }
+  })
+
+  it('VAL-13: watches nothing once it is closed', async () => {
+    const { runtime, ahead, remote, pass } = setUp()
+    ahead.seen('v', recordAt(runtime, HOUR_MS))
+    ahead.close()
+    ahead.seen('w', recordAt(runtime, HOUR_MS))
+    expect(ahead.size()).toEqual({ watched: 0, flying: 0 })
+    await pass(2 * HOUR_MS)
+    expect(remote.calls).toEqual([])
+    expect(runtime.timers()).toBe(0)
+  })
+
   it('VAL-13: nothing to do for tokens without end or without refresh token', async () => {
     const { runtime, remote, ahead } = setUp()
     const { accessExpiresAtMs: _, ...endless } = recordAt(runtime)

@@ -359,6 +359,57 @@ describe('refresh', () => {
     expect(upstream.calls).toBe(1)
   })
 
+  it('tells a refresh of before the call from one that came while it waited', async () => {
+    const setting = setUp()
+    const { runtime, vault } = setting
+    const upstream = provider(runtime)
+    const { refresh } = node(setting, upstream.call)
+    const entry = await vault.save(OWNER, upstream.tokens())
+    expect(await refresh(entry.id, 1_000)).toBe('current')
+    const refreshed = await vault.update(entry, { refreshedAtMs: runtime.nowMs() })
+    expect(await refresh(entry.id, 1_000), 'in this very millisecond').toBe('refreshed')
+    expect(await refresh(entry.id, 1_000, { force: true })).toBe('refreshed')
+    runtime.advanceMs(1)
+    expect(await refresh(entry.id, 1_000)).toBe('current')
+    expect(refreshed).toBeDefined()
+    expect(upstream.calls).toBe(0)
+  })
+
+  it('R3: a lease that is over before the call is no lease: nothing is called', async () => {
+    const setting = setUp()
+    const { runtime, lock } = setting
+    const upstream = provider(runtime)
+    let remainingMs = 0
+    const withLease: Lock = {
+      async acquire(...asked) {
+        const taken = await lock.acquire(...asked)
+        if (taken.state !== 'acquired') return taken
+        const { lease } = taken
+        return { state: 'acquired', lease: { ...lease, remainingMs: () => remainingMs } }
+      },
+    }
+    const { refresh } = node({ ...setting, lock: withLease }, upstream.call)
+    const id = await dueRecord(setting, upstream.tokens())
+    const answer = await finish(runtime, refresh(id, 1_000), 5_000)
+    expect([answer, upstream.calls]).toEqual(['unknown', 0])
+    remainingMs = 1
+    expect(await finish(runtime, refresh(id, 1_000), 5_000)).toBe('refreshed')
+  })
+
+  it('R8: without a way to revoke, an answer for an ended record is dropped', async () => {
+    const setting = setUp()
+    const { runtime, vault } = setting
+    const upstream = provider(runtime)
+    const id = await dueRecord(setting, upstream.tokens())
+    const { refresh } = node(setting, async (record, tokens) => {
+      const answer = await upstream.call(record, tokens)
+      await vault.end(id, 'ended meanwhile')
+      return answer
+    })
+    expect(await finish(runtime, refresh(id, 1_000))).toBe('dead')
+    expect(runtime.rejections).toEqual([])
+  })
+
   it('marks nothing while the provider has an incident, or when it does not answer', async () => {
     const setting = setUp()
     const id = await dueRecord(setting, provider(setting.runtime).tokens())
