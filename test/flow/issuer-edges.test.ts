@@ -274,3 +274,64 @@ describe('the answer of an authorization', () => {
     expect(Object.keys(answerOf(back)).toSorted()).toEqual(['code', 'iss'])
   })
 })
+
+describe('endpoints', () => {
+  const ask = (house: TestHouse, path: string, init: RequestInit = {}) =>
+    house.fetch(new Request(`${ISSUER}${path}`, init))
+
+  it('TOK-01: a form over 64 KiB is 413', async () => {
+    const house = createTestIssuer()
+    const answer = await token(house, { grant_type: 'x'.repeat(65_537) })
+    expect([answer.status, await errorOf(answer)]).toEqual([413, 'invalid_request'])
+    expect(lastReason(house, 'token.refused')).toBe('body_too_large')
+  })
+
+  it('a wrong method is 405 with the right one', async () => {
+    const house = createTestIssuer()
+    for (const [path, allow] of [
+      ['/authorize', 'GET'],
+      ['/callback/github', 'GET'],
+      ['/consent', 'POST'],
+      ['/logout', 'POST'],
+      ['/account', 'GET, POST'],
+      ['/introspect', 'POST'],
+      ['/token', 'POST, OPTIONS'],
+    ] as const) {
+      const answer = await ask(house, path, { method: 'PATCH' })
+      expect([path, answer.status, answer.headers.get('allow')]).toEqual([path, 405, allow])
+    }
+  })
+
+  it('an error code is explained to a program as well', async () => {
+    const house = createTestIssuer()
+    const headers = { accept: 'application/json' }
+    const known = await ask(house, '/errors/ERR_CLIENT_UNKNOWN', { headers })
+    expect(await known.json()).toMatchObject({
+      type: `${ISSUER}/errors/ERR_CLIENT_UNKNOWN`,
+      code: 'ERR_CLIENT_UNKNOWN',
+      title: expect.stringMatching(/./),
+    })
+    const unknown = await ask(house, '/errors/ERR_NONE', { headers })
+    expect([unknown.status, await unknown.json()]).toEqual([404, { error: 'not_found' }])
+  })
+
+  it('I7: a connector that is switched off is no resource and on no page', async () => {
+    const house = createTestIssuer({ connectors: ['notes', 'tasks'] })
+    const tasks = house.deps.config.connectors.find(({ name }) => name === 'tasks')
+    const connectors = house.deps.config.connectors.map((entry) =>
+      entry === tasks ? { ...entry, enabled: false } : { ...entry, description: 'Write notes' },
+    )
+    const off = createTestIssuer({ config: { connectors } })
+    const visitor = new Visitor(off)
+    await signIn(off, visitor, (await register(off)).client_id)
+    const page = await (await visitor.get('/')).text()
+    expect(page).toContain('Write notes')
+    expect(page).not.toContain('/mcp/tasks')
+    const { client_id } = await register(off)
+    const wrong = await visitor.get(
+      authorizeUrl(off, client_id, { resource: `${ISSUER}/mcp/tasks` }),
+    )
+    expect(wrong.status).toBe(400)
+    expect(lastReason(off, 'signin.refused')).toMatch(/resource/)
+  })
+})
