@@ -141,3 +141,11 @@ describe('a DPoP proof (RFC 9449 section 4.3)', () => {
     expect(dpopNonces(runtime, new Uint8Array(32).fill(2), 3_000)).not.toContain(now)
   })
 })
+
+describe('the time of a DPoP proof', () => {
+  it('EXT-05: is a whole number of seconds', () => {
+    for (const iat of [undefined, null, String(NOW), NOW + 0.5, [NOW], {}])
+      expect(reason(proof({ iat })), String(iat)).toBe('iat')
+    expect(reason(proof({ iat: NOW }))).toBe('ok')
+  })
+})

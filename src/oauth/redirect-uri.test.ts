@@ -375,3 +375,32 @@ describe('what a page says about a redirect URI', () => {
     expect(REGISTERED.map(isPrivateUseRedirect)).toEqual([false, false, false, false, false, true])
   })
 })
+
+describe('refuseRedirectUri, by list', () => {
+  const judge = (text: string, redirectHosts: readonly string[] = []) =>
+    refuseRedirectUri(text, { redirectHosts }, 'native')
+
+  it('no parameter of an answer may stand in a redirect URI', () => {
+    for (const name of ['code', 'state', 'iss', 'error', 'error_description', 'error_uri'])
+      expect(judge(`https://app.example/cb?${name}=x`), name).toBe('response_parameter')
+    expect(judge('https://app.example/cb?codes=x')).toBeUndefined()
+  })
+
+  it('schemes of known editors, with any path, and dots in none', () => {
+    for (const scheme of [
+      'cursor',
+      'vscode',
+      'vscode-insiders',
+      'vscodium',
+      'code-oss',
+      'windsurf',
+      'windsurf-next',
+      'trae',
+    ])
+      expect(judge(`${scheme}://publisher.extension/cb`), scheme).toBeUndefined()
+    for (const path of ['/a/../b', '/a/./b', '/a/%2e%2E/b', '/a/.%2e/b', '/..'])
+      expect(judge(`cursor://x${path}`), path).toBeDefined()
+    for (const path of ['/a/...', '/a/.b', '/a/b.', '/a/..b'])
+      expect(judge(`cursor://x${path}`), path).toBeUndefined()
+  })
+})

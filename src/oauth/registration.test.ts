@@ -358,3 +358,35 @@ describe('the scope of a registration', () => {
       expect(errorFor({ redirect_uris, scope: odd }), String(odd).slice(0, 20)).toBeDefined()
   })
 })
+
+describe('lists and keys of a registration', () => {
+  it('REG-24: a list holds strings only', () => {
+    for (const entry of [7, null, {}, ['x'], undefined])
+      for (const [name, good] of [
+        ['grant_types', 'authorization_code'],
+        ['response_types', 'code'],
+      ] as const) {
+        expect(judge({ redirect_uris, [name]: [good] })).toBeDefined()
+        expect(errorFor({ redirect_uris, [name]: [good, entry] }), `${name} ${entry}`).toBeDefined()
+      }
+    expect(errorFor({ redirect_uris: [...redirect_uris, 7] })).toBeDefined()
+  })
+
+  it('REG-24: private_key_jwt has either jwks or jwks_uri', () => {
+    const key = { kty: 'EC', crv: 'P-256', x: 'x', y: 'y' }
+    const body = { redirect_uris, token_endpoint_auth_method: 'private_key_jwt' }
+    const jwks = { keys: [key] }
+    const jwks_uri = 'https://a.example/jwks'
+    expect(judge({ ...body, jwks })).toMatchObject({ jwks })
+    expect(judge({ ...body, jwks_uri })).toMatchObject({ jwksUri: jwks_uri })
+    for (const odd of [
+      {},
+      { jwks, jwks_uri },
+      { jwks: { keys: [] } },
+      { jwks: 'x' },
+      { jwks_uri: 'http://a.example/jwks' },
+      { jwks_uri: 7 },
+    ])
+      expect(errorFor({ ...body, ...odd }), JSON.stringify(odd)).toBeDefined()
+  })
+})

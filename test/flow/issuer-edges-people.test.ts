@@ -7,6 +7,7 @@ import { Secret } from '../../src/secret.ts'
 import {
   authorizeUrl,
   createTestIssuer,
+  GRACE,
   type HouseOptions,
   ISSUER,
   LOOPBACK_REDIRECT,
@@ -167,6 +168,19 @@ describe('a trip to the provider', () => {
       await home.press(await home.get('/account'), 'allow:github'),
     )
     expect(refused.status).toBe(403)
+  })
+
+  it('who may not sign in here may take another account, and arrives where they wanted', async () => {
+    const house = createTestIssuer({ config: { allow: { users: ['github:1002'] } } })
+    const visitor = new Visitor(house)
+    const journey = await visitor.press(await visitor.get('/account'), 'allow:github')
+    const refused = await visitor.comeBack(journey)
+    expect(refused.status).toBe(403)
+    house.provider.person = GRACE
+    const text = await refused.text()
+    const decision = /value="((?:allow|switch):github)"/.exec(text)?.[1] ?? ''
+    const back = await visitor.comeBack(await visitor.press(text, decision))
+    expect([back.status, locationOf(back)]).toEqual([303, '/account'])
   })
 
   it('a network that visits too often waits, and is told', async () => {

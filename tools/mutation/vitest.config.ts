@@ -11,7 +11,6 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const LEFT_OUT = [
   'demo',
   'development-sign-in',
-  'explain',
   'gateway',
   'gateway-sessions',
   'hosted-clients',
@@ -25,7 +24,6 @@ const LEFT_OUT = [
   'plane-scopes',
   'protect',
   'protect-process',
-  'protect-remote',
   'races',
   'resource-documents',
   'revocation',
