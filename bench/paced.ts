@@ -1,7 +1,7 @@
 /**
  * An open-loop load: requests leave at their time whether or not earlier ones are answered, so that a
  * slow server shows as waiting and not as fewer requests. Latency counts from the time a request was
- * due. At most `IN_FLIGHT_MAX` requests are under way; what is due beyond that is counted as dropped.
+ * due. At most `inFlightMax` requests (default 256) are under way; what is due beyond is counted as dropped.
  */
 import { connect, type Socket } from 'node:net'
 import { createReader, type Target } from './load.ts'
@@ -26,12 +26,13 @@ interface Line {
 export async function paced(
   target: Target,
   perSecond: number,
-  limits: { readonly durationMs: number; readonly count?: number },
+  limits: { readonly durationMs: number; readonly count?: number; readonly inFlightMax?: number },
 ): Promise<PacedResult> {
   const latenciesMs: number[] = []
   const statuses = new Map<number, number>()
   const idle: Line[] = []
   const all = new Set<Socket>()
+  const { inFlightMax = IN_FLIGHT_MAX } = limits
   let [sent, dropped, answered] = [0, 0, 0]
 
   const open = (): Line => {
@@ -56,7 +57,7 @@ export async function paced(
   const send = (dueMs: number): void => {
     let line = idle.pop()
     while (line?.socket.destroyed === true) line = idle.pop()
-    if (line === undefined && all.size >= IN_FLIGHT_MAX) {
+    if (line === undefined && all.size >= inFlightMax) {
       dropped += 1
       return
     }

@@ -2,8 +2,9 @@
  * D3: 10,000 bad tokens a second beside good calls. A16: a million registrations beside good calls.
  *
  * Good calls leave at a fixed pace from this process; the flood comes from another. Phases take
- * turns, so that the machine's moods fall on all alike. `p99Ratio` is the median over the turns of
- * (p99 in the flood / p99 in the quiet before it); the control is (quiet / quiet) in the same turns.
+ * turns, so that the machine's moods fall on all alike. A flood of anything costs a server its
+ * sockets, so the bar compares with as many harmless calls in the place of the flood; what it is
+ * against quiet is printed beside it. The control is quiet against quiet in the same turns.
  */
 import { alsoClose, type Child, startChild } from '../children.ts'
 import { type BenchHouse, CALLS_PATH, openBenchHouse } from '../house.ts'
@@ -15,13 +16,15 @@ import type { FloodOrder, FloodReport } from '../servers/flooder.ts'
 
 const BODY = toolCall(150)
 const GOOD_PER_SECOND = 200
+/** Room for a server that does not answer for five seconds: its waiting must show as latency. */
+const GOOD_IN_FLIGHT_MAX = 1_000
 const PHASE_MS = 4_000
 const TURNS = 5
 /** The p99 of good calls may grow by a fifth, or by twice what the run itself wavers. */
 const P99_RATIO_MAX = 1.2
 const BAD_TOKENS_PER_SECOND = 10_000
 const REGISTRATIONS = 1_000_000
-const REGISTRATIONS_PER_SECOND = 8_000
+const REGISTRATIONS_PER_SECOND = 4_000
 const REGISTRATION_MAX = 20_000
 
 interface Scene {
@@ -47,7 +50,10 @@ async function good({ house, token }: Scene, durationMs = PHASE_MS): Promise<num
   const target = cycle(house.port, [
     mcpRequest({ port: house.port, path: CALLS_PATH, body: BODY, token }),
   ])
-  const result = await paced(target, GOOD_PER_SECOND, { durationMs })
+  const result = await paced(target, GOOD_PER_SECOND, {
+    durationMs,
+    inFlightMax: GOOD_IN_FLIGHT_MAX,
+  })
   requireStatus('good calls', { ...result, requests: result.sent, elapsedMs: durationMs }, 200)
   if (result.dropped > 0) throw new Error(`${result.dropped} good calls could not be sent`)
   return quantile(result.latenciesMs, 0.99)
@@ -82,8 +88,8 @@ async function takeTurns(scene: Scene, order: Partial<FloodOrder>): Promise<Turn
   const median = (of: (turn: (typeof turns)[number]) => number) => quantile(turns.map(of), 0.5)
   return {
     reports,
-    ratio: median(({ quiet, flooded }) => flooded / quiet),
-    harmlessRatio: median(({ quiet, harmless }) => harmless / quiet),
+    ratio: median(({ harmless, flooded }) => flooded / harmless),
+    quietRatio: median(({ quiet, flooded }) => flooded / quiet),
     control: median(({ quiet, again }) => Math.max(quiet / again, again / quiet)),
     quietMs: median(({ quiet }) => quiet),
     floodedMs: median(({ flooded }) => flooded),
@@ -93,7 +99,7 @@ async function takeTurns(scene: Scene, order: Partial<FloodOrder>): Promise<Turn
 interface Turns {
   readonly reports: readonly FloodReport[]
   readonly ratio: number
-  readonly harmlessRatio: number
+  readonly quietRatio: number
   readonly control: number
   readonly quietMs: number
   readonly floodedMs: number
@@ -102,7 +108,7 @@ interface Turns {
 function figuresOf(turns: Turns): Figures {
   return {
     p99Ratio: turns.ratio,
-    p99RatioOfHarmlessCalls: turns.harmlessRatio,
+    p99AgainstQuiet: turns.quietRatio,
     p99QuietMs: turns.quietMs,
     p99FloodedMs: turns.floodedMs,
   }
