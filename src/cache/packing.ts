@@ -263,7 +263,11 @@ class PackedReader {
 
   #object(): Record<string, unknown> {
     const object: Record<string, unknown> = {}
-    for (const name of this.#pools.shapes.values[this.#integer()] ?? []) object[name] = this.value()
+    for (const name of this.#pools.shapes.values[this.#integer()] ?? []) {
+      // A member of this name is data here, as it is to JSON.parse, never a prototype.
+      if (name === '__proto__') define(object, name, this.value())
+      else object[name] = this.value()
+    }
     return object
   }
 
@@ -324,4 +328,13 @@ function asciiText(bytes: Uint8Array, start: number, length: number): string | u
     codes[index] = code
   }
   return String.fromCharCode.apply(undefined, codes)
+}
+
+function define(object: object, name: string, value: unknown): void {
+  Object.defineProperty(object, name, {
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  })
 }

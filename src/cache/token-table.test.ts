@@ -148,6 +148,15 @@ describe('createPacking', () => {
     )
   })
 
+  it('S6: a member called __proto__ is data', () => {
+    const packing = createPacking([])
+    const value: unknown = JSON.parse('{"a":{"__proto__":{"admin":true}}}')
+    const packed = packing.pack(Object(value), 'the-digest') ?? new Uint8Array()
+    const unpacked = packing.unpack(packed, 'the-digest')
+    expect(JSON.stringify(unpacked)).toBe(JSON.stringify(value))
+    expect(Reflect.get(Object(Reflect.get(Object(unpacked), 'a')), 'admin')).toBeUndefined()
+  })
+
   it('refuses what is too big and leaves nothing behind', () => {
     const packing = createPacking([])
     expect(packing.pack({ text: 'x y '.repeat(1_000) }, 'd')).toBeUndefined()
