@@ -308,6 +308,13 @@ export const LIMITS = {
     max: 100_000,
     sentence: 'Registrations a minute from one network.',
   },
+  refusalsPerSecondMax: {
+    default: 200,
+    min: 1,
+    max: 1_000_000,
+    sentence:
+      'Refusals a second that one network gets; further ones wait up to two seconds (on Node).',
+  },
   streamsPerUserMax: {
     default: 64,
     min: 1,

@@ -15,6 +15,7 @@ import type { Emit } from '../ports.ts'
 import { Call, type CallDeps, type Incoming, readableBy } from './call.ts'
 import { drainServers, type TrackedServer, trackServer } from './drain.ts'
 import { OpenStreams } from './open-streams.ts'
+import type { RefusalPace } from './refusal-pace.ts'
 import { reply } from './reply.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -39,6 +40,8 @@ export interface Carrier {
 export interface CarrierOptions {
   readonly tickMs?: number
   readonly keepAliveMs?: number
+  /** Without it every refusal is answered at once. */
+  readonly refusals?: RefusalPace
 }
 
 /** Requests of one socket that may run at once. */
@@ -99,11 +102,14 @@ export function createCarrier(
     records.refused(call, answer.reason)
     if (draining) response.shouldKeepAlive = false
     const named = route !== undefined && CORS_ALLOWED(answer)
-    reply(request, response, answer, {
-      head,
-      requestId,
-      ...(named ? readableBy(head, view) : {}),
-    })
+    const send = (): void =>
+      reply(request, response, answer, {
+        head,
+        requestId,
+        ...(named ? readableBy(head, view) : {}),
+      })
+    if (options.refusals === undefined || draining) send()
+    else options.refusals.pace(request, send)
   }
 
   /** What a load could not make known is no yes: fail closed (PR-16). */

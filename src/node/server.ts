@@ -13,6 +13,7 @@ import { rememberClientAddress } from '../middleware/client-address.ts'
 import { type Carrier, createCarrier } from './carrier.ts'
 import { createClientAddress, knowsClientAddress } from './client-address.ts'
 import type { NodeEmit } from './emit.ts'
+import { createRefusalPace, type RefusalPace } from './refusal-pace.ts'
 import { loadUndici } from './undici.ts'
 import { createUpstreams } from './upstreams.ts'
 
@@ -69,9 +70,17 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
     firstByteTimeoutMs: config.limits.firstByteTimeoutMs,
     connectTimeoutMs: config.limits.connectTimeoutMs,
   })
-  const carrier = createCarrier(house.view, upstreams, platform.emit)
+  const findAddress = createClientAddress(config.listen.trustedProxies)
+  const addressOf = knowsClientAddress(config) ? findAddress : () => undefined
+  const refusals = createRefusalPace({
+    perSecondMax: config.limits.refusalsPerSecondMax,
+    addressOf,
+    monotonicMs: platform.runtime.monotonicMs,
+    after: platform.runtime.after,
+  })
+  const carrier = createCarrier(house.view, upstreams, platform.emit, { refusals })
   const stopListening = house.onMark(() => carrier.recheck())
-  const pages = createPages(postern, config)
+  const pages = createPages(postern, config, { addressOf, refusals })
   const listener = createListener(house, carrier, pages, options)
   const metricsText = async () => (await emit.metrics?.text()) ?? ''
   let metricsServer: Server | undefined
@@ -172,22 +181,34 @@ async function listenEverywhere(config: Config, create: () => Server): Promise<n
   return port
 }
 
+type AddressOf = (request: IncomingMessage) => string | undefined
+
+/** Answers of the OAuth endpoints that a flood would ask for again and again. */
+const REFUSALS: readonly number[] = [400, 401, 403, 413, 429]
+
 interface Pages {
   readonly answer: RequestListener
   load(): Promise<unknown>
 }
 
 /** Pages and OAuth endpoints, by way of `Request` and `Response`; what that takes is loaded late. */
-function createPages(postern: Postern, config: Config): Pages {
-  const findAddress = createClientAddress(config.listen.trustedProxies)
-  const addressOf = knowsClientAddress(config) ? findAddress : () => undefined
+function createPages(
+  postern: Postern,
+  config: Config,
+  sources: { addressOf: AddressOf; refusals: RefusalPace },
+): Pages {
   let loaded: RequestListener | undefined
   const load = async (): Promise<RequestListener> => {
     const { getRequestListener } = await import('@hono/node-server')
     loaded ??= getRequestListener(
-      (request, { incoming }) => {
-        rememberClientAddress(request, addressOf(incoming as IncomingMessage))
-        return postern.fetch(request)
+      async (request, { incoming }) => {
+        const message = incoming as IncomingMessage
+        rememberClientAddress(request, sources.addressOf(message))
+        const answer = await postern.fetch(request)
+        if (!REFUSALS.includes(answer.status)) return answer
+        return new Promise((resolve) => {
+          sources.refusals.pace(message, () => resolve(answer))
+        })
       },
       { overrideGlobalObjects: false, hostname: new URL(config.issuer).host },
     )

@@ -315,7 +315,7 @@ export function configuration(folder: string, world: World): PosternConfig {
     },
     signals: { okta: { issuer: OPENID, audience: SIGNALS_AUDIENCE } },
     assertionIssuers: [{ issuer: OPENID }],
-    limits: { registrationsPerMinuteMax: 100_000 },
+    limits: { registrationsPerMinuteMax: 100_000, refusalsPerSecondMax: 1_000_000 },
     log: { level: 'debug', format: 'json' },
   }
 }

@@ -121,7 +121,11 @@ export async function startPlane<K extends ProviderKind>(
     databaseUrl: `sqlite:${databasePath}`,
     providers: [providerInput(options.provider, double)],
     connectors: { notes: { url: options.connectorUrl ?? notes.url, ...options.connector } },
-    limits: { registrationsPerMinuteMax: 1_000, ...options.limits },
+    limits: {
+      registrationsPerMinuteMax: 1_000,
+      refusalsPerSecondMax: 1_000_000,
+      ...options.limits,
+    },
     ...options.config,
   }
   const house = createHouse(config, runtime, double)
