@@ -18,7 +18,9 @@ export const P19: Benchmark = {
   async run() {
     const upstream = await startChild<{ callsPort: number }>('upstream', { events: 0, pauseMs: 0 })
     const connectors = { calls: `http://127.0.0.1:${upstream.ready.callsPort}/mcp` }
-    const gateway = await openBenchHouse({ kind: 'gateway', connectors })
+    // Its pace of refusals out of the way: what one refusal costs is asked here.
+    const limits = { refusalsPerSecondMax: 1_000_000 }
+    const gateway = await openBenchHouse({ kind: 'gateway', connectors, limits })
     const inside = await openBenchHouse({ kind: 'protect' })
     const gatewayToken = await gateway.signIn(CALLS_PATH)
     const insideToken = await inside.signIn(PROTECTED_PATH)
