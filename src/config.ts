@@ -181,8 +181,10 @@ export interface PosternConfig {
 export interface ConnectorConfig {
   readonly name: string
   readonly url: URL
-  readonly auth: 'none' | 'identity' | 'header'
+  readonly auth: 'none' | 'identity' | 'header' | 'oauth' | 'client_credentials'
   readonly header?: { readonly name: string; readonly value: Secret }
+  /** `oauth` and `client_credentials` only. */
+  readonly oauth?: ConnectorOAuth
   readonly path: string
   /** issuer + path: the audience of our tokens for it. */
   readonly resource: string
@@ -200,6 +202,31 @@ export interface ConnectorConfig {
   readonly title?: string
   readonly description?: string
   readonly enabled: boolean
+}
+
+/** How we are a client of a connector's authorization server (api.md section 1). */
+export interface ConnectorOAuth {
+  /** Registered by hand at the server's authorization server. */
+  readonly client?: {
+    readonly clientId: string
+    readonly clientSecret?: Secret
+    /** Absent: the first that the server lists and that fits; `client_secret_basic` when it lists none. */
+    readonly authMethod?: 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
+  }
+  readonly requestedScopes?: readonly string[]
+  /** Takes the place of the comparison of issuers (DSC-08). */
+  readonly pinnedIssuer?: string
+  /** Nothing is discovered (DSC-08, DSC-09). */
+  readonly endpoints?: {
+    readonly authorization: string
+    readonly token: string
+    readonly registration?: string
+    readonly revocation?: string
+  }
+  readonly omitResource: boolean
+  readonly strictResource: boolean
+  readonly legacyDiscovery: boolean
+  readonly followMetadataRedirects: boolean
 }
 
 export interface StaticClient {

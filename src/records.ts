@@ -34,6 +34,15 @@ export interface AuthorizationRequest {
   readonly dpopJkt?: string
 }
 
+/** What is wrong with a connector, on which side, and by which rule. `text` is for people. */
+export interface ConnectorProblem {
+  readonly party: 'server' | 'authorization-server' | 'here'
+  readonly code: string
+  readonly text: string
+  /** Id of spec/requirements.md, such as `DSC-07`, and the RFC section. */
+  readonly requirement: string
+}
+
 export interface Values {
   /** Key: digest of (issuer, subject). `userId` is what tokens carry. */
   user: {
@@ -118,10 +127,11 @@ export interface Values {
     approvedAtMs: number
     expiresAtMs: number
   }
-  /** Upstream tokens of a sign-in (later: of a connection). */
+  /** Upstream tokens of a sign-in or of a connection. */
   vault: {
     userId: string
     userKey: string
+    /** Provider id, or `connector:<name>`. */
     provider: string
     issuer: string
     subject: string
@@ -147,9 +157,89 @@ export interface Values {
     etag?: string
     expiresAtMs: number
   }
+  /**
+   * A person's account at a connector. Key: digest of (user, connector), so that there is one. Its
+   * tokens are the vault record `vaultId`; that record's state `reconnect` is this one's too.
+   */
+  connection: {
+    /** What others call it: `con_` and 128 random bits. */
+    connectionId: string
+    userId: string
+    connector: string
+    vaultId: string
+    /** Authorization server that gave the tokens; they are never used with another one. */
+    issuer: string
+    /** What they were asked for (RFC 8707). */
+    resource: string
+    clientId: string
+    /** As granted; and all that was ever asked for, so that a step-up asks for the union. */
+    scopes: readonly string[]
+    requestedScopes: readonly string[]
+    /** The account at the server: its subject, and its name for people. */
+    accountSubject?: string
+    accountLabel?: string
+    state: 'active' | 'ended'
+    cause?: string
+    connectedAtMs: number
+    endedAtMs?: number
+    /** Only of one that has ended. */
+    expiresAtMs?: number
+  }
+  /** One trip to a connector's authorization server. Key: digest of `state`. */
+  connecting: {
+    connector: string
+    userId: string
+    /** Of the transaction cookie: the browser that started finishes. */
+    cookieDigest: string
+    verifierSealed: string
+    /** What the answer must come from, and where the code goes. */
+    issuer: string
+    tokenEndpoint: string
+    resource: string
+    clientId: string
+    redirectUri: string
+    scopes: readonly string[]
+    returnTo?: string
+    flowId: string
+    expiresAtMs: number
+  }
+  /** A client that we registered at an authorization server. Key: digest of (issuer, connector). */
+  registration: {
+    connector: string
+    issuer: string
+    clientId: string
+    authMethod: 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
+    /** Sealed client secret and registration access token. */
+    sealed?: string
+    keyId?: string
+    redirectUri: string
+    registrationUri?: string
+    createdAtMs: number
+    /** `client_secret_expires_at`. */
+    secretExpiresAtMs?: number
+    /** Registered in the place of one that was refused: the next refusal is reported, not repaired. */
+    replacesRefused?: boolean
+  }
+  /** What we accepted about a connector's servers, and what is wrong with it. Key: connector. */
+  connector: {
+    connector: string
+    /** Of the URL that it was accepted for: another URL starts anew. */
+    url: string
+    state: 'ready' | 'degraded' | 'unreachable' | 'quarantined'
+    issuer?: string
+    /** Origins that secrets may go to. */
+    tokenOrigin?: string
+    approvedOrigins: readonly string[]
+    /** Seen and not approved: what quarantined it. */
+    refusedOrigin?: string
+    problems: readonly ConnectorProblem[]
+    /** How the server answers: `modern` needs no `initialize`. */
+    era?: 'modern' | 'legacy'
+    checkedAtMs: number
+  }
   /** A signing key or another secret of this house, sealed. */
   secret: {
-    purpose: 'signing' | 'tag' | 'refresh-tag' | 'mcp-session' | 'ticket'
+    purpose: 'signing' | 'tag' | 'refresh-tag' | 'mcp-session' | 'ticket' | 'link' | 'assertion'
     sealed: string
     keyId: string
     publicJwk?: string
@@ -205,7 +295,7 @@ export interface Values {
 }
 export type Kind = keyof Values
 /** Kinds that `consume` accepts. */
-export type SingleUse = 'attempt' | 'transaction' | 'pushed'
+export type SingleUse = 'attempt' | 'transaction' | 'pushed' | 'connecting'
 
 /** What a row of a kind is, for people: its key, how long it lives, which fields are sealed text. */
 export interface KindRow {
@@ -267,6 +357,30 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     holds: 'the last good answer of a provider',
     key: 'vault id',
     life: '`upstreamProofStaleIfErrorSeconds`',
+    sealed: [],
+  },
+  connection: {
+    holds: "a person's account at a connector",
+    key: 'digest of (user, connector)',
+    life: 'until ended, then 7 d',
+    sealed: [],
+  },
+  connecting: {
+    holds: "one trip to a connector's authorization server",
+    key: 'digest of `state`',
+    life: '10 min, once',
+    sealed: ['verifierSealed'],
+  },
+  registration: {
+    holds: 'our client at an authorization server',
+    key: 'digest of (issuer, connector)',
+    life: 'until replaced',
+    sealed: ['sealed'],
+  },
+  connector: {
+    holds: "what we accepted about a connector's servers",
+    key: 'connector',
+    life: 'until its URL changes',
     sealed: [],
   },
   secret: {
@@ -336,6 +450,12 @@ export const INDEXES: {
   session: { userId: (value) => value.userId },
   approval: { userId: (value) => value.userId, clientId: (value) => value.clientId },
   vault: { userId: (value) => value.userId },
+  connection: {
+    userId: (value) => value.userId,
+    name: (value) => value.connector,
+    purpose: (value) => value.connectionId,
+  },
+  registration: { name: (value) => value.connector },
   secret: { purpose: (value) => value.purpose },
   fact: { name: (value) => value.name },
   duty: { userId: (value) => value.userId },

@@ -59,7 +59,7 @@ export async function startNotesServer(options: NotesOptions = {}): Promise<Note
   let requests = 0
   const notebooks = new Map<string, string[]>()
   const sessions = new Map<string, NodeStreamableHTTPServerTransport>()
-  const build = (): McpServer => buildServer(notebooks, options.stepMs ?? 100)
+  const build = (): McpServer => buildNotesServer(notebooks, options.stepMs ?? 100)
   const modern = toNodeHandler(createMcpHandler(build))
   const server = createServer((request, response) => {
     requests++
@@ -158,7 +158,7 @@ function authInfoOf(token: string, claims: JWTPayload): AuthInfo {
   }
 }
 
-function buildServer(notebooks: Map<string, string[]>, stepMs: number): McpServer {
+export function buildNotesServer(notebooks: Map<string, string[]>, stepMs: number): McpServer {
   const server = new McpServer({ name: 'notes', version: '1.0.0' }, { capabilities: { tools: {} } })
   server.registerTool('whoami', { description: 'Who the server thinks you are' }, async (context) =>
     text(JSON.stringify(claimsOf(context.http?.authInfo) ?? { sub: 'anonymous' })),
