@@ -6,11 +6,7 @@
  * never past it. Audience, scope and revocation marks are not remembered: `gateway/decide.ts` asks
  * for them on every request. Imports neither `net/` nor `providers/`.
  */
-import {
-  type AccessTokenClaims,
-  judgeAccessToken,
-  looksLikeAccessToken,
-} from '../oauth/access-token.ts'
+import { type AccessTokenClaims, judgeShaped, looksLikeAccessToken } from '../oauth/access-token.ts'
 import { isMachine } from '../oauth/machine.ts'
 import { parseScope } from '../oauth/scope.ts'
 import type { Emit, Runtime, Store, VerifyKey } from '../ports.ts'
@@ -129,7 +125,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
       refused.delete(digest)
     }
     let jti = ''
-    const verdict = judgeAccessToken(token, {
+    const verdict = judgeShaped(token, {
       keys: deps.keys.verifyKeys(),
       tagKey: deps.keys.tagKey(),
       issuer: deps.issuer,
@@ -171,11 +167,24 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
     }
   }
 
+  // What is not remembered is judged next: its digest is made once (P19).
+  const missed = { token: '', digest: '' }
+  const digestOf = (token: string): string =>
+    token === missed.token ? missed.digest : runtime.sha256(token)
+
   return {
-    remembered: (token) => find(runtime.sha256(token)),
+    remembered(token) {
+      const digest = runtime.sha256(token)
+      const session = find(digest)
+      if (session === undefined) {
+        missed.token = token
+        missed.digest = digest
+      }
+      return session
+    },
     judge(token) {
       if (!looksLikeAccessToken(token)) return 'shape'
-      const digest = runtime.sha256(token)
+      const digest = digestOf(token)
       return find(digest) ?? judgeUnknown(token, digest)
     },
     load(token) {
