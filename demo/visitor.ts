@@ -13,6 +13,24 @@ export interface Visitor {
   visit(url: URL, redirectUri: string): Promise<URL>
 }
 
+/** A visitor who also reads where it ends. */
+export interface ReadingVisitor extends Visitor {
+  /**
+   * Opens `url` and plays on to a page that refuses (4xx, 5xx), that has nothing to press, or whose
+   * address `isEnd` says is the last; returns that page.
+   */
+  read(url: URL, isEnd?: (url: URL) => boolean): Promise<VisitedPage>
+}
+
+/** Where a visit stopped. */
+export interface VisitedPage {
+  readonly url: URL
+  readonly status: number
+  readonly html: string
+  /** What a person can read of it. */
+  readonly text: string
+}
+
 export interface VisitorOptions {
   /** What is typed into fields of these names. Default none. */
   readonly fields?: Readonly<Record<string, string>>
@@ -20,7 +38,7 @@ export interface VisitorOptions {
   readonly press: readonly RegExp[]
 }
 
-export function createVisitor(options: VisitorOptions): Visitor {
+export function createVisitor(options: VisitorOptions): ReadingVisitor {
   const jar = new CookieJar()
   return {
     async visit(url, redirectUri) {
@@ -33,6 +51,21 @@ export function createVisitor(options: VisitorOptions): Visitor {
           continue
         }
         request = answerPage(options, request.url, answer)
+      }
+      throw new Error(`no end after ${STEPS_MAX} pages, the last at ${place(request.url)}`)
+    },
+    async read(url, isEnd = () => false) {
+      let request: PageRequest = { method: 'GET', url }
+      for (let step = 0; step < STEPS_MAX; step++) {
+        const { status, location, text } = await open(jar, request)
+        if (location !== undefined) {
+          request = { method: 'GET', url: location }
+          continue
+        }
+        const next = status >= 400 ? undefined : wantedForm(options, request.url, text)
+        if (next === undefined || isEnd(request.url))
+          return { url: request.url, status, html: text, text: readableText(text) }
+        request = next
       }
       throw new Error(`no end after ${STEPS_MAX} pages, the last at ${place(request.url)}`)
     },
@@ -76,9 +109,15 @@ async function open(jar: CookieJar, request: PageRequest): Promise<PageAnswer> {
   }
 }
 
-/** Fills the form whose button is wanted most. */
 function answerPage(options: VisitorOptions, url: URL, page: PageAnswer): PageRequest {
-  const forms = readForms(page.text)
+  const wanted = wantedForm(options, url, page.text)
+  if (wanted !== undefined) return wanted
+  throw new Error(`nothing to press at ${place(url)} (${page.status}): ${readableText(page.text)}`)
+}
+
+/** Fills the form whose button is wanted most; `undefined` when none is wanted. */
+function wantedForm(options: VisitorOptions, url: URL, html: string): PageRequest | undefined {
+  const forms = readForms(html)
   for (const wanted of options.press) {
     for (const form of forms) {
       const button = form.buttons.find(({ label }) => wanted.test(label))
@@ -92,7 +131,7 @@ function answerPage(options: VisitorOptions, url: URL, page: PageAnswer): PageRe
       return submit(new URL(form.action, url), form.method, values)
     }
   }
-  throw new Error(`nothing to press at ${place(url)} (${page.status}): ${readableText(page.text)}`)
+  return undefined
 }
 
 function submit(action: URL, method: 'GET' | 'POST', values: URLSearchParams): PageRequest {

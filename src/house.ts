@@ -245,7 +245,7 @@ function openEgress({ config, platform, outbound }: Ground): Egress {
     runtime,
     emit,
     approvedOrigins: approvedOrigins(config),
-    allowHosts: config.egress.allowHosts,
+    allowHosts: config.egress.allowHosts.filter((entry) => !isOrigin(entry)),
     denyHosts: config.egress.denyHosts,
     connectTimeoutMs: config.limits.connectTimeoutMs,
     breakers: createBreakers({ runtime, emit }),
@@ -429,8 +429,14 @@ function approvedOrigins(config: Config): ReadonlySet<string> {
     ...config.clients.flatMap(({ jwksUri }) =>
       jwksUri === undefined ? [] : [new URL(jwksUri).origin],
     ),
-    ...(config.registration.documentHosts ?? []).filter((entry) => entry.includes('://')),
+    ...(config.registration.documentHosts ?? []).filter(isOrigin),
+    ...config.egress.allowHosts.filter(isOrigin),
   ])
+}
+
+/** In a list of hosts: an exact origin, not a host. */
+function isOrigin(entry: string): boolean {
+  return entry.includes('://')
 }
 
 /** A house with a provider's answer in its hands stays open until it is on disk, within bounds (R7). */

@@ -151,7 +151,7 @@ export const FIELDS: readonly Field[] = [
   field(
     'egress.allowHosts',
     'list',
-    'If not empty, the only hosts that outbound requests may go to.',
+    'Hosts; if there are any, the only ones that outbound requests may go to. An origin such as `http://127.0.0.1:9000` binds no other and approves itself, private or not.',
     { default: [] },
   ),
   field('egress.denyHosts', 'list', 'Hosts that outbound requests never go to.', { default: [] }),
