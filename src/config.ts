@@ -34,9 +34,14 @@ export type { AllowRule as Allow } from './oauth/allow.ts'
 /** A remote MCP server as a user writes it. Name: `[a-z0-9-]{1,40}`, part of URLs. */
 export interface ConnectorInput {
   /** The MCP endpoint. Standing here approves its exact origin, private or http included. */
-  readonly url: string
-  /** Default `identity`: a short-lived JWT of ours. `header` sends a fixed secret. */
-  readonly auth?: 'none' | 'identity' | 'header'
+  readonly url?: string
+  /** A known server instead of `url`, with what is particular about it; names: docs/connectors.md. */
+  readonly preset?: string
+  /**
+   * Default `identity`, a short-lived JWT of ours; `oauth` with `preset`. `header` sends a fixed secret,
+   * `oauth` a token of the person's own connection, `client_credentials` one of this house.
+   */
+  readonly auth?: 'none' | 'identity' | 'header' | 'oauth' | 'client_credentials'
   readonly header?: { readonly name?: string; readonly value?: string }
   /** Public path, default `/mcp/<name>`; one connector may take `/mcp`. */
   readonly path?: string
@@ -59,6 +64,34 @@ export interface ConnectorInput {
   readonly maxAuthAgeSeconds?: number
   /** Accepted `acr` values, in the words of the sign-in provider (RFC 9470). Default any. */
   readonly acrValues?: readonly string[]
+  /**
+   * `oauth` and `client_credentials`, which needs it: our client at the server's authorization server, as
+   * registered there by hand. Default: what that server offers.
+   */
+  readonly client?: {
+    readonly clientId?: string
+    readonly clientSecret?: string
+    readonly authMethod?: 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
+  }
+  /** Scopes to ask for there. Default what the server's challenge or metadata name. */
+  readonly requestedScopes?: readonly string[]
+  /** The `issuer` that its metadata says, where it is not the one that its server names. */
+  readonly pinnedIssuer?: string
+  /** Of an authorization server without metadata: nothing is discovered. */
+  readonly endpoints?: {
+    readonly authorization: string
+    readonly token: string
+    readonly registration?: string
+    readonly revocation?: string
+  }
+  /** Leaves `resource` out, for servers that refuse it (RFC 8707). Default false. */
+  readonly omitResource?: boolean
+  /** `resource` of its metadata must be `url` to the letter. Default false. */
+  readonly strictResource?: boolean
+  /** Tries how servers were found before they had resource metadata (2025-03-26). Default true. */
+  readonly legacyDiscovery?: boolean
+  /** Follows redirects of its metadata documents on their own origin. Default false. */
+  readonly followMetadataRedirects?: boolean
   readonly title?: string
   readonly description?: string
   readonly enabled?: boolean
@@ -183,6 +216,8 @@ export interface ConnectorConfig {
   readonly url: URL
   readonly auth: 'none' | 'identity' | 'header' | 'oauth' | 'client_credentials'
   readonly header?: { readonly name: string; readonly value: Secret }
+  /** Made of this preset: a public server, whose addresses are checked like everybody's. */
+  readonly preset?: string
   /** `oauth` and `client_credentials` only. */
   readonly oauth?: ConnectorOAuth
   readonly path: string

@@ -61,6 +61,11 @@ export const CONFIG_ERRORS = {
     meaning: "A connector with `auth: 'header'` has no value to send.",
     fix: 'Set `POSTERN_CONNECTOR_<NAME>_HEADER_VALUE`.',
   },
+  ERR_CONFIG_CONNECTOR_CLIENT: {
+    meaning:
+      "A connector has no client, or no client secret, and its authorization server registers nobody by itself: `auth: 'client_credentials'`, or a preset whose operator gives out clients by hand.",
+    fix: 'Register a client there; set `POSTERN_CONNECTOR_<NAME>_CLIENT_ID` and `POSTERN_CONNECTOR_<NAME>_CLIENT_SECRET`.',
+  },
   ERR_CONFIG_OVERLAP: {
     meaning: 'Two connectors, or a connector and this house, want the same path.',
     fix: 'Give one of them another `path` or route, or set `prefix`.',
@@ -181,6 +186,15 @@ export const SHOWN_ERRORS = {
   ERR_CONNECTOR_UNREACHABLE: {
     meaning: 'Nothing answers at the URL of a connector.',
     fix: 'Start the server, or correct `connectors.<name>.url`. Calls get 502 meanwhile.',
+  },
+  ERR_CONNECTOR_ORIGIN: {
+    meaning:
+      'An authorization server puts one of its endpoints on an origin that nobody approved, or moved it there.',
+    fix: 'If it belongs to the same operator: `postern connectors approve <name> <origin>`.',
+  },
+  ERR_CONNECTOR_ISSUER: {
+    meaning: 'A connector names another authorization server than the one that was accepted.',
+    fix: 'If this was meant: `postern connectors approve <name> <origin>`; people connect again.',
   },
   ERR_TOKEN_AUDIENCE: {
     meaning: 'A token for one server URL was sent to another.',

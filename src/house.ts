@@ -419,7 +419,7 @@ function polledGuard(guard: Guard, pollOnUse: () => Promise<unknown> | undefined
 /** Everything the file names: its exact origins may be private, http, on any port. */
 function approvedOrigins(config: Config): ReadonlySet<string> {
   return new Set([
-    ...config.connectors.map((connector) => connector.url.origin),
+    ...config.connectors.flatMap(connectorOrigins),
     ...config.providers.flatMap((provider) => provider.approvedOrigins),
     ...(config.assertionIssuers ?? []).flatMap(({ issuer, jwksUri = issuer }) => [
       new URL(issuer).origin,
@@ -437,6 +437,17 @@ function approvedOrigins(config: Config): ReadonlySet<string> {
 /** In a list of hosts: an exact origin, not a host. */
 function isOrigin(entry: string): boolean {
   return entry.includes('://')
+}
+
+/** A preset is a public server: its addresses are checked like everybody's. */
+function connectorOrigins({ url, preset, oauth }: Config['connectors'][number]): readonly string[] {
+  if (preset !== undefined) return []
+  const { pinnedIssuer, endpoints } = oauth ?? {}
+  const named = [
+    ...Object.values<string>(endpoints ?? {}),
+    ...(pinnedIssuer === undefined ? [] : [pinnedIssuer]),
+  ]
+  return [url.origin, ...named.map((text) => new URL(text).origin)]
 }
 
 /** A house with a provider's answer in its hands stays open until it is on disk, within bounds (R7). */

@@ -3,10 +3,12 @@
  * of ours or another connector's is a start-up error, never a surprise at the first call.
  */
 import type { ClaimName, ConnectorConfig } from '../config.ts'
+import { findPreset, PRESETS, type Preset } from '../connectors/presets.ts'
 import { ConfigError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'
-import { headerVariable } from './environment.ts'
+import { OAUTH_FIELDS, OAUTH_METHODS, readOAuth, refuseOAuthFields } from './connector-oauth.ts'
+import { connectorVariable } from './environment.ts'
 import { CLAIM_NAMES } from './fields.ts'
 import { OUR_SEGMENTS, PEOPLE_SEGMENTS } from './paths.ts'
 import { readScopes } from './scopes.ts'
@@ -15,6 +17,7 @@ import * as read from './values.ts'
 
 const CONNECTOR_FIELDS = [
   'url',
+  'preset',
   'auth',
   'header',
   'path',
@@ -28,15 +31,17 @@ const CONNECTOR_FIELDS = [
   'title',
   'description',
   'enabled',
+  ...OAUTH_FIELDS,
 ]
-const LATER_AUTH = ['oauth', 'client_credentials']
+const AUTH = ['none', 'identity', 'header', ...OAUTH_METHODS] as const
+
 export function readConnectors(
   value: unknown,
   house: { issuer: string; prefix: string },
   sources: Sources,
 ): readonly ConnectorConfig[] {
   const connectors = Object.entries(read.record('connectors', value)).map(([name, entry]) =>
-    readConnector(name, entry, house.issuer, sources),
+    readConnector(name, entry, house, sources),
   )
   refuseOverlaps(connectors, house.prefix)
   return connectors
@@ -45,7 +50,7 @@ export function readConnectors(
 function readConnector(
   name: string,
   entry: unknown,
-  issuer: string,
+  house: { issuer: string; prefix: string },
   sources: Sources,
 ): ConnectorConfig {
   const at = `connectors.${name}`
@@ -54,17 +59,20 @@ function readConnector(
   }
   const input = read.record(at, entry)
   read.refuseUnknown(at, input, CONNECTOR_FIELDS)
-  if (input.url === undefined)
-    throw read.invalid(`${at}.url`, 'given', `Set ${at}.url to the MCP endpoint.`)
-  const url = read.url(`${at}.url`, input.url, sources)
+  const { issuer } = house
+  const preset = readPreset(at, input, sources)
+  const url = preset === undefined ? readUrl(at, input.url, sources) : new URL(preset.url)
   if (isBelow(url, issuer)) {
     throw read.invalid(`${at}.url`, 'another server, not this house itself')
   }
   const path =
     input.path === undefined ? `/mcp/${name}` : readPath(`${at}.path`, input.path, sources)
-  const auth = readAuth(at, input.auth, sources)
+  const auth = readAuth(at, input.auth, preset, sources)
   if (auth !== 'header' && input.header !== undefined)
     throw read.invalid(`${at}.header`, `left out: only auth: 'header' sends it`)
+  const isOAuth = auth === 'oauth' || auth === 'client_credentials'
+  if (!isOAuth) refuseOAuthFields(at, input)
+  const title = input.title ?? preset?.title
   return {
     name,
     url,
@@ -79,13 +87,17 @@ function readConnector(
     claims: readClaims(at, input.claims, sources),
     enabled:
       input.enabled === undefined ? true : read.boolean(`${at}.enabled`, input.enabled, sources),
+    ...(preset === undefined ? {} : { preset: preset.name }),
     ...(auth === 'header' ? { header: readHeader(name, at, input.header, sources) } : {}),
+    ...(isOAuth
+      ? { oauth: readOAuth({ name, at, url, auth, house, preset }, input, sources) }
+      : {}),
     ...(input.allow === undefined ? {} : { allow: readAllow(`${at}.allow`, input.allow, sources) }),
     ...(input.scopes === undefined
       ? {}
       : { scopes: readScopes(`${at}.scopes`, input.scopes, sources) }),
     ...readStepUp(at, input, sources),
-    ...(input.title === undefined ? {} : { title: read.text(`${at}.title`, input.title, sources) }),
+    ...(title === undefined ? {} : { title: read.text(`${at}.title`, title, sources) }),
     ...(input.description === undefined
       ? {}
       : { description: read.text(`${at}.description`, input.description, sources) }),
@@ -99,16 +111,41 @@ function isBelow(url: URL, issuer: string): boolean {
   return url.origin === origin && `${url.pathname}/`.startsWith(`${base}/`)
 }
 
-function readAuth(at: string, value: unknown, sources: Sources): ConnectorConfig['auth'] {
-  if (value === undefined) return 'identity'
-  if (typeof value === 'string' && LATER_AUTH.includes(value)) {
-    throw read.invalid(
-      `${at}.auth`,
-      `none, identity or header; ${value} is not available in this version`,
-      `Use auth: 'identity' and let the server check our JWT.`,
-    )
-  }
-  return read.choice(`${at}.auth`, value, ['none', 'identity', 'header'] as const, sources)
+function readPreset(
+  at: string,
+  input: Readonly<Record<string, unknown>>,
+  sources: Sources,
+): Preset | undefined {
+  if (input.preset === undefined) return undefined
+  if (input.url !== undefined)
+    throw read.invalid(`${at}.url`, 'left out: the preset says it', `Keep url or preset of ${at}.`)
+  const name = read.text(`${at}.preset`, input.preset, sources)
+  const preset = findPreset(name)
+  if (preset !== undefined) return preset
+  const known = PRESETS.map((entry) => entry.name)
+  const near = read.nearest(name, known)
+  throw read.invalid(
+    `${at}.preset`,
+    `one of ${known.join(', ')}`,
+    near === undefined ? `Set ${at}.url instead.` : `Did you mean ${near}?`,
+  )
+}
+
+function readUrl(at: string, value: unknown, sources: Sources): URL {
+  if (value === undefined)
+    throw read.invalid(`${at}.url`, 'given', `Set ${at}.url to the MCP endpoint.`)
+  return read.url(`${at}.url`, value, sources)
+}
+
+/** A server of somebody else knows nothing of our JWT: a preset is for people's own accounts. */
+function readAuth(
+  at: string,
+  value: unknown,
+  preset: Preset | undefined,
+  sources: Sources,
+): ConnectorConfig['auth'] {
+  if (value === undefined) return preset === undefined ? 'identity' : 'oauth'
+  return read.choice(`${at}.auth`, value, AUTH, sources)
 }
 
 function readClaims(at: string, value: unknown, sources: Sources): readonly ClaimName[] {
@@ -179,7 +216,7 @@ function readHeader(
   ) {
     throw read.invalid(`${at}.header.name`, 'a header name that a credential may have')
   }
-  const variable = headerVariable(name)
+  const variable = connectorVariable(name, 'HEADER_VALUE')
   const file = sources.environment[`${variable}_FILE`]
   const given =
     sources.environment[variable] ??

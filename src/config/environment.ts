@@ -18,6 +18,7 @@ const KNOWN_BASES = [
   'POSTERN_CONNECTOR',
   ...PROVIDER_TYPES.map(({ type }) => environmentName(type)),
 ]
+const CONNECTOR_CREDENTIALS = ['HEADER_VALUE', 'CLIENT_ID', 'CLIENT_SECRET'] as const
 const KUBERNETES = /_SERVICE_HOST$|_SERVICE_PORT(_.*)?$|_TCP(_.*)?$|_UDP(_.*)?$/
 
 /** Values by field path. A short name wins over the long one. */
@@ -102,9 +103,12 @@ export function refuseUnknownEnvironment(
   }
 }
 
-/** Where the secret of a connector with `auth: 'header'` is read from. */
-export function headerVariable(connector: string): string {
-  return `${environmentName(`connector-${connector}`)}_HEADER_VALUE`
+/** Where a credential of a connector is read from; a `_FILE` may stand behind it. */
+export function connectorVariable(
+  connector: string,
+  credential: (typeof CONNECTOR_CREDENTIALS)[number],
+): string {
+  return `${environmentName(`connector-${connector}`)}_${credential}`
 }
 
 function knownNames(house: {
@@ -130,7 +134,10 @@ function knownNames(house: {
     }
   }
   for (const { name } of house.connectors) {
-    names.push(headerVariable(name), `${headerVariable(name)}_FILE`)
+    for (const credential of CONNECTOR_CREDENTIALS) {
+      const variable = connectorVariable(name, credential)
+      names.push(variable, `${variable}_FILE`)
+    }
   }
   return names
 }

@@ -185,7 +185,6 @@ describe('connectors', () => {
     [{ path: '/account' }, 'both want the path /account'],
     [{ routes: { public: ['/'] } }, 'both want the path /'],
     [{ routes: { protected: ['/mcp/notes'] } }, 'both want the path /mcp/notes'],
-    [{ auth: 'oauth' }, 'oauth is not available in this version'],
     [{ auth: 'header' }, 'connector notes has no header value'],
     [
       { auth: 'header', header: { name: 'Host', value: 'x' } },

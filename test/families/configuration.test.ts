@@ -40,6 +40,11 @@ const GOOD: Values = {
       auth: 'header',
       header: { name: 'x-key', value: HEADER_SECRET },
     },
+    remote: {
+      url: 'https://remote.example/mcp',
+      auth: 'oauth',
+      client: { clientId: 'x', clientSecret: UPSTREAM_SECRET },
+    },
   },
 }
 
@@ -96,6 +101,26 @@ const BROKEN_TEXTS: readonly string[] = [
   `${'['.repeat(50_000)}`,
 ]
 
+/** Of a connector with `auth: 'oauth'`, or another where the part says so. */
+const WRONG_REMOTES: readonly Values[] = [
+  { auth: 'oauth2' },
+  { auth: 'client_credentials' },
+  { auth: 'identity', client: { clientId: 'x', clientSecret: BAD_SECRET } },
+  { client: 'x' },
+  { client: { clientSecret: BAD_SECRET } },
+  { client: { clientId: 'x', secret: BAD_SECRET } },
+  { client: { clientId: 'x', clientSecret: BAD_SECRET, authMethod: 'none' } },
+  { client: { clientId: 'x', authMethod: 'client_secret_basic' } },
+  { client: { clientId: 'x\u0000', clientSecret: BAD_SECRET } },
+  { pinnedIssuer: 'http://as.example' },
+  { pinnedIssuer: `https://u:${BAD_SECRET}@as.example` },
+  { endpoints: { token: 'https://as.example/token' } },
+  { endpoints: { authorization: 'javascript:1', token: 'https://as.example/token' } },
+  { requestedScopes: ['a b'] },
+  { strictResource: 'yes' },
+  { oauth: { omitResource: true } },
+]
+
 const WRONG_PARTS: readonly Values[] = [
   { unknown: 1 },
   { Issuer: 'https://a.example' },
@@ -129,6 +154,12 @@ const WRONG_PARTS: readonly Values[] = [
   { connectors: { a: { url: 'http://127.0.0.1:9/mcp', header: { value: BAD_SECRET } } } },
   { connectors: { a: { url: 'http://127.0.0.1:9/mcp', scopes: { 'a b': {} } } } },
   { connectors: { a: { url: 'http://127.0.0.1:9/mcp', scopes: { a: { implies: ['b'] } } } } },
+  ...WRONG_REMOTES.map((part) => ({
+    connectors: { a: { url: 'https://a.example/mcp', auth: 'oauth', ...part } },
+  })),
+  { connectors: { a: { preset: 'nowhere' } } },
+  { connectors: { a: { preset: 'linear', url: 'https://a.example/mcp' } } },
+  { connectors: { a: { preset: 'slack', client: { clientSecret: BAD_SECRET } } } },
   { resources: ['nope'] },
   { resources: [{ url: 'https://a.example/mcp', credential: BAD_SECRET }] },
   { clients: { a: { redirectUris: [] } } },
@@ -183,7 +214,7 @@ async function expectRefused({ config, environment }: Case): Promise<void> {
 
 it('B20: a file or environment that is wrong stops the start with one problem and one fix, and no secret', async () => {
   // What they are made of is right: each is refused for what was done to it.
-  expect(parseConfig(GOOD, { environment: {} }).connectors).toHaveLength(1)
+  expect(parseConfig(GOOD, { environment: {} }).connectors).toHaveLength(2)
   const cases = sample(allCases(), countOf(150))
   await checkFamily('B20', cases, expectRefused, CASES_AT_ONCE)
 }, 300_000)

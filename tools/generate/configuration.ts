@@ -5,14 +5,14 @@ export const path = 'docs/configuration.md'
 
 const CONNECTOR_ROWS = [
   [
-    '`url`',
+    '`url` or `preset`',
     'required',
-    'The MCP endpoint. Standing in the file approves its exact origin, private or http included.',
+    'The MCP endpoint: standing in the file approves its exact origin, private or http included. Or the name of a [known server](connectors.md).',
   ],
   [
     '`auth`',
-    '`identity`',
-    '`none`, `identity` (a short-lived JWT of ours), `header` (a fixed secret).',
+    '`identity`; with `preset` `oauth`',
+    "`none`, `identity` (a short-lived JWT of ours), `header` (a fixed secret), `oauth` (a token of the person's own connection), `client_credentials` (a token of this house; needs `client`).",
   ],
   [
     '`header`',
@@ -54,6 +54,42 @@ const CONNECTOR_ROWS = [
     '`acrValues`',
     'any',
     'Accepted `acr` values, in the words of the sign-in provider. Another: 401 `insufficient_user_authentication` with `acr_values`.',
+  ],
+  [
+    '`client`',
+    'what its server offers',
+    '`auth: "oauth"` and `"client_credentials"` only, as all below up to `followMetadataRedirects`. Our client at the server\'s authorization server, as registered there by hand: `{ clientId, clientSecret, authMethod }`; also `POSTERN_CONNECTOR_<NAME>_CLIENT_ID` and `_CLIENT_SECRET`. Callback: issuer + prefix + `/connect/<name>/callback`. `authMethod`: `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt` (keys at `/connect/jwks.json`); default the first that the server lists.',
+  ],
+  [
+    '`requestedScopes`',
+    "the challenge's, else all of the metadata",
+    'Scopes to ask for at the authorization server.',
+  ],
+  [
+    '`pinnedIssuer`',
+    '-',
+    'The `issuer` that its metadata says, where it is not the one that the server names.',
+  ],
+  [
+    '`endpoints`',
+    'discovered',
+    '`{ authorization, token, registration?, revocation? }` of an authorization server without metadata: nothing is discovered. https, or http on a loopback host or at the connector itself.',
+  ],
+  ['`omitResource`', '`false`', 'Leaves `resource` (RFC 8707) out, for servers that refuse it.'],
+  [
+    '`strictResource`',
+    '`false`',
+    '`resource` of its metadata must be `url` to the letter. Else its origin, or a path above `url`, may stand there.',
+  ],
+  [
+    '`legacyDiscovery`',
+    '`true`',
+    'Without resource metadata, tries what servers of 2025-03-26 do: metadata at the origin, then `/authorize`, `/token`, `/register`.',
+  ],
+  [
+    '`followMetadataRedirects`',
+    '`false`',
+    'Follows redirects of metadata documents on their own origin.',
   ],
   ['`title`, `description`', '-', 'Shown to people.'],
   ['`enabled`', '`true`', '`false` answers 404.'],
