@@ -16,6 +16,7 @@ import { createView, type GatewayView } from './gateway/view.ts'
 import { auditStep } from './issuer/audit.ts'
 import { type Authenticator, createAuthenticator, type Session } from './issuer/authenticate.ts'
 import { openClientDocuments } from './issuer/client-documents.ts'
+import { announceMark } from './issuer/endings.ts'
 import type { IssuerProvider } from './issuer/house.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
 import type { Memberships } from './issuer/memberships.ts'
@@ -38,6 +39,8 @@ import type { Bus, Platform, Store } from './ports.ts'
 import { createProviderContexts } from './providers/contexts.ts'
 import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { type Mark, TENANT } from './records.ts'
+import { connectorOf } from './vault/connection-rows.ts'
+import { createLateConnectorSide, type LateConnectorSide } from './vault/connector-side.ts'
 import { createHandOut } from './vault/hand-out.ts'
 import { createRefresher, type Refresher } from './vault/refresh.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
@@ -257,6 +260,7 @@ async function openProofs(ground: Ground, providers: readonly IssuerProvider[]):
   const { config, platform, store, bus, sealing, revocation } = ground
   const { runtime, emit, lock } = platform
   const vault = createVault({ store, sealing, runtime })
+  const connectorSide = createLateConnectorSide()
   const duties = createUpstreamRevocation({
     store,
     lock,
@@ -265,6 +269,8 @@ async function openProofs(ground: Ground, providers: readonly IssuerProvider[]):
     config,
     vault,
     providers,
+    connectors: connectorSide,
+    announce: (mark) => announceMark({ revocation, runtime, bus }, mark),
     forget(vaultId) {
       proofs.forget(vaultId)
       upkeep.forget(vaultId)
@@ -278,10 +284,12 @@ async function openProofs(ground: Ground, providers: readonly IssuerProvider[]):
     runtime,
     emit,
     call: (record, tokens) =>
-      refreshUpstream(providers, record, tokens, (id) => proofs.clientRefused(id)),
+      connectorOf(record.provider) === undefined
+        ? refreshUpstream(providers, record, tokens, (id) => proofs.clientRefused(id))
+        : connectorSide.refresh(record, tokens),
     revoke: (vaultId, record, tokens) =>
       duties.queue(vaultId, record, tokens, 'issued_after_the_end'),
-    incident: (provider) => proofs.incident(provider),
+    incident: (provider) => proofs.incident(provider) || connectorSide.incident(provider),
   })
   const seen: Upkeep['seen'] = (vaultId, record) => upkeep.seen(vaultId, record)
   const upstream = createUpstream({ ...ending, vault, refresher, providers, signals, seen })
@@ -298,7 +306,7 @@ async function openProofs(ground: Ground, providers: readonly IssuerProvider[]):
   })
   const upkeep = createUpkeep({ ...ending, vault, refresher, providers, proofs })
   await Promise.all([proofs.start(), upkeep.start()])
-  return { vault, proofs, refresher, duties, signals, upkeep }
+  return { vault, proofs, refresher, duties, signals, upkeep, connectorSide }
 }
 
 interface SignIns {
@@ -308,6 +316,8 @@ interface SignIns {
   readonly duties: UpstreamRevocation
   readonly signals: Signals
   readonly upkeep: Upkeep
+  /** Takes the room that refreshes and revokes at connectors. */
+  readonly connectorSide: LateConnectorSide
 }
 
 /** Members of a session with few different values: kept once for all remembered tokens. */

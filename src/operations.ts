@@ -161,6 +161,7 @@ export async function openOperations(
       vault,
       providers: [],
       forget: () => undefined,
+      announce: (mark) => announceMark(ending, mark),
     })
     const signals = createSignals({ ...ending, endVault })
     return {

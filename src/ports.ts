@@ -121,7 +121,7 @@ export interface Store {
   ): Promise<Values[K] | 'replayed' | undefined>
   remove(kind: Kind, key: Key): Promise<void>
   /**
-   * Rows whose declared index (`records.ts` INDEXES) equals `value`, in key order; fewer than `max` is
+   * Rows whose declared index (`record-kinds.ts` INDEXES) equals `value`, in key order; fewer than `max` is
    * the end. A row that was damaged is left out here and told; `get` of it rejects (K16).
    */
   list<K extends Kind>(
@@ -221,6 +221,11 @@ export interface GrantStore {
  * ambiguous: the lease may be held.
  */
 export interface Lock {
+  /**
+   * `process`: holders in other processes on the same store are not seen, so that a lease proves
+   * nothing about them. Absent: every process that shares the store shares the lock.
+   */
+  readonly reach?: 'process'
   acquire(
     key: string,
     leaseMs: number,
@@ -265,6 +270,10 @@ export type EventType =
   | 'connection.started'
   | 'connection.active'
   | 'connection.refused'
+  | 'connection.ended'
+  | 'connection.active'
+  | 'connection.refreshed'
+  | 'connection.reconnect'
   | 'connection.ended'
   | 'provider.unreachable'
   | 'provider.recovered'

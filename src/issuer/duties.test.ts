@@ -378,7 +378,7 @@ it('D4: many walks that wait for the same are one, and one under way is finished
   })
   for (let turn = 0; turn < 40; turn += 1) {
     await store.commit([surveyStep(runtime, 'registration_deleted')])
-    await store.commit([surveyStep(runtime, 'signed_out', 'usr_ada')])
+    await store.commit([surveyStep(runtime, 'signed_out', { userId: 'usr_ada' })])
   }
   const under = surveyStep(runtime, 'revoked')
   if (under.verb !== 'create' || under.kind !== 'duty') throw new Error('not a duty')

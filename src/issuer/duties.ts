@@ -162,15 +162,16 @@ async function readRows(store: Store): Promise<readonly Row[]> {
 async function doLocal(deps: DutiesDeps, rows: readonly Row[], mayGoOn: MayGoOn): Promise<void> {
   const surveyed = new Set<string>()
   for (const row of rows) {
-    const { purpose, userId = '', after } = row.value
+    const { purpose, userId = '', provider = '', after } = row.value
     if (purpose === 'revoke') continue
     // One walk that begins now sees what every other that has not begun was asked to look for.
     if (purpose === 'survey' && after === undefined) {
-      if (surveyed.has(userId)) {
+      const asked = JSON.stringify([userId, provider])
+      if (surveyed.has(asked)) {
         await deps.store.remove('duty', row.key)
         continue
       }
-      surveyed.add(userId)
+      surveyed.add(asked)
     }
     let left: Row | undefined = row
     while (left !== undefined && (await mayGoOn())) left = (await doOne(deps, left)).left

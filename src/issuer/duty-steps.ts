@@ -45,13 +45,16 @@ export function releaseSteps(
   return vaultId === '' ? [] : [dutyStep(runtime, { purpose: 'release', vaultId, userId, cause })]
 }
 
-/** @param userId Only records of this person; absent: all. */
-export function surveyStep(runtime: Runtime, cause: string, userId?: string): Step {
-  return dutyStep(runtime, {
-    purpose: 'survey',
-    cause,
-    ...(userId === undefined ? {} : { userId }),
-  })
+/**
+ * @param only `userId`: records of this person. `provider`: end all connections of this connector.
+ *   Neither: all sign-ins that nothing uses any more.
+ */
+export function surveyStep(
+  runtime: Runtime,
+  cause: string,
+  only: { readonly userId?: string; readonly provider?: string } = {},
+): Step {
+  return dutyStep(runtime, { purpose: 'survey', cause, ...only })
 }
 
 type Sealed = Pick<Values['vault'], 'sealed' | 'keyId'>

@@ -3,9 +3,11 @@
  * other nodes (flows.md section 11).
  */
 import { ACCESS_TOKEN_LIFE_MAX_SECONDS } from '../oauth/access-token.ts'
+import { canonicalResource } from '../oauth/urls.ts'
 import type { Step } from '../ports.ts'
 import type { Grant, Mark, MarkKind } from '../records.ts'
 import { TENANT } from '../records.ts'
+import { providerOfConnector } from '../vault/connection-rows.ts'
 import { auditStep } from './audit.ts'
 import { releaseSteps, surveyStep } from './duty-steps.ts'
 import { type IssuerHouse, report } from './house.ts'
@@ -106,8 +108,11 @@ export async function endByMark(
   const who = kind === 'user' ? { userId: id } : kind === 'client' ? { clientId: id } : {}
   const named = kind === 'connector' ? ` ${id}` : ''
   const audit = auditStep(house, 'grants.ended', { ...who, detail: `${kind}${named}: ${cause}` })
-  const survey = surveyStep(house.runtime, cause, kind === 'user' ? id : undefined)
-  await house.store.grants.revoke(mark, [...also, survey, audit])
+  const surveys = [
+    surveyStep(house.runtime, cause, kind === 'user' ? { userId: id } : {}),
+    ...(kind === 'connector' ? endConnections(house, id, cause) : []),
+  ]
+  await house.store.grants.revoke(mark, [...also, ...surveys, audit])
   announceMark(house, mark)
   // Who ends a person ends their sign-ins next (signals.ts); the survey is for the case of a crash.
   if (kind !== 'user') house.duties?.poke()
@@ -115,7 +120,23 @@ export async function endByMark(
   return mark
 }
 
-export function announceMark(house: EndingHouse, mark: Mark): void {
+/** The connections of the connector that has this resource end with its grants. */
+function endConnections(
+  { config, runtime }: EndingHouse,
+  resource: string,
+  cause: string,
+): readonly Step[] {
+  return config.connectors
+    .filter(
+      (connector) => (canonicalResource(connector.resource) ?? connector.resource) === resource,
+    )
+    .map(({ name }) => surveyStep(runtime, cause, { provider: providerOfConnector(name) }))
+}
+
+export function announceMark(
+  house: Pick<EndingHouse, 'revocation' | 'runtime' | 'bus'>,
+  mark: Mark,
+): void {
   house.revocation.markLocal(mark)
   house.runtime.waitUntil(house.bus.publish())
 }

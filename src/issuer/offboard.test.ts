@@ -65,6 +65,7 @@ describe('offboard', () => {
         grants: 'all',
         sessions: 3,
         vaultRecords: MANY + 1,
+        connections: 0,
         approvals: MANY + 1,
         auditRows: MANY + audits,
         identity: true,

@@ -29,6 +29,8 @@ export interface OffboardProof {
     readonly grants: 'all'
     readonly sessions: number
     readonly vaultRecords: number
+    /** Accounts at connectors. */
+    readonly connections: number
     readonly approvals: number
     readonly auditRows: number
     readonly identity: true
@@ -51,6 +53,7 @@ export async function offboard(
   const pseudonym = pseudonymOf(house, userId)
   const ended = await disable(house, person)
   const vaultRecords = await removeRowsOf(house, 'vault', userId)
+  const connections = await removeRowsOf(house, 'connection', userId)
   const approvals = await removeRowsOf(house, 'approval', userId)
   const upstreamRevocations = await renameDuties(house, userId, pseudonym)
   const auditRows = await renameAudit(house, userId, pseudonym)
@@ -64,6 +67,7 @@ export async function offboard(
       grants: 'all',
       sessions: ended.sessions,
       vaultRecords,
+      connections,
       approvals,
       auditRows,
       identity: true,
@@ -91,7 +95,11 @@ async function disable(house: OffboardHouse, person: Versioned<'user'>) {
           ]
     const also = [...disabled, await tombstoneStep(house, person.key.id)]
     try {
-      return await house.signals.endUser(person.value.userId, CAUSE, { revoke: true, also })
+      return await house.signals.endUser(person.value.userId, CAUSE, {
+        revoke: true,
+        also,
+        connections: true,
+      })
     } catch (error) {
       // A sign-in wrote the row at this moment: look again.
       if (!(error instanceof StoreError) || error.certainty !== 'not-applied') throw error

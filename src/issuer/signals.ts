@@ -7,6 +7,7 @@
  */
 import type { Step } from '../ports.ts'
 import { type Grant, TENANT } from '../records.ts'
+import { connectorOf } from '../vault/connection-rows.ts'
 import { userKeyOf } from './admission.ts'
 import { type EndingHouse, endByMark, endGrant } from './endings.ts'
 import { key } from './ids.ts'
@@ -39,7 +40,12 @@ export interface Signals {
   endUser(
     userId: string,
     cause: string,
-    options: { readonly revoke: boolean; readonly also?: readonly Step[] },
+    options: {
+      readonly revoke: boolean
+      readonly also?: readonly Step[]
+      /** Their accounts at connectors too: the person is deleted. Default false. */
+      readonly connections?: boolean
+    },
   ): Promise<Ended>
   /** Ends the sessions that came from one session of the provider, and the grants born in them. */
   endProviderSession(
@@ -56,12 +62,13 @@ export const NOTHING_ENDED: Ended = { users: 0, sessions: 0, grants: 0, vaults: 
 
 export function createSignals(deps: SignalsDeps): Signals {
   const { store, runtime } = deps
-  const endUser: Signals['endUser'] = async (userId, cause, { revoke, also }) => {
+  const endUser: Signals['endUser'] = async (userId, cause, options) => {
+    const { revoke, also, connections = false } = options
     // The mark first: it ends every grant and token at once, whatever comes after it fails.
     await endByMark(deps, { kind: 'user', id: userId }, cause, also)
     const sessions = await removeRowsOf(deps, 'session', userId)
     await removeRowsOf(deps, 'origin', userId)
-    const vaults = await endVaults(deps, userId, cause, revoke)
+    const vaults = await endVaults(deps, userId, cause, { revoke, connections })
     return { ...NOTHING_ENDED, users: 1, sessions, vaults }
   }
   return {
@@ -140,7 +147,7 @@ async function endGrants(
 /** @returns how many rows there were. */
 export async function removeRowsOf(
   { store }: Pick<SignalsDeps, 'store'>,
-  kind: 'session' | 'origin' | 'vault' | 'approval',
+  kind: 'session' | 'origin' | 'vault' | 'connection' | 'approval',
   userId: string,
 ): Promise<number> {
   let removed = 0
@@ -158,7 +165,7 @@ async function endVaults(
   deps: SignalsDeps,
   userId: string,
   cause: string,
-  revoke: boolean,
+  { revoke, connections }: { readonly revoke: boolean; readonly connections: boolean },
 ): Promise<number> {
   let ended = 0
   let after: string | undefined
@@ -167,6 +174,8 @@ async function endVaults(
     const rows = await deps.store.list('vault', TENANT, { name: 'userId', value: userId }, at)
     for (const { key: vaultKey, value } of rows) {
       if (value.state === 'ended') continue
+      // Who is signed out at their provider has not left the servers that they connected.
+      if (!connections && connectorOf(value.provider) !== undefined) continue
       if ((await deps.endVault(vaultKey.id, cause, { revoke })) === 'ended') ended += 1
     }
     if (rows.length < PAGE_ROWS) break

@@ -9,12 +9,15 @@
 import { StoreError } from '../errors.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Emit, Lock, Runtime, Step, Store } from '../ports.ts'
-import { type Grant, TENANT, type Values } from '../records.ts'
+import { type Grant, type Mark, TENANT, type Values } from '../records.ts'
+import { connectionKey, connectorOf, endConnectionStep } from '../vault/connection-rows.ts'
+import type { ConnectorSide } from '../vault/connector-side.ts'
 import { ENDED_KEPT_MS, type Vault, type VaultEntry, type VaultRecord } from '../vault/vault.ts'
 import { userKeyOf } from './admission.ts'
 import { type AuditEvent, auditStep } from './audit.ts'
 import { createDuties, type Duties, type Performed } from './duties.ts'
 import { type Duty, revokeStep } from './duty-steps.ts'
+import { markExpiresAtMs } from './endings.ts'
 import type { IssuerHouse, IssuerProvider } from './house.ts'
 import { key } from './ids.ts'
 
@@ -28,6 +31,10 @@ export interface UpstreamRevocationDeps {
   readonly providers: readonly IssuerProvider[]
   /** Forget what is remembered about a sign-in that ended here. */
   forget(vaultId: string): void
+  /** Absent: what connections leave behind waits for a process that has it. */
+  readonly connectors?: Pick<ConnectorSide, 'revoke'>
+  /** A connection has ended: this node forgets it, and the others are told. */
+  announce(mark: Mark): void
 }
 
 export interface EndOptions {
@@ -97,7 +104,12 @@ async function endVault(
       user === undefined
         ? []
         : [{ verb: 'put', kind: 'user', key: user.key, ifVersion: user.version, value: user.value }]
-    const { won } = await store.commit([...guard, ...endSteps(deps, entry, cause, revoke)])
+    const steps = [...guard, ...endSteps(deps, entry, cause, revoke)]
+    if (connectorOf(entry.record.provider) !== undefined) {
+      if (await endConnection(deps, entry, cause, steps)) return 'ended'
+      continue
+    }
+    const { won } = await store.commit(steps)
     if (won) {
       deps.forget(vaultId)
       return 'ended'
@@ -106,8 +118,68 @@ async function endVault(
   throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
 }
 
-function endSteps(
+/** The connection's row, its tokens and the mark that all nodes forget them by, in one commit. */
+async function endConnection(
   deps: UpstreamRevocationDeps,
+  { id, record }: VaultEntry,
+  cause: string,
+  steps: readonly Step[],
+): Promise<boolean> {
+  const { store, runtime, emit } = deps
+  const connector = connectorOf(record.provider) ?? ''
+  const row = await store.get('connection', connectionKey(runtime, record.userId, connector))
+  // A row that points elsewhere is a newer connection's.
+  const isCurrent = row?.value.vaultId === id && row.value.state === 'active'
+  const mark = connectionMark(runtime, id, cause)
+  const also = isCurrent ? [endConnectionStep(row, cause, runtime.nowMs())] : []
+  if (!(await revokeGrant(store, mark, [...also, ...steps]))) return false
+  deps.forget(id)
+  deps.announce(mark)
+  const { userId } = record
+  emit.event({
+    type: 'connection.ended',
+    tenant: TENANT,
+    userId,
+    connector,
+    reason: cause,
+    ...(row === undefined ? {} : { connectionId: row.value.connectionId }),
+  })
+  return true
+}
+
+/** By this mark every node forgets the tokens of a vault record. */
+export function connectionMark(runtime: Runtime, vaultId: string, cause: string): Mark {
+  const atMs = markExpiresAtMs(Math.trunc(runtime.nowMs()))
+  return {
+    tenant: TENANT,
+    kind: 'grant',
+    id: vaultId,
+    issuedBeforeMs: atMs,
+    expiresAtMs: atMs,
+    cause,
+  }
+}
+
+/** False when a step was lost: somebody wrote one of the rows meanwhile. */
+export async function revokeGrant(
+  { grants }: Pick<Store, 'grants'>,
+  mark: Mark,
+  also: readonly Step[],
+): Promise<boolean> {
+  try {
+    await grants.revoke(mark, also)
+    return true
+  } catch (error) {
+    if (error instanceof StoreError && error.certainty === 'not-applied') return false
+    throw error
+  }
+}
+
+type EndStepsDeps = Pick<UpstreamRevocationDeps, 'runtime' | 'vault' | 'config'>
+
+/** Ends a record; its tokens wait for their revocation in the duty, sealed. */
+export function endSteps(
+  deps: EndStepsDeps,
   { id, version, record, tokens }: VaultEntry,
   cause: string,
   revoke: boolean,
@@ -122,8 +194,10 @@ function endSteps(
     expiresAtMs: Math.trunc(runtime.nowMs()) + ENDED_KEPT_MS,
   }
   const steps: Step[] = [{ verb: 'put', kind: 'vault', key: key(id), ifVersion: version, value }]
-  // What the provider has refused already needs no revocation there.
-  if (revoke && record.state === 'active' && tokens.accessToken !== '')
+  // What the provider has refused already needs no revocation there. A connection that was lost at a
+  // crash may live on at its server.
+  const mayLive = record.state === 'active' || connectorOf(record.provider) !== undefined
+  if (revoke && mayLive && tokens.accessToken !== '')
     steps.push(revokeStep(runtime, id, record, cause))
   const spare = spareSealed === undefined ? undefined : vault.openSpare(id, spareSealed)
   if (revoke && spare !== undefined)
@@ -169,15 +243,20 @@ async function release(deps: UpstreamRevocationDeps, duty: Duty): Promise<Perfor
   return { outcome: 'done' }
 }
 
-/** One page of vault records: those whose grants have all ended end with them. */
+/** One page of vault records: those whose grants have all ended end with them; or a connector's. */
 async function survey(deps: UpstreamRevocationDeps, duty: Duty): Promise<Performed> {
   const { store } = deps
-  const { userId, after, cause } = duty
+  const { userId, provider, after, cause } = duty
   const index = userId === undefined ? undefined : { name: 'userId', value: userId }
   const page = { max: SURVEY_PAGE, ...(after === undefined ? {} : { after }) }
   const rows = await store.list('vault', TENANT, index, page)
   for (const { key: vaultKey, value } of rows) {
     if (value.state === 'ended') continue
+    if (provider !== undefined) {
+      const isMeant = value.provider === provider && value.createdAtMs <= duty.createdAtMs
+      if (isMeant) await endVault(deps, vaultKey.id, cause, { revoke: true })
+      continue
+    }
     const named = { name: 'vaultId', value: vaultKey.id } as const
     const [any] = await store.grants.list(TENANT, named, { max: 1 })
     // Never granted to anybody: a browser that signed in for itself keeps its sign-in.
@@ -199,6 +278,14 @@ async function revoke(deps: UpstreamRevocationDeps, duty: Duty): Promise<Perform
   })
   const tokens = vault.openTokens(vaultId, sealed, keyId)
   if (tokens === undefined) return told('revocation.failed', 'unreadable')
+  if (connectorOf(provider) !== undefined) {
+    if (await isHeldAnew(deps, duty, tokens)) return { outcome: 'done' }
+    const { connectors } = deps
+    const there = await connectors?.revoke(duty, tokens)
+    if (there?.outcome === 'confirmed') return told('revocation.confirmed', duty.cause)
+    if (there?.outcome === 'unsupported') return told('revocation.failed', 'not_offered')
+    return { outcome: 'retry', reason: there?.reason ?? 'connector_not_open' }
+  }
   const asked = providers.find((entry) => entry.provider.issuer === issuer)
   if (asked === undefined) return { outcome: 'retry', reason: 'provider_not_configured' }
   if (asked.provider.revoke === undefined) return told('revocation.failed', 'not_offered')
@@ -223,8 +310,13 @@ async function isSuperseded(
   const now = await store.get('user', key(userKeyOf(runtime, { issuer, subject })))
   const index = { name: 'userId', value: now?.value.userId ?? userId }
   const rows = await store.list('vault', TENANT, index, { max: VAULTS_OF_USER_MAX })
+  // A connection at the same issuer is another client's, and ends by itself.
   const living = rows.filter(
-    ({ value }) => value.state === 'active' && value.issuer === issuer && value.subject === subject,
+    ({ value }) =>
+      value.state === 'active' &&
+      value.issuer === issuer &&
+      value.subject === subject &&
+      connectorOf(value.provider) === undefined,
   )
   if (provider.revocationEnds === 'authorization') return living.length > 0
   const current = living.find((row) => row.key.id === vaultId)?.value
@@ -233,6 +325,23 @@ async function isSuperseded(
   return tokens.refreshToken === undefined
     ? tokens.accessToken === held.accessToken
     : tokens.refreshToken === held.refreshToken
+}
+
+/** The server handed out the very same token again, for the connection that stands now. */
+async function isHeldAnew(
+  { store, vault, runtime }: UpstreamRevocationDeps,
+  { provider = '', userId = '' }: Duty,
+  tokens: TokenSet,
+): Promise<boolean> {
+  const at = connectionKey(runtime, userId, connectorOf(provider) ?? '')
+  const row = await store.get('connection', at)
+  if (row?.value.state !== 'active') return false
+  const held = (await vault.find(row.value.vaultId))?.tokens
+  if (held === undefined) return false
+  const { refreshToken } = tokens
+  return refreshToken === undefined
+    ? runtime.equal(tokens.accessToken, held.accessToken)
+    : held.refreshToken !== undefined && runtime.equal(refreshToken, held.refreshToken)
 }
 
 function audit(

@@ -45,7 +45,7 @@ export function node(options: NodeOptions = {}): NodePlatform {
     name: 'node',
     runtime,
     emit,
-    lock: createMemoryLock(runtime),
+    lock: { ...createMemoryLock(runtime), reach: 'process' },
     environment: options.environment ?? process.env,
     readFile: (path) => readFileSync(path, 'utf8'),
     openFetch(settings) {

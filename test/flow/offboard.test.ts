@@ -42,7 +42,14 @@ describe('offboarding', () => {
     const proof = await offboard(nodes, ada)
     expect(proof).toMatchObject({
       userId: ada.userId,
-      done: { grants: 'all', sessions: 1, vaultRecords: 1, approvals: 1, identity: true },
+      done: {
+        grants: 'all',
+        sessions: 1,
+        vaultRecords: 1,
+        connections: 0,
+        approvals: 1,
+        identity: true,
+      },
       pending: { upstreamRevocations: 1 },
     })
     expect(await first.call(ada.access_token)).toBe(401)
