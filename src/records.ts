@@ -1,7 +1,7 @@
 /**
- * What is stored, how long it lives, and by what it can be found. Values we issue are kept as
- * digests; values we must replay are `sealed` text (vault/sealing.ts). `docs/storage.md` is
- * generated from KINDS.
+ * What is stored, and how long it lives. Values we issue are kept as digests; values we must replay
+ * are `sealed` text (vault/sealing.ts). What a row is for people, and by what it is found:
+ * `record-kinds.ts`.
  */
 
 import type { ClientKeySet } from './oauth/client-keys.ts'
@@ -200,6 +200,12 @@ export interface Values {
     redirectUri: string
     scopes: readonly string[]
     returnTo?: string
+    /** The server said that it names itself in its answer (RFC 9207). */
+    issRequired?: boolean
+    /** Client whose call asked for it. */
+    askedBy?: string
+    /** Tokens of another account than before, until the person has said which one it is to be. */
+    answerSealed?: string
     flowId: string
     expiresAtMs: number
   }
@@ -225,6 +231,8 @@ export interface Values {
     connector: string
     /** Of the URL that it was accepted for: another URL starts anew. */
     url: string
+    /** Digest of URL, kind of authentication, client and pins: another definition starts anew (O5). */
+    definition: string
     state: 'ready' | 'degraded' | 'unreachable' | 'quarantined'
     issuer?: string
     /** Origins that secrets may go to. */
@@ -232,6 +240,9 @@ export interface Values {
     approvedOrigins: readonly string[]
     /** Seen and not approved: what quarantined it. */
     refusedOrigin?: string
+    refusedIssuer?: string
+    /** Accepted by the rules of 2025-03-26, where no document names the issuer (DSC-11). */
+    legacy?: true
     problems: readonly ConnectorProblem[]
     /** How the server answers: `modern` needs no `initialize`. */
     era?: 'modern' | 'legacy'
@@ -296,172 +307,6 @@ export interface Values {
 export type Kind = keyof Values
 /** Kinds that `consume` accepts. */
 export type SingleUse = 'attempt' | 'transaction' | 'pushed' | 'connecting'
-
-/** What a row of a kind is, for people: its key, how long it lives, which fields are sealed text. */
-export interface KindRow {
-  readonly holds: string
-  readonly key: string
-  readonly life: string
-  readonly sealed: readonly string[]
-}
-export const KINDS: { readonly [K in Kind]: KindRow } = {
-  user: {
-    holds: 'a person and where they signed in last',
-    key: 'digest of (issuer, subject)',
-    life: 'until deleted',
-    sealed: [],
-  },
-  client: {
-    holds: 'a registered client',
-    key: 'client id',
-    life: '`unusedRegistrationTtlSeconds` until first used',
-    sealed: [],
-  },
-  transaction: {
-    holds: 'an answered consent form',
-    key: 'ticket id',
-    life: '10 min, once',
-    sealed: [],
-  },
-  pushed: {
-    holds: 'a pushed authorization request',
-    key: 'digest of `request_uri`',
-    life: '90 s, once',
-    sealed: [],
-  },
-  attempt: {
-    holds: 'one trip to the provider',
-    key: 'digest of `state`',
-    life: '10 min, once',
-    sealed: ['verifierSealed'],
-  },
-  session: {
-    holds: 'a signed-in browser',
-    key: 'digest of its cookie',
-    life: '`sessionIdleSeconds`, at most 7 d',
-    sealed: [],
-  },
-  approval: {
-    holds: 'a remembered consent',
-    key: 'digest of (user, client, redirect URI, resource)',
-    life: '`approvalTtlSeconds`',
-    sealed: [],
-  },
-  vault: {
-    holds: 'upstream tokens of a sign-in',
-    key: 'random id',
-    life: 'until ended, then 7 d for upstream revocation',
-    sealed: ['sealed', 'spareSealed'],
-  },
-  proof: {
-    holds: 'the last good answer of a provider',
-    key: 'vault id',
-    life: '`upstreamProofStaleIfErrorSeconds`',
-    sealed: [],
-  },
-  connection: {
-    holds: "a person's account at a connector",
-    key: 'digest of (user, connector)',
-    life: 'until ended, then 7 d',
-    sealed: [],
-  },
-  connecting: {
-    holds: "one trip to a connector's authorization server",
-    key: 'digest of `state`',
-    life: '10 min, once',
-    sealed: ['verifierSealed'],
-  },
-  registration: {
-    holds: 'our client at an authorization server',
-    key: 'digest of (issuer, connector)',
-    life: 'until replaced',
-    sealed: ['sealed'],
-  },
-  connector: {
-    holds: "what we accepted about a connector's servers",
-    key: 'connector',
-    life: 'until its URL changes',
-    sealed: [],
-  },
-  secret: {
-    holds: 'a key of this house',
-    key: 'purpose, or `signing-<n>`',
-    life: 'signing keys 25 h after their last token, others until deleted',
-    sealed: ['sealed'],
-  },
-  fact: {
-    holds: 'a remote document, last good copy; what a person belongs to',
-    key: 'cache name and key',
-    life: '`discoveryStaleIfErrorSeconds`; 1 h of a person',
-    sealed: [],
-  },
-  spent: {
-    holds: 'an identifier that was used',
-    key: 'digest of purpose and `jti`',
-    life: 'until what carried it ends',
-    sealed: [],
-  },
-  duty: {
-    holds: 'an upstream revocation to come',
-    key: 'due time, random letters',
-    life: 'until the provider confirmed it, at most 7 d',
-    sealed: ['sealed'],
-  },
-  origin: {
-    holds: "the provider's session of a sign-in",
-    key: 'digest of our session cookie',
-    life: '`refreshTokenAbsoluteSeconds`',
-    sealed: [],
-  },
-  tombstone: {
-    holds: 'that a person was deleted',
-    key: 'keyed digest of (issuer, subject)',
-    life: '400 d',
-    sealed: [],
-  },
-  audit: { holds: 'one change of state', key: 'random id', life: '`auditTtlDays`', sealed: [] },
-}
-
-/** Ages of clients that nobody used yet are told apart this finely. */
-export const UNUSED_BUCKET_MS = 600_000
-
-/** The index value of never used clients that registered in the same ten minutes. */
-export function unusedBucket(createdAtMs: number): string {
-  return `unused-${Math.floor(createdAtMs / UNUSED_BUCKET_MS)}`
-}
-
-/** Never used clients end in the order of this. One that is wanted comes after all that are not. */
-export function unusedOrderMs(
-  client: Pick<Values['client'], 'createdAtMs' | 'wantedUntilMs'>,
-): number {
-  return client.wantedUntilMs ?? client.createdAtMs
-}
-
-/** Searchable columns per kind; each becomes a real column with an index. */
-export const INDEXES: {
-  readonly [K in Kind]?: Readonly<Record<string, (value: Values[K]) => string | undefined>>
-} = {
-  user: { userId: (value) => value.userId },
-  // A full table makes room by ending the oldest of these (issuer/registration-room.ts).
-  client: {
-    purpose: (client) =>
-      client.usedAtMs === undefined ? unusedBucket(unusedOrderMs(client)) : undefined,
-  },
-  session: { userId: (value) => value.userId },
-  approval: { userId: (value) => value.userId, clientId: (value) => value.clientId },
-  vault: { userId: (value) => value.userId },
-  connection: {
-    userId: (value) => value.userId,
-    name: (value) => value.connector,
-    purpose: (value) => value.connectionId,
-  },
-  registration: { name: (value) => value.connector },
-  secret: { purpose: (value) => value.purpose },
-  fact: { name: (value) => value.name },
-  duty: { userId: (value) => value.userId },
-  origin: { userId: (value) => value.userId, name: (value) => value.name },
-  audit: { userId: (value) => value.userId },
-}
 
 /** What we issued: user x client x one resource x scopes, and its refresh-token family. */
 export interface Grant {

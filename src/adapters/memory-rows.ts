@@ -1,6 +1,7 @@
 /** Rows of the memory store and their guarded writes; each write says how it is undone. */
 import type { Key, Versioned } from '../ports.ts'
-import { INDEXES, type Kind, type Values } from '../records.ts'
+import { INDEXES } from '../record-kinds.ts'
+import type { Kind, Values } from '../records.ts'
 import { encodeValue, keyText, optionalKeyText, optionalWholeNumber, wholeNumber } from './sql.ts'
 import { expiryOf } from './sql-records.ts'
 

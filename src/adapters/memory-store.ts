@@ -5,7 +5,8 @@
  * the process, which is why the configuration must ask for it by name.
  */
 import type { Step, Store } from '../ports.ts'
-import { INDEXES, type Kind } from '../records.ts'
+import { INDEXES } from '../record-kinds.ts'
+import type { Kind } from '../records.ts'
 import { createMemoryGrants, type MemoryGrants } from './memory-grants.ts'
 import {
   byId,

@@ -4,7 +4,8 @@
  */
 import { StoreError } from '../errors.ts'
 import type { Key, Step, Store, Versioned } from '../ports.ts'
-import { INDEXES, type Kind, type Values } from '../records.ts'
+import { INDEXES } from '../record-kinds.ts'
+import type { Kind, Values } from '../records.ts'
 import {
   encodeValue,
   keyText,

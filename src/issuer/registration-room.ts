@@ -9,7 +9,8 @@
  * that a flood of anonymous writes cannot grow the audit either.
  */
 import type { Key, Versioned } from '../ports.ts'
-import { TENANT, UNUSED_BUCKET_MS, unusedBucket, unusedOrderMs } from '../records.ts'
+import { UNUSED_BUCKET_MS, unusedBucket, unusedOrderMs } from '../record-kinds.ts'
+import { TENANT } from '../records.ts'
 import { type IssuerHouse, report } from './house.ts'
 import { key } from './ids.ts'
 

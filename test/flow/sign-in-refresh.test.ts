@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { StoreError } from '../../src/errors.ts'
-import { KINDS } from '../../src/records.ts'
+import { KINDS } from '../../src/record-kinds.ts'
 import {
   answerOf,
   authorizeUrl,

@@ -4,7 +4,8 @@
  * a program or an operator, so that no word of it changes unnoticed.
  */
 import type { PosternEvent, Store } from '../../src/ports.ts'
-import { KINDS, type Kind, TENANT } from '../../src/records.ts'
+import { KINDS } from '../../src/record-kinds.ts'
+import { type Kind, TENANT } from '../../src/records.ts'
 
 interface Told {
   readonly events: readonly PosternEvent[]

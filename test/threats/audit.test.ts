@@ -299,7 +299,7 @@ const STORIES: readonly (readonly [
 
 describe('I12: audit rows', () => {
   it('I12: every kind of row is judged', async () => {
-    const { KINDS } = await import('../../src/records.ts')
+    const { KINDS } = await import('../../src/record-kinds.ts')
     expect([...STATE, ...OTHER].toSorted()).toEqual(Object.keys(KINDS).toSorted())
   })
 

@@ -1,7 +1,8 @@
 /** `docs/storage.md` from the kinds of `src/records.ts` and the tables of `src/adapters/schema.ts`. */
 import { MIGRATIONS } from '../../src/adapters/schema.ts'
 import { KEPT_PAST_LIFE_MS } from '../../src/adapters/sql-store.ts'
-import { INDEXES, KINDS, type Kind, MARK_KEPT_PAST_LIFE_MS, MARK_KINDS } from '../../src/records.ts'
+import { INDEXES, KINDS } from '../../src/record-kinds.ts'
+import { type Kind, MARK_KEPT_PAST_LIFE_MS, MARK_KINDS } from '../../src/records.ts'
 
 export const path = 'docs/storage.md'
 
@@ -21,7 +22,7 @@ export function generate(): string {
   return `${[
     '# Storage',
     '',
-    'Generated from `src/records.ts` and `src/adapters/schema.ts`; `npm run fix` writes it again.',
+    'Generated from `src/record-kinds.ts` and `src/adapters/schema.ts`; `npm run fix` writes it again.',
     '',
     'Values we issue are kept as digests. Values we must replay are sealed with AES-256-GCM under the',
     'sealing key, bound to tenant, kind, row, column and purpose. Every row names its tenant. A row is',
