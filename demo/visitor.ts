@@ -18,8 +18,13 @@ export interface ReadingVisitor extends Visitor {
   /**
    * Opens `url` and plays on to a page that refuses (4xx, 5xx), that has nothing to press, or whose
    * address `isEnd` says is the last; returns that page.
+   *
+   * @param options.press In the place of the visitor's own buttons, on this walk.
    */
-  read(url: URL, isEnd?: (url: URL) => boolean): Promise<VisitedPage>
+  read(
+    url: URL,
+    options?: { readonly isEnd?: (url: URL) => boolean; readonly press?: readonly RegExp[] },
+  ): Promise<VisitedPage>
 }
 
 /** Where a visit stopped. */
@@ -54,7 +59,7 @@ export function createVisitor(options: VisitorOptions): ReadingVisitor {
       }
       throw new Error(`no end after ${STEPS_MAX} pages, the last at ${place(request.url)}`)
     },
-    async read(url, isEnd = () => false) {
+    async read(url, { isEnd = () => false, press = options.press } = {}) {
       let request: PageRequest = { method: 'GET', url }
       for (let step = 0; step < STEPS_MAX; step++) {
         const { status, location, text } = await open(jar, request)
@@ -62,7 +67,8 @@ export function createVisitor(options: VisitorOptions): ReadingVisitor {
           request = { method: 'GET', url: location }
           continue
         }
-        const next = status >= 400 ? undefined : wantedForm(options, request.url, text)
+        const next =
+          status >= 400 ? undefined : wantedForm({ ...options, press }, request.url, text)
         if (next === undefined || isEnd(request.url))
           return { url: request.url, status, html: text, text: readableText(text) }
         request = next

@@ -8,9 +8,8 @@ import { createVisitor, type ReadingVisitor, type VisitedPage } from '../../demo
 
 /** Buttons of our pages, of the doubles, of FastMCP's consent page and of a plain authorization server. */
 const PRESS = [
-  /^connect$/i,
-  /^connect (?!another)/i,
-  /^(continue|sign in) (with|as)/i,
+  /^reconnect/i,
+  /^(continue|sign in) (with|as|to)/i,
   /^continue/i,
   /^allow/i,
   /^approve/i,
@@ -37,7 +36,7 @@ export function createPerson(options: PersonOptions = {}): ReadingVisitor {
 }
 
 export interface Connected extends VisitedPage {
-  /** The trip ended on the list of connections, that is: the account is connected. */
+  /** The trip ended on the list of connections, which said so. */
   readonly isConnected: boolean
 }
 
@@ -52,7 +51,22 @@ export async function connectAccount(
 ): Promise<Connected> {
   const list = new URL(`${place.issuer}/connect`)
   const start = place.link ?? `${list.href}/${place.connector}`
-  const isList = (url: URL): boolean => url.origin === list.origin && url.pathname === list.pathname
-  const page = await person.read(new URL(start), isList)
-  return { ...page, isConnected: page.status === 200 && isList(page.url) }
+  const page = await person.read(new URL(start), { isEnd: isAt(list) })
+  return { ...page, isConnected: page.url.searchParams.get('done') === 'connected' }
+}
+
+/** Presses the one "Disconnect" on the list of connections; returns the page that follows. */
+export async function disconnectAccount(
+  issuer: string,
+  person: ReadingVisitor,
+): Promise<VisitedPage> {
+  const list = new URL(`${issuer}/connect`)
+  return await person.read(list, {
+    press: [/^disconnect$/i],
+    isEnd: (url) => isAt(list)(url) && url.searchParams.has('done'),
+  })
+}
+
+function isAt(list: URL): (url: URL) => boolean {
+  return (url) => url.origin === list.origin && url.pathname === list.pathname
 }
