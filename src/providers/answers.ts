@@ -5,32 +5,13 @@
 import { OAuthError, UpstreamError } from '../errors.ts'
 import { retryAfterMs } from '../net/cache-control.ts'
 import type { EgressResponse, Operation } from '../net/egress.ts'
-import { parseJson } from '../net/json.ts'
-import { isObject, type JsonObject } from '../oauth/claims.ts'
+import type { JsonObject } from '../oauth/claims.ts'
 import type { Proof } from './provider.ts'
 
 /** Token, check, userinfo, introspection and revocation answers (threats.md section 2). */
 export const ANSWER_MAX_BYTES = 65_536
 /** A `Retry-After` beyond this is not believed to the letter (F4). */
 export const RETRY_AFTER_MAX_MS = 300_000
-
-/** The body as a JSON object, `undefined` for another type, a broken body or any other JSON value. */
-export function readObject(response: EgressResponse): JsonObject | undefined {
-  const type =
-    (response.headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
-  if (type !== 'application/json' && !/^application\/[a-z0-9.-]+\+json$/.test(type))
-    return undefined
-  return parseObject(response.text)
-}
-
-function parseObject(text: string): JsonObject | undefined {
-  try {
-    const value = parseJson(text)
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
 
 /** A member that is a string with something in it, well-formed and without control characters. */
 export function text(
@@ -118,23 +99,4 @@ export function statusError(
     status,
     retryAfterMs: retryAfterMs(response.headers, nowMs, RETRY_AFTER_MAX_MS),
   })
-}
-
-/** RFC 6749 section 2.3.1: both parts form-encoded before they are joined (CLI-16). */
-export function basicAuthorization(clientId: string, clientSecret: string): string {
-  return `Basic ${btoa(`${formEncode(clientId)}:${formEncode(clientSecret)}`)}`
-}
-
-function formEncode(value: string): string {
-  return new URLSearchParams({ v: value }).toString().slice('v='.length)
-}
-
-export const FORM = 'application/x-www-form-urlencoded'
-
-export function formBody(parameters: Readonly<Record<string, string | undefined>>): string {
-  const form = new URLSearchParams()
-  for (const [name, value] of Object.entries(parameters)) {
-    if (value !== undefined) form.append(name, value)
-  }
-  return form.toString()
 }

@@ -4,8 +4,10 @@
  * @see https://learn.microsoft.com/security/zero-trust/develop/configure-tokens-group-claims-app-roles
  * @see https://learn.microsoft.com/graph/api/user-getmemberobjects
  */
+
+import { readObject } from '../net/json-answer.ts'
 import { isObject, type JsonObject } from '../oauth/claims.ts'
-import { readObject, statusError } from './answers.ts'
+import { statusError } from './answers.ts'
 import { GROUPS_MAX, stringsOf } from './oidc-product.ts'
 import type { ProviderContext } from './provider.ts'
 

@@ -4,9 +4,10 @@
  */
 import { retryAfterMs } from '../net/cache-control.ts'
 import type { EgressResponse } from '../net/egress.ts'
+import { readObject } from '../net/json-answer.ts'
 import type { JsonObject } from '../oauth/claims.ts'
 import type { Profile } from '../records.ts'
-import { pictureUrl, RETRY_AFTER_MAX_MS, readObject, text, unknown } from './answers.ts'
+import { pictureUrl, RETRY_AFTER_MAX_MS, text, unknown } from './answers.ts'
 import type { Identity, Proof } from './provider.ts'
 
 /** Secondary limits: "wait for at least one minute before retrying" (best practices, rate limit errors). */

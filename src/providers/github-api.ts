@@ -7,9 +7,10 @@
  */
 import type { EgressResponse } from '../net/egress.ts'
 import { parseJson } from '../net/json.ts'
+import { readObject } from '../net/json-answer.ts'
 import { isObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import { asProof, readObject, statusError, text, unknown } from './answers.ts'
+import { asProof, statusError, text, unknown } from './answers.ts'
 import { identityOf, isMessage, readUser } from './github-answers.ts'
 import type { Person, ProductCalls } from './oauth2-product.ts'
 import type { Proof, ProofBasis } from './provider.ts'

@@ -8,8 +8,9 @@
  *   user), `rest/teams/members` (get team membership for a user)
  */
 import type { EgressResponse } from '../net/egress.ts'
+import { readObject } from '../net/json-answer.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import { asProof, readObject } from './answers.ts'
+import { asProof } from './answers.ts'
 import { isMessage, readUser } from './github-answers.ts'
 import { type GitHubHouse, userCall } from './github-api.ts'
 import type { ProductCalls } from './oauth2-product.ts'

@@ -5,8 +5,11 @@
  * @see https://developers.google.com/identity/openid-connect/openid-connect
  * @see https://developers.google.com/identity/protocols/oauth2/web-server
  */
+
+import { readObject } from '../net/json-answer.ts'
+import { FORM } from '../oauth/client-request.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import { ANSWER_MAX_BYTES, FORM, readObject, text, unknown, unknownAnswer } from './answers.ts'
+import { ANSWER_MAX_BYTES, text, unknown, unknownAnswer } from './answers.ts'
 import { openIdType } from './oidc-adapter.ts'
 import { HOST_NAME, type OpenIdProduct, type OpenIdQuirks } from './oidc-product.ts'
 import type {

@@ -4,8 +4,9 @@
  * @see https://linear.app/developers/oauth-2-0-authentication, https://linear.app/developers/graphql
  */
 import type { EgressResponse } from '../net/egress.ts'
+import { readObject } from '../net/json-answer.ts'
 import { isObject, type JsonObject } from '../oauth/claims.ts'
-import { pictureUrl, readObject, text, unknown } from './answers.ts'
+import { pictureUrl, text, unknown } from './answers.ts'
 import { askUser, idOf, profileOf, readUserAnswer } from './oauth2-answers.ts'
 import { createOAuthProvider } from './oauth2-engine.ts'
 import type { OAuthProduct, ProductCalls, UserRequest } from './oauth2-product.ts'

@@ -3,10 +3,11 @@
  * Only the literal words of the standard decide; everything else is *unknown* (B25).
  */
 import type { EgressResponse } from '../net/egress.ts'
+import { readObject } from '../net/json-answer.ts'
 import type { JsonObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Profile } from '../records.ts'
-import { readObject, statusError, unknown } from './answers.ts'
+import { statusError, unknown } from './answers.ts'
 import type { ProductCalls, UserRequest } from './oauth2-product.ts'
 import type { Proof, ProofBasis } from './provider.ts'
 

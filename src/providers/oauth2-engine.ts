@@ -7,16 +7,14 @@
  */
 import { OAuthError } from '../errors.ts'
 import type { EgressResponse } from '../net/egress.ts'
+import { readObject } from '../net/json-answer.ts'
 import type { JsonObject } from '../oauth/claims.ts'
+import { basicAuthorization, FORM, formBody } from '../oauth/client-request.ts'
 import { parseTokenAnswer, type TokenSet } from '../oauth/token-answer.ts'
 import {
   ANSWER_MAX_BYTES,
   asProof,
-  basicAuthorization,
-  FORM,
-  formBody,
   isConfirmed,
-  readObject,
   statusError,
   unknown,
   unknownAnswer,

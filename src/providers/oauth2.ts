@@ -6,9 +6,10 @@
  */
 import { ConfigError } from '../errors.ts'
 import type { EgressResponse } from '../net/egress.ts'
+import { readObject } from '../net/json-answer.ts'
 import type { JsonObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import { isInvalidToken, pictureUrl, readObject, statusError, text } from './answers.ts'
+import { isInvalidToken, pictureUrl, statusError, text } from './answers.ts'
 import { askUser, idOf, judgeIntrospection, profileOf, readUserAnswer } from './oauth2-answers.ts'
 import { createOAuthProvider } from './oauth2-engine.ts'
 import { OAUTH2_FACTS, OAUTH2_OPTIONS } from './oauth2-facts.ts'

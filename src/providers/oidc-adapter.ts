@@ -7,14 +7,13 @@
  * @see OpenID Connect Core sections 3.1, 5.3 and 12, RFC 6750 section 3.1, RFC 9207
  */
 import { UpstreamError } from '../errors.ts'
+import { readObject } from '../net/json-answer.ts'
+import { FORM, formBody } from '../oauth/client-request.ts'
 import { parseTokenAnswer, type TokenSet } from '../oauth/token-answer.ts'
 import {
   ANSWER_MAX_BYTES,
   asProof,
-  FORM,
-  formBody,
   isConfirmed,
-  readObject,
   statusError,
   text,
   unknown,

@@ -5,8 +5,9 @@
 import { OAuthError } from '../errors.ts'
 import type { EgressResponse, Operation } from '../net/egress.ts'
 import { type JsonObject, readPart } from '../oauth/claims.ts'
+import { type ClientProof, clientRequest } from '../oauth/client-request.ts'
 import { type IdTokenJudgement, judgeIdToken } from '../oauth/id-token.ts'
-import { ANSWER_MAX_BYTES, basicAuthorization, FORM, formBody } from './answers.ts'
+import { ANSWER_MAX_BYTES } from './answers.ts'
 import { discover, type OpenIdHouse } from './oidc-product.ts'
 import type { JsonWebKeySet, OpenIdMetadata } from './openid-metadata.ts'
 import type { ProviderContext } from './provider.ts'
@@ -24,32 +25,26 @@ export async function clientCall(
   metadata: OpenIdMetadata,
   { operation, url, form }: ClientCall,
 ): Promise<EgressResponse> {
-  const method = authMethod(house, metadata)
-  const secret = house.clientSecret?.reveal()
-  const isBasic = method === 'client_secret_basic'
   return await context.egress.exchange({
     operation,
     method: 'POST',
     url,
-    headers: {
-      'content-type': FORM,
-      ...(isBasic ? { authorization: basicAuthorization(house.clientId, secret ?? '') } : {}),
-    },
-    body: formBody({
-      ...form,
-      client_id: isBasic ? undefined : house.clientId,
-      client_secret: method === 'client_secret_post' ? secret : undefined,
-    }),
+    ...clientRequest(proofOf(house, metadata), form),
     timeoutMs: context.timeoutMs,
     maxBytes: ANSWER_MAX_BYTES,
   })
 }
 
+function proofOf(house: OpenIdHouse, metadata: OpenIdMetadata): ClientProof {
+  const { clientId, clientSecret } = house
+  if (clientSecret === undefined) return { method: 'none', clientId }
+  return { method: authMethod(house, metadata), clientId, secret: clientSecret.reveal() }
+}
+
 function authMethod(
   house: OpenIdHouse,
   { tokenAuthMethods }: OpenIdMetadata,
-): 'none' | 'client_secret_basic' | 'client_secret_post' {
-  if (house.clientSecret === undefined) return 'none'
+): 'client_secret_basic' | 'client_secret_post' {
   const preferred = house.quirks.authMethod
   if (preferred !== undefined && tokenAuthMethods.includes(preferred)) return preferred
   if (tokenAuthMethods.includes('client_secret_basic')) return 'client_secret_basic'

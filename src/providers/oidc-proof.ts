@@ -3,16 +3,10 @@
  * one answer that its standard defines as a no.
  */
 
+import { readObject } from '../net/json-answer.ts'
 import type { JsonObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import {
-  ANSWER_MAX_BYTES,
-  isInvalidToken,
-  readObject,
-  statusError,
-  unknown,
-  unknownAnswer,
-} from './answers.ts'
+import { ANSWER_MAX_BYTES, isInvalidToken, statusError, unknown, unknownAnswer } from './answers.ts'
 import { grantedScopes, judgeAccessToken } from './oidc-access-token.ts'
 import { clientCall, refusedSignIn, subjectOf } from './oidc-client.ts'
 import { discover, type OpenIdHouse } from './oidc-product.ts'

@@ -7,9 +7,10 @@
  * @see https://docs.slack.dev/authentication/installing-with-oauth, https://docs.slack.dev/reference/methods/auth.test
  */
 
+import { readObject } from '../net/json-answer.ts'
 import { isObject, type JsonObject } from '../oauth/claims.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import { asProof, pictureUrl, readObject, text } from './answers.ts'
+import { asProof, pictureUrl, text } from './answers.ts'
 import { askUser, profileOf, readUserAnswer } from './oauth2-answers.ts'
 import { createOAuthProvider } from './oauth2-engine.ts'
 import type { OAuthProduct, ProductCalls } from './oauth2-product.ts'

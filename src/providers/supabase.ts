@@ -4,7 +4,8 @@
  * @see https://supabase.com/docs/guides/auth/oauth-server
  */
 import type { EgressResponse } from '../net/egress.ts'
-import { readObject, text } from './answers.ts'
+import { readObject } from '../net/json-answer.ts'
+import { text } from './answers.ts'
 import { openIdType } from './oidc-adapter.ts'
 import type { OpenIdProduct, OpenIdQuirks } from './oidc-product.ts'
 import type { ProviderFacts, ProviderInput, ProviderOptions } from './provider.ts'
