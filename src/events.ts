@@ -13,6 +13,8 @@ const LEVELS: Partial<Readonly<Record<EventType, 'debug' | 'warn' | 'error'>>> =
   'breaker.opened': 'warn',
   'connector.degraded': 'warn',
   'token.replayed': 'warn',
+  'connection.refreshed': 'debug',
+  'connection.reconnect': 'warn',
   'server.warning': 'warn',
   'server.failed': 'error',
 }

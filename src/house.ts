@@ -5,6 +5,7 @@
 import { createBreakers } from './cache/breaker.ts'
 import { createSteadyClock } from './cache/steady-clock.ts'
 import { createTokenTable, type TokenTable } from './cache/token-table.ts'
+import { approvedOrigins, isOrigin } from './config/approved-origins.ts'
 import type { Config } from './config.ts'
 import { createConnectors } from './connectors/connectors.ts'
 import { createCredentials } from './connectors/credentials.ts'
@@ -289,7 +290,7 @@ async function openProofs(ground: Ground, providers: readonly IssuerProvider[]):
         : connectorSide.refresh(record, tokens),
     revoke: (vaultId, record, tokens) =>
       duties.queue(vaultId, record, tokens, 'issued_after_the_end'),
-    incident: (provider) => proofs.incident(provider) || connectorSide.incident(provider),
+    incident: (provider) => proofs.incident(provider),
   })
   const seen: Upkeep['seen'] = (vaultId, record) => upkeep.seen(vaultId, record)
   const upstream = createUpstream({ ...ending, vault, refresher, providers, signals, seen })
@@ -424,40 +425,6 @@ function polledGuard(guard: Guard, pollOnUse: () => Promise<unknown> | undefined
       return pending.then(() => guard.authenticate(authorization, options, memory, proof))
     },
   }
-}
-
-/** Everything the file names: its exact origins may be private, http, on any port. */
-function approvedOrigins(config: Config): ReadonlySet<string> {
-  return new Set([
-    ...config.connectors.flatMap(connectorOrigins),
-    ...config.providers.flatMap((provider) => provider.approvedOrigins),
-    ...(config.assertionIssuers ?? []).flatMap(({ issuer, jwksUri = issuer }) => [
-      new URL(issuer).origin,
-      new URL(jwksUri).origin,
-    ]),
-    ...(config.signals ?? []).map(({ issuer, jwksUri = issuer }) => new URL(jwksUri).origin),
-    ...config.clients.flatMap(({ jwksUri }) =>
-      jwksUri === undefined ? [] : [new URL(jwksUri).origin],
-    ),
-    ...(config.registration.documentHosts ?? []).filter(isOrigin),
-    ...config.egress.allowHosts.filter(isOrigin),
-  ])
-}
-
-/** In a list of hosts: an exact origin, not a host. */
-function isOrigin(entry: string): boolean {
-  return entry.includes('://')
-}
-
-/** A preset is a public server: its addresses are checked like everybody's. */
-function connectorOrigins({ url, preset, oauth }: Config['connectors'][number]): readonly string[] {
-  if (preset !== undefined) return []
-  const { pinnedIssuer, endpoints } = oauth ?? {}
-  const named = [
-    ...Object.values<string>(endpoints ?? {}),
-    ...(pinnedIssuer === undefined ? [] : [pinnedIssuer]),
-  ]
-  return [url.origin, ...named.map((text) => new URL(text).origin)]
 }
 
 /** A house with a provider's answer in its hands stays open until it is on disk, within bounds (R7). */

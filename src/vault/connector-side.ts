@@ -18,8 +18,6 @@ export interface ConnectorSide {
   refresh(record: VaultRecord, tokens: TokenSet): Promise<RefreshAnswer>
   /** Refresh token first, then the access token (RFC 7009 section 2.1). */
   revoke(duty: Values['duty'], tokens: TokenSet): Promise<RevokedThere>
-  /** The server refuses many at once: no single refusal is believed. */
-  incident(provider: string): boolean
 }
 
 export interface LateConnectorSide extends ConnectorSide {
@@ -38,6 +36,5 @@ export function createLateConnectorSide(): LateConnectorSide {
       attached === undefined
         ? { outcome: 'unknown', reason: 'connector_not_open' }
         : attached.revoke(duty, tokens),
-    incident: (provider) => attached?.incident(provider) ?? false,
   }
 }

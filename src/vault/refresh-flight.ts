@@ -14,12 +14,20 @@ import type { VaultEntry, VaultRecord } from './vault.ts'
 export interface FlightDeps extends RefresherOptions {
   isDue(record: VaultRecord): boolean
   countUnwritten(by: number): void
+  /** Starts of this node's own calls that ended without new tokens, by record. */
+  readonly over: OverCalls
+}
+
+export interface OverCalls {
+  get(id: string): number | undefined
+  set(id: string, startedAtMs: number): void
 }
 
 const LEASE_MS = 15_000
 const LOCK_DEADLINE_MS = 300
-const HELD_POLL_MS = 250
-/** Rounds of one flight: with the poll above, longer than any lease and call together. */
+/** Waits of one who is not the first, growing to the last. */
+const HELD_POLLS_MS = [20, 40, 80, 150, 250] as const
+/** Rounds of one flight: with the polls above, longer than any lease and call together. */
 const ROUNDS_MAX = 200
 /** An intent younger than this belongs to a call that may still be under way. */
 const INTENT_LIVE_MS = 30_000
@@ -51,7 +59,7 @@ export async function fly(
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
     const taken = await deps.lock.acquire(`vault-refresh:${id}`, LEASE_MS, LOCK_DEADLINE_MS)
     if (taken.state === 'held') {
-      await pause(deps.runtime, HELD_POLL_MS)
+      await pause(deps.runtime, pollMs(round))
       const settled = judge(flight, await deps.vault.find(id))
       if (settled !== undefined) return settled
       continue
@@ -62,9 +70,13 @@ export async function fly(
         ? await withLease(deps.runtime, taken.lease, () => attempt(flight, taken.lease))
         : await attempt(flight, undefined)
     if (result !== 'again') return result
-    await pause(deps.runtime, HELD_POLL_MS)
+    await pause(deps.runtime, pollMs(round))
   }
   return 'unknown'
+}
+
+function pollMs(round: number): number {
+  return HELD_POLLS_MS[Math.min(round, HELD_POLLS_MS.length - 1)] ?? 250
 }
 
 /** What the record says without a call, or `undefined` when a call is needed. */
@@ -89,16 +101,28 @@ async function attempt(flight: Flight, lease: Lease | undefined): Promise<Round>
   if (record.state === 'reconnect') return trySpare(flight, entry, 'refused')
   if (tokens.refreshToken === undefined) return withoutRefreshToken(flight, entry)
   const prior = record.intent
-  // Without a lease the fresh intent of another node stands in for it.
-  if (lease === undefined && prior !== undefined && isLive(flight, prior.startedAtMs))
-    return 'again'
+  // Where the lease says nothing of other nodes, the fresh intent of one of them stands in for it.
+  if (isBlind(deps, lease) && isElsewhere(flight, prior)) return 'again'
   const marked = await writeIntent(flight, entry, tokens.refreshToken, lease?.fence ?? 0)
   if (marked === undefined) return 'again'
-  if (lease !== undefined && lease.remainingMs() <= 0) return 'again'
-  const answer = await call(flight, marked, tokens)
-  if (answer.outcome === 'yes') return persist(flight, marked, answer.value)
+  const isLate = lease !== undefined && lease.remainingMs() <= 0
+  const answer = isLate ? undefined : await call(flight, marked, tokens)
+  if (answer?.outcome === 'yes') return persist(flight, marked, answer.value)
+  // From here on nothing of this call is under way: the next flight of this node need not wait.
+  if (marked.record.intent !== undefined) deps.over.set(id, marked.record.intent.startedAtMs)
+  if (answer === undefined) return 'again'
   if (answer.outcome === 'unknown') return 'unknown'
   return refused(flight, marked, prior, answer.reason)
+}
+
+function isBlind({ lock }: FlightDeps, lease: Lease | undefined): boolean {
+  return lease === undefined || lock.reach === 'process'
+}
+
+/** Written by another process, whose call may still be under way. */
+function isElsewhere(flight: Flight, intent: VaultRecord['intent']): boolean {
+  if (intent === undefined || !isLive(flight, intent.startedAtMs)) return false
+  return flight.deps.over.get(flight.id) !== intent.startedAtMs
 }
 
 async function withoutRefreshToken(flight: Flight, entry: VaultEntry): Promise<Round> {

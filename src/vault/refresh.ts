@@ -6,6 +6,7 @@
  * the compare-and-set on the record decides (threats.md section 6). Never marks a record broken
  * because this node was slow.
  */
+import { LRUCache } from 'lru-cache'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Emit, Lock, Runtime } from '../ports.ts'
 import { type FlightDeps, fly } from './refresh-flight.ts'
@@ -69,6 +70,7 @@ export function createRefresher(options: RefresherOptions): Refresher {
     countUnwritten: (by) => {
       unwritten += by
     },
+    over: new LRUCache<string, number>({ max: FLIGHTS_MAX }),
   }
 
   const start = (

@@ -1,0 +1,162 @@
+/**
+ * What is done with a connection's tokens at its authorization server: refreshed, and revoked.
+ *
+ * Only there where they came from: the issuer and the token origin of the record are pinned, and not
+ * a byte goes anywhere else (O4, CLI-04). Only the server's own word that the refresh token is dead
+ * is a *no*; everything else is *unknown* and keeps the connection (CLI-20).
+ */
+import type { TokenSet } from '../oauth/token-answer.ts'
+import type { Emit, Runtime, Store } from '../ports.ts'
+import { TENANT, type Values } from '../records.ts'
+import { connectionKey, connectorOf } from '../vault/connection-rows.ts'
+import type { ConnectorSide, RevokedThere } from '../vault/connector-side.ts'
+import type { RefreshAnswer } from '../vault/refresh.ts'
+import type { VaultRecord } from '../vault/vault.ts'
+import { type Binding, originOf } from './binding.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { OurClient, Registrations } from './registration.ts'
+import type { TokenCalls } from './token-calls.ts'
+
+export interface ConnectionRefreshDeps {
+  readonly store: Store
+  readonly runtime: Runtime
+  readonly emit: Emit
+  readonly lifecycle: Pick<Lifecycle, 'binding' | 'report'>
+  readonly registrations: Pick<Registrations, 'peek' | 'ensure' | 'refused'>
+  readonly tokenCalls: Pick<TokenCalls, 'refresh' | 'revoke'>
+}
+
+/** How servers say that a refresh token is dead: the standard's word, GitHub's, Slack's. */
+const DEAD_TOKEN = new Set(['invalid_grant', 'bad_refresh_token', 'invalid_refresh_token'])
+const UNKNOWN: RefreshAnswer = { outcome: 'unknown' }
+
+export function createConnectionRefresh(deps: ConnectionRefreshDeps): ConnectorSide {
+  return {
+    refresh: (record, tokens) => refresh(deps, record, tokens),
+    revoke: (duty, tokens) => revoke(deps, duty, tokens),
+  }
+}
+
+async function refresh(
+  deps: ConnectionRefreshDeps,
+  record: VaultRecord,
+  tokens: TokenSet,
+): Promise<RefreshAnswer> {
+  const { store, runtime, lifecycle, tokenCalls } = deps
+  const name = connectorOf(record.provider) ?? ''
+  const binding = lifecycle.binding(name)
+  const { refreshToken } = tokens
+  if (binding === undefined || refreshToken === undefined) return UNKNOWN
+  if (!(await isPinned(deps, record, binding))) {
+    lifecycle.report(name, { kind: 'endpoint_gone' })
+    tell(deps, record, 'connection_pin')
+    return UNKNOWN
+  }
+  const client = await clientOf(deps, binding)
+  if (client === undefined) return UNKNOWN
+  const row = await store.get('connection', connectionKey(runtime, record.userId, name))
+  // A refresh token works for the client that it was given to and for no other (RFC 6749 section 6).
+  if (row !== undefined && row.value.clientId !== client.clientId)
+    return { outcome: 'no', reason: 'client_replaced' }
+  const answer = await tokenCalls.refresh(binding, client, {
+    refreshToken,
+    resource: binding.resource,
+  })
+  if (answer.outcome === 'unknown') return answer
+  if (answer.outcome === 'no') return refused(deps, binding, client, answer.error)
+  if (isOtherSubject(record, answer.subject)) {
+    tell(deps, record, 'subject_changed')
+    return { outcome: 'no', reason: 'subject_changed' }
+  }
+  return { outcome: 'yes', value: answer.tokens }
+}
+
+/** R9: tokens of somebody else are neither stored nor used. */
+function isOtherSubject({ subject }: VaultRecord, answered: string | undefined): boolean {
+  return subject !== '' && answered !== undefined && answered !== subject
+}
+
+/** Refused as a client says nothing about the person: another client, once, and nothing ends here. */
+async function refused(
+  { registrations, lifecycle }: ConnectionRefreshDeps,
+  binding: Binding,
+  client: OurClient,
+  error: string,
+): Promise<RefreshAnswer> {
+  if (DEAD_TOKEN.has(error)) return { outcome: 'no', reason: error }
+  if (error === 'invalid_client') {
+    await registrations.refused(binding, client)
+    lifecycle.report(binding.connector.name, { kind: 'invalid_client' })
+  }
+  return UNKNOWN
+}
+
+/**
+ * The origin may have moved since: then only where an administrator let it (connectors approve), which
+ * the row of the connector says.
+ */
+async function isPinned(
+  { store }: ConnectionRefreshDeps,
+  record: VaultRecord,
+  binding: Binding,
+): Promise<boolean> {
+  if (binding.issuer !== record.issuer) return false
+  const origin = originOf(binding.server.token_endpoint)
+  if (origin === record.tokenOrigin) return true
+  const { name } = binding.connector
+  const row = await store.get('connector', { tenant: TENANT, id: name })
+  const accepted = row?.value
+  return (
+    accepted !== undefined &&
+    accepted.state !== 'quarantined' &&
+    accepted.issuer === record.issuer &&
+    origin !== undefined &&
+    accepted.approvedOrigins.includes(origin)
+  )
+}
+
+async function clientOf(
+  { registrations }: ConnectionRefreshDeps,
+  binding: Binding,
+): Promise<OurClient | undefined> {
+  const known = registrations.peek(binding)
+  if (known !== undefined) return known
+  const made = await registrations.ensure(binding)
+  return made.ok ? made.client : undefined
+}
+
+async function revoke(
+  deps: ConnectionRefreshDeps,
+  { provider = '', issuer }: Values['duty'],
+  tokens: TokenSet,
+): Promise<RevokedThere> {
+  const { lifecycle, tokenCalls } = deps
+  const binding = lifecycle.binding(connectorOf(provider) ?? '')
+  if (binding === undefined) return { outcome: 'unknown', reason: 'connector_not_usable' }
+  if (binding.issuer !== issuer) return { outcome: 'unknown', reason: 'issuer_changed' }
+  const client = await clientOf(deps, binding)
+  if (client === undefined) return { outcome: 'unknown', reason: 'not_registered' }
+  const { refreshToken, accessToken } = tokens
+  let confirmed = false
+  if (refreshToken !== undefined) {
+    const said = await tokenCalls.revoke(binding, client, refreshToken, 'refresh_token')
+    if (said === 'unknown') return { outcome: 'unknown', reason: 'silent' }
+    confirmed = said === 'confirmed'
+  }
+  const said = await tokenCalls.revoke(binding, client, accessToken, 'access_token')
+  if (said === 'unknown') return { outcome: 'unknown', reason: 'silent' }
+  return { outcome: confirmed || said === 'confirmed' ? 'confirmed' : 'unsupported' }
+}
+
+function tell({ emit }: ConnectionRefreshDeps, record: VaultRecord, reason: string): void {
+  const { userId, provider } = record
+  const connector = connectorOf(provider) ?? ''
+  emit.event({
+    type: 'server.warning',
+    level: 'error',
+    tenant: TENANT,
+    reason,
+    connector,
+    userId,
+  })
+}
