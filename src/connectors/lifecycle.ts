@@ -1,0 +1,184 @@
+/**
+ * The life of each connector with an authorization server: found, registered, renewed, doubted,
+ * quarantined. What a click or a call needs is read from memory; what has to be asked is asked behind.
+ *
+ * Nothing here delays a start. A connector that cannot be used is looked at again every minute.
+ */
+import { createCoolDown } from '../cache/cool-down.ts'
+import type { Config, ConnectorConfig, ConnectorOAuth } from '../config.ts'
+import type { Bus, Emit, Runtime, Store } from '../ports.ts'
+import { type ConnectorProblem, TENANT, type Values } from '../records.ts'
+import type { Binding } from './binding.ts'
+import { ConnectorLife } from './connector-life.ts'
+import { createConnectorRows } from './connector-rows.ts'
+import type { ConnectorStatus } from './connector-status.ts'
+import type { DiscoveryEngine } from './discovery.ts'
+import type { OurClient, Registrations } from './registration.ts'
+
+export type OutboundConnector = ConnectorConfig & { readonly oauth: ConnectorOAuth }
+
+export type Prepared =
+  | { readonly ok: true; readonly binding: Binding; readonly client: OurClient }
+  | {
+      readonly ok: false
+      readonly problems: readonly ConnectorProblem[]
+      readonly state: Values['connector']['state']
+    }
+
+/** What somebody met at the server: a reason to look again; only a wrong issuer is one to forget. */
+export type Evidence =
+  | { readonly kind: 'challenge'; readonly resourceMetadata?: string; readonly scope?: string }
+  | { readonly kind: 'invalid_client' | 'endpoint_gone' | 'issuer_mismatch' }
+
+export interface Lifecycle {
+  /** Loads what is stored. Discovery and registration go on behind it. */
+  start(): Promise<void>
+  /** From memory; `undefined`: not usable now. */
+  binding(connector: string): Binding | undefined
+  /** With all that a person needs to connect; waits at most `deadlineMs` when that is not known yet. */
+  prepare(
+    connector: string,
+    options: { readonly deadlineMs: number; readonly retry?: boolean },
+  ): Promise<Prepared>
+  /** At most one look per connector and 30 s (DSC-19). */
+  report(connector: string, evidence: Evidence): void
+  status(connector: string): ConnectorStatus | undefined
+  list(): readonly ConnectorStatus[]
+  /** An administrator asks: what was known is dropped and asked again. */
+  discover(connector: string): Promise<ConnectorStatus | undefined>
+  /** @returns `undefined` when this origin is not what was refused. */
+  approve(connector: string, origin: string): Promise<ConnectorStatus | undefined>
+  /** Resolves when each connector has been looked at once since the start. */
+  looked(): Promise<void>
+  /** Periodic work, for a platform without timers. */
+  runDue(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface LifecycleDeps {
+  readonly config: Config
+  readonly store: Store
+  readonly bus: Bus
+  readonly runtime: Runtime
+  readonly emit: Emit
+  readonly discovery: DiscoveryEngine
+  readonly registrations: Registrations
+}
+
+/** What cannot be used is looked at again after this; what another node renewed is noticed. */
+const LOOK_EVERY_MS = 60_000
+/** Evidence of one connector is followed at most this often (DSC-19). */
+const EVIDENCE_EVERY_MS = 30_000
+const CONNECTORS_MAX = 10_000
+const REGISTRATIONS_MAX = 100
+
+const UNKNOWN: ConnectorProblem = {
+  party: 'here',
+  code: 'ERR_CONNECTOR_NOT_FOUND',
+  text: 'there is no such connector, or it does not connect people',
+  requirement: 'O6',
+}
+
+/** Connectors at whose authorization server we are a client. */
+export function outboundConnectors(config: Pick<Config, 'connectors'>): OutboundConnector[] {
+  return config.connectors.flatMap((connector) => {
+    const { auth, enabled, oauth } = connector
+    const isOutbound = auth === 'oauth' || auth === 'client_credentials'
+    return enabled && isOutbound && oauth !== undefined ? [{ ...connector, oauth }] : []
+  })
+}
+
+/**
+ * Digest of what a connector is: another URL, kind of authentication, client or pin starts anew, and
+ * what was stored for the old one is not used (O5). A new secret of the same client changes nothing.
+ */
+export function definitionOf(
+  runtime: Pick<Runtime, 'sha256'>,
+  { url, auth, oauth }: OutboundConnector,
+): string {
+  const { client, pinnedIssuer, endpoints } = oauth
+  const own = [client?.clientId, pinnedIssuer, endpoints].map((value) => value ?? null)
+  return runtime.sha256(JSON.stringify([url.href, auth, ...own]))
+}
+
+export function createLifecycle(deps: LifecycleDeps): Lifecycle {
+  const { config, store, runtime, discovery, registrations } = deps
+  const rows = createConnectorRows(deps)
+  const discoveryTimeoutMs = config.limits.discoveryTimeoutMs
+  const lifeDeps = { ...deps, rows, discoveryTimeoutMs }
+  const lives = new Map(
+    outboundConnectors(config).map((connector) => [
+      connector.name,
+      new ConnectorLife(connector, definitionOf(runtime, connector), lifeDeps),
+    ]),
+  )
+  const mayFollow = createCoolDown(runtime, { waitMs: EVIDENCE_EVERY_MS, keysMax: CONNECTORS_MAX })
+  let cancel = (): void => undefined
+  let firstLook = Promise.resolve()
+
+  /** What belongs to another definition is removed before anybody can use it. */
+  const clearRedefined = async (): Promise<void> => {
+    for (const life of lives.values()) {
+      const { name } = life.connector
+      const row = rows.find(name)
+      if (row === undefined || row.definition === definitionOf(runtime, life.connector)) continue
+      const known = { name: 'name', value: name }
+      const old = await store.list('registration', TENANT, known, { max: REGISTRATIONS_MAX })
+      for (const { key: registered } of old) await store.remove('registration', registered)
+      const url = URL.parse(row.url)
+      if (url !== null && url.href !== life.connector.url.href)
+        await discovery.drop({ ...life.target(), url }, 'url_changed')
+    }
+  }
+  const lookAtAll = async (): Promise<void> => {
+    const unsettled = [...lives.values()].filter((life) => !life.isSettled())
+    await Promise.all(unsettled.map((life) => life.check()))
+  }
+  const arm = (): void => {
+    cancel = runtime.after(LOOK_EVERY_MS, () => {
+      runtime.waitUntil(lookAtAll())
+      arm()
+    })
+  }
+  return {
+    async start() {
+      await rows.load()
+      await clearRedefined()
+      await registrations.load()
+      for (const life of lives.values()) discovery.keepWarm(life.target())
+      if (!runtime.sharesPromises) return
+      await rows.start((name) => lives.get(name)?.rowChanged())
+      arm()
+      firstLook = lookAtAll()
+      runtime.waitUntil(firstLook)
+    },
+    binding: (name) => lives.get(name)?.binding(),
+    prepare: async (name, options) =>
+      (await lives.get(name)?.prepare(options)) ?? {
+        ok: false,
+        problems: [UNKNOWN],
+        state: 'unreachable',
+      },
+    report(name, evidence) {
+      const life = lives.get(name)
+      if (life !== undefined && mayFollow(name)) life.report(evidence)
+    },
+    status: (name) => lives.get(name)?.status(),
+    list: () => [...lives.values()].map((life) => life.status()),
+    discover: async (name) => lives.get(name)?.discover(),
+    async approve(name, origin) {
+      const life = lives.get(name)
+      return (await life?.approve(origin)) === true ? life?.status() : undefined
+    },
+    looked: () => firstLook,
+    async runDue() {
+      await rows.load()
+      await lookAtAll()
+    },
+    async close() {
+      cancel()
+      rows.stop()
+      await discovery.close()
+    },
+  }
+}
