@@ -7,7 +7,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { placeOf } from '../errors.ts'
 import { ANSWERS, type Answer } from '../gateway/answers.ts'
-import { decide, type Need, type Refuse, type Wait } from '../gateway/decide.ts'
+import { type Decision, decide, type Need, type Refuse, type Wait } from '../gateway/decide.ts'
+import { completionEvent } from '../gateway/elicitations.ts'
 import { scanRaw } from '../gateway/headers.ts'
 import { createRecords } from '../gateway/records.ts'
 import type { GatewayView } from '../gateway/view.ts'
@@ -64,6 +65,8 @@ interface CarrierResponse extends ServerResponse {
 interface Lane {
   readonly running: CarrierResponse[]
   readonly queue: (() => void)[]
+  /** A request here could be read in two ways: nothing behind it is a request. */
+  broken: boolean
 }
 
 export function createCarrier(
@@ -81,7 +84,26 @@ export function createCarrier(
     dead: (session) => view.proof(session) === 'dead',
     onCount: (open) => records.streamsOpen(open),
   })
-  const deps: CallDeps = { view, upstreams, records, streams }
+  const decideNow = ({ request, head }: Incoming): Decision =>
+    decide(request.method ?? '', request.url ?? '', head, view)
+  const deps: CallDeps = {
+    view,
+    upstreams,
+    records,
+    streams,
+    async decideAgain(incoming) {
+      let decision = decideNow(incoming)
+      for (let waits = 0; decision.kind === 'wait' && waits < WAITS_MAX; waits += 1) {
+        records.waited(decision.need)
+        await view.load(decision)
+        decision = decideNow(incoming)
+      }
+      return decision
+    },
+  }
+  view.connections?.onCompleted((completed) =>
+    streams.tell(completed.sessionId, completionEvent(completed)),
+  )
   const servers: TrackedServer[] = []
   let draining = false
   let counter = 0
@@ -100,7 +122,7 @@ export function createCarrier(
       durationMs,
     }
     records.refused(call, answer.reason)
-    if (draining) response.shouldKeepAlive = false
+    if (draining || head.fault !== undefined) response.shouldKeepAlive = false
     const named = route !== undefined && CORS_ALLOWED(answer)
     const send = (): void =>
       reply(request, response, answer, {
@@ -125,9 +147,9 @@ export function createCarrier(
   }
 
   const step = (incoming: Incoming, waits: number, last: Need | undefined): void => {
-    const { request, response, head } = incoming
+    const { response } = incoming
     if (response.destroyed) return
-    const decision = decide(request.method ?? '', request.url ?? '', head, view)
+    const decision = decideNow(incoming)
     if (decision.kind === 'refuse') {
       refuse(incoming, decision)
       return
@@ -163,6 +185,7 @@ export function createCarrier(
   const run = (request: IncomingMessage, response: ServerResponse, expects: boolean): void => {
     const headers: string[] = []
     const head = scanRaw(request.rawHeaders, headers)
+    if (head.fault !== undefined) laneOf(request.socket).broken = true
     counter += 1
     const requestId = `req_${epoch}${counter.toString(36)}`
     const startedAtMs = performance.now()
@@ -172,6 +195,12 @@ export function createCarrier(
 
   const enter = (request: IncomingMessage, response: ServerResponse, expects: boolean): void => {
     const lane = laneOf(request.socket)
+    if (lane.broken) return
+    // Node's parser takes HTTP/0.9 and HTTP/2.0 lines, too; neither has this framing.
+    if (request.httpVersionMajor !== 1) {
+      request.socket.destroy()
+      return
+    }
     const carried: CarrierResponse = response
     carried[LANE] = lane
     response.on('close', onClose)
@@ -225,7 +254,7 @@ const CORS_ALLOWED = ({ reason }: Answer): boolean => reason !== 'origin' && rea
 function laneOf(socket: CarrierSocket): Lane {
   const known = socket[LANE]
   if (known !== undefined) return known
-  const lane: Lane = { running: [], queue: [] }
+  const lane: Lane = { running: [], queue: [], broken: false }
   socket[LANE] = lane
   // Answers behind the first of a pipeline are not told when their socket dies.
   socket.once('close', () => {
@@ -242,5 +271,5 @@ function onClose(this: CarrierResponse): void {
   const at = lane?.running.indexOf(this) ?? -1
   if (lane === undefined || at < 0) return
   lane.running.splice(at, 1)
-  lane.queue.shift()?.()
+  if (!lane.broken) lane.queue.shift()?.()
 }

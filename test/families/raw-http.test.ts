@@ -1,0 +1,539 @@
+/**
+ * Raw HTTP/1.1 breakage (threats.md section 4, B13), both ways through a real listener: requests that
+ * two parsers could read in two ways, and answers of a server behind that do the same.
+ */
+import { expect, it } from 'vitest'
+import { type Echo, okAnswer, speak, startEcho } from '../kit/echo.ts'
+import { checkFamily, countOf, createDraw, type Draw } from '../kit/family.ts'
+import { openPlane, type Plane } from '../kit/plane.ts'
+
+const CALL = '{"jsonrpc":"2.0","id":1,"method":"ping"}'
+const EVIL = '{"jsonrpc":"2.0","id":66,"method":"tools/call","params":{"name":"smuggled"}}'
+/** All of a family in one test, on a busy machine. */
+const FAMILY_TIMEOUT_MS = 600_000
+
+interface House {
+  readonly plane: Plane
+  readonly echo: Echo
+  readonly port: number
+  readonly host: string
+  readonly authorization: string
+}
+
+async function openHouse(): Promise<House> {
+  const echo = await startEcho()
+  const plane = await openPlane({ provider: 'openid', clock: 'real', connectorUrl: echo.url })
+  const { accessToken } = await plane.signIn()
+  const { host, port } = new URL(plane.issuer)
+  const authorization = `Authorization: Bearer ${accessToken}`
+  return { plane, echo, port: Number(port), host: `Host: ${host}`, authorization }
+}
+
+const start = 'POST /mcp/notes HTTP/1.1'
+/** A whole good call, in the bytes of a client. */
+function good({ host, authorization }: House, body = CALL): string {
+  const lines = [start, host, authorization, 'Content-Type: application/json']
+  return `${lines.join('\r\n')}\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+}
+
+interface Broken {
+  readonly name: string
+  readonly bytes: string
+  /** The client closes its half: what is cut off never becomes whole. */
+  readonly isCut?: boolean
+}
+
+type Breaker = (house: House, draw: Draw) => Omit<Broken, 'name'> | string
+
+const control = (draw: Draw): string =>
+  String.fromCharCode(draw.pick([0, 1, 7, 8, 0x0b, 0x0c, 0x1b, 0x7f]))
+const digits = (draw: Draw, count: number): string =>
+  Array.from({ length: count }, () => draw.whole(10)).join('')
+const letters = (draw: Draw, count: number): string =>
+  Array.from({ length: count }, () => draw.pick([...'abcdefghijklmnopqrstuvwxyz'])).join('')
+
+/** The usual head without its framing. */
+const head = ({ host, authorization }: House, line = start): string[] => [
+  line,
+  host,
+  authorization,
+  'Content-Type: application/json',
+]
+const message = (lines: readonly string[], body: string): string =>
+  `${lines.join('\r\n')}\r\n\r\n${body}`
+const withLine = (house: House, line: string): string =>
+  message([...head(house), line, `Content-Length: ${CALL.length}`], CALL)
+const chunked = (house: House, body: string, coding = 'chunked'): string =>
+  message([...head(house), `Transfer-Encoding: ${coding}`], body)
+const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`
+
+const REQUEST_LINES: Readonly<Record<string, (draw: Draw) => string>> = {
+  'a version that is none': (draw) =>
+    `POST /mcp/notes ${draw.pick(['HTTP/1.2', 'HTTP/0.9', 'HTTP/2.0', 'HTTP/3', 'HTTP/11', 'HTTP/1.1x', 'http/1.1', 'HTTP/1,1', 'HTTP/01.1', 'HTTPS/1.1', 'XTTP/1.1', 'HTTP/-1.1', 'HTTP/1.', 'HTTP/'])}`,
+  'white space in the request line': (draw) =>
+    draw.pick([
+      'POST\t/mcp/notes\tHTTP/1.1',
+      'POST /mcp/notes\x0bHTTP/1.1',
+      'POST /mcp/no tes HTTP/1.1',
+      ' POST /mcp/notes HTTP/1.1',
+      'POST /mcp/notes HTTP/1.1 x',
+      'POST /mcp/notes x HTTP/1.1',
+      'POST  HTTP/1.1',
+    ]),
+  'a byte no target has': (draw) =>
+    `POST /mcp/notes${draw.pick([control(draw), String.fromCharCode(0x80 + draw.whole(128)), '\r', '\n'])}${letters(draw, 2)} HTTP/1.1`,
+  'a method that is none': (draw) =>
+    `${draw.pick(['post', 'POS', 'P\0ST', 'POST:', '"POST"', 'PO ST', letters(draw, 6).toUpperCase(), `POST${control(draw)}`])} /mcp/notes HTTP/1.1`,
+  'a target that is no path': (draw) =>
+    `POST ${draw.pick(['mcp/notes', '\\mcp\\notes', 'evil.example:80', '?/mcp/notes', '#/mcp/notes'])} HTTP/1.1`,
+}
+
+const LENGTHS = [
+  '+N',
+  '-N',
+  '0xN',
+  'N N',
+  'N,N',
+  'N, N',
+  'N,',
+  ',N',
+  'N;',
+  'N.0',
+  'Ne0',
+  '"N"',
+  'N\x0b',
+  '\x0cN',
+  'N\0',
+  'ten',
+  '',
+  ' ',
+  'NaN',
+  'N9999999999999999',
+  '99999999999999999999999',
+  '18446744073709551617',
+]
+const CODINGS = [
+  'xchunked',
+  'chunkedx',
+  'chunked, chunked',
+  'chunked, gzip',
+  'gzip, chunked',
+  'gzip',
+  'identity',
+  'identity, chunked',
+  '',
+  '\x0bchunked',
+  'chunked\x0b',
+  'chunk ed',
+  '"chunked"',
+  "'chunked'",
+  'chunked;q=1',
+  'chunked,',
+  ', chunked',
+  'cow',
+  'chunked\0',
+  'ch\xfbnked',
+  'trailers',
+  'deflate, chunked',
+]
+const SIZES = [
+  'zz',
+  '-1',
+  '+1',
+  '0x1',
+  '1g',
+  '1 1',
+  '',
+  ' ',
+  '\t1',
+  '1_0',
+  '1.0',
+  '１',
+  'fffffffffffffffff',
+  '10000000000000000',
+  '1\0',
+  '\x0b1',
+  '"1"',
+]
+
+const BREAKERS: Readonly<Record<string, Breaker>> = {
+  ...Object.fromEntries(
+    Object.entries(REQUEST_LINES).map(([name, make]): [string, Breaker] => [
+      name,
+      (house, draw) =>
+        message([...head(house, make(draw)), `Content-Length: ${CALL.length}`], CALL),
+    ]),
+  ),
+  'a header without a name': (house, draw) =>
+    withLine(
+      house,
+      draw
+        .pick([': x', 'no colon at all', ' : x', '\t: x', '=: x', ':'])
+        .replace('=: x', `${control(draw)}: x`),
+    ),
+  'a name that is no token': (house, draw) => {
+    const odd = draw.pick([
+      ' ',
+      '\t',
+      '(',
+      ')',
+      '@',
+      '[',
+      ']',
+      '{',
+      '}',
+      '"',
+      '/',
+      '\\',
+      '<',
+      '>',
+      ';',
+      ',',
+      '=',
+      '?',
+      '\xe9',
+      control(draw),
+    ])
+    return withLine(house, `X${odd}${letters(draw, 3)}: 1`)
+  },
+  'space before a colon': (house, draw) =>
+    withLine(
+      house,
+      `${draw.pick(['X-A', 'Host', 'Transfer-Encoding', 'Content-Length', letters(draw, 4)])}${draw.pick([' ', '\t', '  '])}: ${draw.pick(['chunked', '0', 'x'])}`,
+    ),
+  'a folded line': (house, draw) =>
+    withLine(
+      house,
+      `${draw.pick(['X-A', 'Authorization', 'Transfer-Encoding', 'X-B', letters(draw, 5)])}: a\r\n${draw.pick([' ', '\t', '  '])}${letters(draw, 4)}`,
+    ),
+  'a control in a value': (house, draw) =>
+    withLine(house, `X-${letters(draw, 3)}: a${control(draw)}b`),
+  'a bare return in a value': (house, draw) =>
+    withLine(house, `X-${letters(draw, 3)}: a\rTransfer-Encoding: chunked`),
+  'a bare line feed': (house, draw) =>
+    good(house).replace(
+      draw.pick(['\r\nContent-Length', '\r\nContent-Type', '\r\nHost', '\r\nAuthorization']),
+      (line) => line.slice(1),
+    ),
+  'the head in line feeds': (house, draw) =>
+    good(house)
+      .replaceAll('\r\n', '\n')
+      .replace('\n\n', draw.pick(['\n\n', '\n\r\n'])),
+  'more head than there may be': (house, draw) =>
+    withLine(
+      house,
+      draw.pick([
+        `X-A: ${'a'.repeat(16_400 + draw.whole(9_000))}`,
+        Array.from({ length: 700 + draw.whole(90) }, (_, at) => `X-${at}: ${'b'.repeat(20)}`).join(
+          '\r\n',
+        ),
+        `${'N'.repeat(17_000)}: 1`,
+      ]),
+    ),
+  'no host, or two': (house, draw) =>
+    draw.pick([
+      good(house).replace(`${house.host}\r\n`, ''),
+      good(house).replace(house.host, `${house.host}\r\nHost: ${letters(draw, 5)}.example`),
+      good(house).replace(house.host, `${house.host}\r\n${house.host}`),
+      good(house).replace(house.host, `Host: evil.example\r\n${house.host}`),
+    ]),
+  'a length that is none': (house, draw) =>
+    message(
+      [
+        ...head(house),
+        `Content-Length: ${draw.pick(LENGTHS).replaceAll('N', String(CALL.length))}`,
+      ],
+      CALL,
+    ),
+  'two lengths': (house, draw) => {
+    const other = draw.pick([
+      CALL.length,
+      0,
+      CALL.length + 1,
+      CALL.length - 1,
+      Number(digits(draw, 3)),
+    ])
+    const lines = [`Content-Length: ${CALL.length}`, `content-length: ${other}`]
+    return message([...head(house), ...(draw.whole(2) === 0 ? lines : lines.reverse())], CALL)
+  },
+  'a length and chunks': (house, draw) => {
+    const lines = [
+      `Content-Length: ${draw.pick([0, 4, CALL.length])}`,
+      'Transfer-Encoding: chunked',
+    ]
+    const all = [...head(house), ...(draw.whole(2) === 0 ? lines : lines.reverse())]
+    return message(all, `${chunk(CALL)}0\r\n\r\n`)
+  },
+  'a coding that is not chunked alone': (house, draw) =>
+    chunked(house, `${chunk(CALL)}0\r\n\r\n`, draw.pick(CODINGS)),
+  'two codings': (house, draw) =>
+    chunked(
+      house,
+      `${chunk(CALL)}0\r\n\r\n`,
+      `chunked\r\nTransfer-Encoding: ${draw.pick(['chunked', 'gzip', 'identity', 'x', ''])}`,
+    ),
+  'a chunk size that is none': (house, draw) =>
+    chunked(house, `${draw.pick(['', chunk('{')])}${draw.pick(SIZES)}\r\n{}\r\n0\r\n\r\n`),
+  'a chunk with another end': (house, draw) =>
+    chunked(
+      house,
+      draw.pick([
+        `${CALL.length.toString(16)}\r\n${CALL}xx0\r\n\r\n`,
+        `${CALL.length.toString(16)}\r\n${CALL}\n0\r\n\r\n`,
+        `${CALL.length.toString(16)}\n${CALL}\r\n0\r\n\r\n`,
+        `${(CALL.length - 1).toString(16)}\r\n${CALL}\r\n0\r\n\r\n`,
+        `${CALL.length.toString(16)}\r${CALL}\r\n0\r\n\r\n`,
+        `${chunk(CALL)}0\n\r\n`,
+      ]),
+    ),
+  'an extension that ends the line': (house, draw) =>
+    chunked(
+      house,
+      `${CALL.length.toString(16)};${letters(draw, 3)}${draw.pick(['\n', '\r', '\0', '\x0b', '=\x7f'])}${letters(draw, 2)}\r\n${CALL}\r\n0\r\n\r\n`,
+    ),
+  'an extension without end': (house, draw) =>
+    chunked(
+      house,
+      `${CALL.length.toString(16)};${letters(draw, 1).repeat(17_000 + draw.whole(4_000))}\r\n${CALL}\r\n0\r\n\r\n`,
+    ),
+  'a broken trailer': (house, draw) =>
+    chunked(
+      house,
+      `${chunk(CALL)}0\r\n${draw.pick(['no colon', `X${control(draw)}: 1`, 'X : 1', ' X: 1', `X: a${control(draw)}`, ': x'])}\r\n\r\n`,
+    ),
+  'half a body': (house, draw) => ({
+    bytes: draw.pick([
+      message([...head(house), `Content-Length: ${CALL.length + 1 + draw.whole(50)}`], CALL),
+      chunked(house, chunk(CALL)),
+      chunked(house, `${chunk(CALL)}0\r\n`),
+      chunked(house, `${(CALL.length + 9).toString(16)}\r\n${CALL}`),
+      good(house).slice(0, -1 - draw.whole(CALL.length - 1)),
+    ]),
+    isCut: true,
+  }),
+  'half a head': (house, draw) => ({
+    bytes: good(house).slice(0, 1 + draw.whole(good(house).length - CALL.length - 6)),
+    isCut: true,
+  }),
+  'another protocol': (house, draw) =>
+    draw.pick([
+      'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0',
+      '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03',
+      'SSH-2.0-OpenSSH_9.9\r\n',
+      'EHLO evil.example\r\n',
+      `\x05\x01\0${letters(draw, 9)}`,
+      'GET /mcp/notes\r\n',
+      '\x1f\x8b\x08\0',
+      `CONNECT evil.example:443 HTTP/1.1\r\n${house.host}\r\n\r\n`,
+      Array.from({ length: 40 }, () => String.fromCharCode(draw.whole(256)))
+        .join('')
+        .replace(/^[\r\n]*/, '\x01'),
+    ]),
+}
+
+/** `count` broken requests; every kind comes once before any comes twice. */
+function brokenRequests(house: House, count: number): Broken[] {
+  const draw = createDraw()
+  const kinds = Object.entries(BREAKERS)
+  const cases: Broken[] = []
+  const seen = new Set<string>()
+  for (let at = 0; cases.length < count && at < count * 50; at += 1) {
+    const [name, make] = kinds[at % kinds.length] ?? ['', () => '']
+    const made = make(house, draw)
+    const broken = typeof made === 'string' ? { bytes: made } : made
+    if (seen.has(broken.bytes)) continue
+    seen.add(broken.bytes)
+    cases.push({ name, ...broken })
+  }
+  expect(cases).toHaveLength(count)
+  return cases
+}
+
+it('G5 B13: a broken request ends its connection, is not forwarded, and hides no other behind it', {
+  timeout: FAMILY_TIMEOUT_MS,
+}, async () => {
+  const house = await openHouse()
+  const { echo, port } = house
+  await checkFamily('B13 requests', brokenRequests(house, countOf(150)), async (broken) => {
+    const before = echo.whole.length
+    // What follows is a good call to whoever has read the end of the message somewhere else.
+    const bytes = broken.isCut === true ? broken.bytes : broken.bytes + good(house, EVIL)
+    const { statuses, closed } = await speak(port, bytes, undefined, broken.isCut)
+    expect([broken.name, closed]).toEqual([broken.name, true])
+    for (const status of statuses) expect([400, 404, 405, 408, 413, 417, 431]).toContain(status)
+    expect(statuses.length).toBeLessThanOrEqual(1)
+    expect(echo.whole.slice(before)).toEqual([])
+  })
+  const alive = await speak(port, good(house), (text) => text.includes('"result"'))
+  expect(alive.statuses).toEqual([200])
+  expect(echo.whole.at(-1)?.body).toBe(CALL)
+})
+
+/** What the server behind says after the end of its message, for the next who asks there. */
+const STOLEN = okAnswer('{"jsonrpc":"2.0","id":2,"result":{"stolen":true}}')
+const RESULT = '{"jsonrpc":"2.0","id":1,"result":{"mine":true}}'
+const TYPE = 'Content-Type: application/json'
+const answer = (lines: readonly string[], body: string): string =>
+  `${lines.join('\r\n')}\r\n\r\n${body}${STOLEN}`
+const OK = 'HTTP/1.1 200 OK'
+const LENGTH = `Content-Length: ${RESULT.length}`
+
+const ANSWERS: Readonly<Record<string, (draw: Draw) => string>> = {
+  'a status line that is none': (draw) =>
+    answer(
+      [
+        draw.pick([
+          'HTTP/1.1 20 OK',
+          'HTTP/1.1 2000 OK',
+          'HTTP/1.1  200 OK',
+          'HTTP/1.1 2x0 OK',
+          'HTTP/1.1 -200 OK',
+          'HTTP/3.1 200 OK',
+          'HTTP 200 OK',
+          'http/1.1 200 OK',
+          'HTTP/1.1 200 O\0K',
+          'HTTP/1.1\t200 OK',
+          ' HTTP/1.1 200 OK',
+          'HTTP/1.1 099 OK',
+          'ICY 200 OK',
+        ]),
+        TYPE,
+        LENGTH,
+      ],
+      RESULT,
+    ),
+  'no HTTP at all': (draw) =>
+    draw.pick([
+      'SSH-2.0-OpenSSH_9.9\r\n',
+      '\x16\x03\x01\x02\0',
+      `${letters(draw, 20)}\r\n\r\n`,
+      RESULT,
+      '\0\0\0\x04\0\0\0\0\0',
+      '<html>',
+    ]),
+  'both framings': (draw) => {
+    const lines = [
+      `Content-Length: ${draw.pick([0, 2, RESULT.length])}`,
+      'Transfer-Encoding: chunked',
+    ]
+    return answer(
+      [OK, TYPE, ...(draw.whole(2) === 0 ? lines : lines.reverse())],
+      `${chunk(RESULT)}0\r\n\r\n`,
+    )
+  },
+  'two lengths': (draw) =>
+    answer(
+      [
+        OK,
+        TYPE,
+        LENGTH,
+        `Content-Length: ${draw.pick([0, 1, RESULT.length + 1, RESULT.length - 1])}`,
+      ],
+      RESULT,
+    ),
+  'a length that is none': (draw) =>
+    answer(
+      [
+        OK,
+        TYPE,
+        `Content-Length: ${draw.pick(LENGTHS.filter((each) => !/^[N\d]*$/.test(each.trim()))).replaceAll('N', String(RESULT.length))}`,
+      ],
+      RESULT,
+    ),
+  'a chunk size that is none': (draw) =>
+    answer([OK, TYPE, 'Transfer-Encoding: chunked'], `${draw.pick(SIZES)}\r\n{}\r\n0\r\n\r\n`),
+  'a chunk with another end': (draw) =>
+    answer(
+      [OK, TYPE, 'Transfer-Encoding: chunked'],
+      draw.pick([
+        `${RESULT.length.toString(16)}\r\n${RESULT}xx0\r\n\r\n`,
+        `${(RESULT.length - 1).toString(16)}\r\n${RESULT}\r\n0\r\n\r\n`,
+        `${RESULT.length.toString(16)};x=\0\r\n${RESULT}\r\n0\r\n\r\n`,
+      ]),
+    ),
+  'a broken header line': (draw) =>
+    answer(
+      [
+        OK,
+        TYPE,
+        LENGTH,
+        draw.pick([
+          'X-A : 1',
+          'no colon',
+          ': x',
+          `X${control(draw)}: 1`,
+          `X-A: a${control(draw)}b`,
+          'X(A): 1',
+          'X-A: a\rSet-Cookie: x=1',
+          '\x01: 1',
+        ]),
+      ],
+      RESULT,
+    ),
+  'more head than there may be': (draw) =>
+    answer(
+      [OK, TYPE, LENGTH, `X-A: ${letters(draw, 1).repeat(17_000 + draw.whole(30_000))}`],
+      RESULT,
+    ),
+  'an upgrade that nobody asked for': (draw) =>
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ${letters(draw, 4)}\r\n\r\n${STOLEN}`,
+  'a body that is cut off': (draw) =>
+    draw.pick([
+      `${OK}\r\n${TYPE}\r\nContent-Length: ${RESULT.length + 1 + draw.whole(500)}\r\n\r\n${RESULT}`,
+      `${OK}\r\n${TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n${chunk(RESULT)}`,
+      `${OK}\r\n${TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n${(RESULT.length + 9).toString(16)}\r\n${RESULT}`,
+      `${OK}\r\n${TYPE}\r\n${LENGTH.slice(0, draw.whole(LENGTH.length))}`,
+    ]),
+  'more than one answer': () => answer([OK, TYPE, LENGTH], RESULT),
+  'a body where none may be': (draw) =>
+    `HTTP/1.1 ${draw.pick(['204 No Content', '304 Not Modified'])}\r\n${LENGTH}\r\n\r\n${STOLEN}`,
+}
+
+/** Faults that show before a byte of the answer could be passed on. */
+const BEFORE_THE_BODY: ReadonlySet<string> = new Set([
+  'no HTTP at all',
+  'both framings',
+  'two lengths',
+  'a length that is none',
+  'a broken header line',
+  'more head than there may be',
+  'an upgrade that nobody asked for',
+])
+const CUT: ReadonlySet<string> = new Set(['a body that is cut off', 'a chunk size that is none'])
+
+function brokenAnswers(count: number): { name: string; bytes: string }[] {
+  const draw = createDraw()
+  const kinds = Object.entries(ANSWERS)
+  return Array.from({ length: count }, (_, at) => {
+    const [name, make] = kinds[at % kinds.length] ?? ['', () => '']
+    return { name, bytes: make(draw) }
+  })
+}
+
+it('G5 B13: a broken answer is a 502 or a cut, and its rest is nobody’s next answer', {
+  timeout: FAMILY_TIMEOUT_MS,
+}, async () => {
+  const house = await openHouse()
+  const { echo, port } = house
+  const isWhole = (text: string): boolean =>
+    /\}(\r\n0\r\n\r\n)?$/.test(text) || /^HTTP\/1\.1 [23]04 /.test(text)
+  await checkFamily('B13 answers', brokenAnswers(countOf(150)), async ({ name, bytes }) => {
+    const usual = echo.answer
+    echo.answer = () => bytes
+    // Nothing more comes from a server that was cut off: its end is what tells.
+    if (CUT.has(name)) setTimeout(() => echo.hangUp(), 100).unref()
+    const { statuses, text, closed } = await speak(
+      port,
+      good(house),
+      (sofar) => isWhole(sofar) && (!CUT.has(name) || sofar.startsWith('HTTP/1.1 502')),
+    )
+    echo.answer = usual
+    expect([name, text.includes('stolen')]).toEqual([name, false])
+    expect(statuses.length).toBeLessThanOrEqual(1)
+    if (BEFORE_THE_BODY.has(name)) expect([name, ...statuses]).toEqual([name, 502])
+    // What had begun is not ended as if it were whole.
+    else if (CUT.has(name)) expect([name, statuses[0] === 502 || closed]).toEqual([name, true])
+    const next = await speak(port, good(house), isWhole)
+    expect([name, next.statuses, next.text.includes('stolen')]).toEqual([name, [200], false])
+  })
+})
