@@ -13,7 +13,8 @@ import type { ConnectorRow, ConnectorRows } from './connector-rows.ts'
 import type { ConnectorStatus } from './connector-status.ts'
 import { changesBetween, isAccepted, judge, keptRow } from './connector-verdict.ts'
 import type { Discovered, DiscoveryEngine, DiscoveryResult, DiscoveryTarget } from './discovery.ts'
-import type { Evidence, OutboundConnector, Prepared } from './lifecycle.ts'
+import type { Evidence, Prepared } from './lifecycle.ts'
+import type { OutboundConnector } from './outbound-connector.ts'
 import type { Registrations } from './registration.ts'
 
 export interface LifeDeps {

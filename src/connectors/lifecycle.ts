@@ -5,7 +5,7 @@
  * Nothing here delays a start. A connector that cannot be used is looked at again every minute.
  */
 import { createCoolDown } from '../cache/cool-down.ts'
-import type { Config, ConnectorConfig, ConnectorOAuth } from '../config.ts'
+import type { Config } from '../config.ts'
 import type { Bus, Emit, Runtime, Store } from '../ports.ts'
 import { type ConnectorProblem, TENANT, type Values } from '../records.ts'
 import type { Binding } from './binding.ts'
@@ -13,9 +13,8 @@ import { ConnectorLife } from './connector-life.ts'
 import { createConnectorRows } from './connector-rows.ts'
 import type { ConnectorStatus } from './connector-status.ts'
 import type { DiscoveryEngine } from './discovery.ts'
+import { definitionOf, outboundConnectors } from './outbound-connector.ts'
 import type { OurClient, Registrations } from './registration.ts'
-
-export type OutboundConnector = ConnectorConfig & { readonly oauth: ConnectorOAuth }
 
 export type Prepared =
   | { readonly ok: true; readonly binding: Binding; readonly client: OurClient }
@@ -77,28 +76,6 @@ const UNKNOWN: ConnectorProblem = {
   code: 'ERR_CONNECTOR_NOT_FOUND',
   text: 'there is no such connector, or it does not connect people',
   requirement: 'O6',
-}
-
-/** Connectors at whose authorization server we are a client. */
-export function outboundConnectors(config: Pick<Config, 'connectors'>): OutboundConnector[] {
-  return config.connectors.flatMap((connector) => {
-    const { auth, enabled, oauth } = connector
-    const isOutbound = auth === 'oauth' || auth === 'client_credentials'
-    return enabled && isOutbound && oauth !== undefined ? [{ ...connector, oauth }] : []
-  })
-}
-
-/**
- * Digest of what a connector is: another URL, kind of authentication, client or pin starts anew, and
- * what was stored for the old one is not used (O5). A new secret of the same client changes nothing.
- */
-export function definitionOf(
-  runtime: Pick<Runtime, 'sha256'>,
-  { url, auth, oauth }: OutboundConnector,
-): string {
-  const { client, pinnedIssuer, endpoints } = oauth
-  const own = [client?.clientId, pinnedIssuer, endpoints].map((value) => value ?? null)
-  return runtime.sha256(JSON.stringify([url.href, auth, ...own]))
 }
 
 export function createLifecycle(deps: LifecycleDeps): Lifecycle {

@@ -4,7 +4,7 @@
  */
 import type { ConnectorOAuth } from '../../src/config.ts'
 import type { Discovered } from '../../src/connectors/discovery.ts'
-import type { OutboundConnector } from '../../src/connectors/lifecycle.ts'
+import type { OutboundConnector } from '../../src/connectors/outbound-connector.ts'
 
 const URL_OF_NOTES = 'https://notes.example/mcp'
 const ISSUER = 'https://auth.notes.example'
