@@ -73,7 +73,7 @@ function session(change: Partial<Session> = {}): Session {
 }
 
 function claimsOf(made: ReturnType<ReturnType<typeof createWorld>['credentials']['credential']>) {
-  if (made === 'cold') throw new Error('cold')
+  if (typeof made === 'string') throw new Error(made)
   const payload = (made.headers[1] ?? '').split('.')[1] ?? ''
   return JSON.parse(Buffer.from(payload, 'base64url').toString())
 }

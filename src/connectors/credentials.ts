@@ -1,5 +1,6 @@
 /**
- * What a call carries to its server: nothing, a fixed header, or a JWT of ours for this user.
+ * What a call carries to its server: nothing, a fixed header, a JWT of ours for this user, or this
+ * user's own token at that server (with `client_credentials`: our own), from memory only.
  *
  * The JWT's audience is derived from the URL that is called, never configured (flows.md section 12);
  * it lives at most as long as the caller's token and is reused until 80 % of its life. Signing is
@@ -10,15 +11,21 @@ import type { Session } from '../issuer/authenticate.ts'
 import { encodeBase64url } from '../oauth/base64url.ts'
 import { isMachine } from '../oauth/machine.ts'
 import type { Runtime, SigningKey } from '../ports.ts'
+import type { ConnectionTokens, HeldToken } from './connection-tokens.ts'
 
 /** Flat name, value, name, value: as `undici` and `http.ServerResponse` take headers. */
 export interface Credential {
   readonly headers: readonly string[]
+  /** The server's own token among the headers, for the case that it refuses it. */
+  readonly accessToken?: string
 }
 
 export interface Credentials {
-  /** `cold` when something must be loaded first; never for the kinds that exist today. */
-  credential(session: Session, connector: ConnectorConfig): Credential | 'cold'
+  /**
+   * `cold`: `ConnectionTokens` must load first. `missing`: there is no usable connection of this user,
+   * and nothing else is ever sent in its place (GW-23).
+   */
+  credential(session: Session, connector: ConnectorConfig): Credential | 'cold' | 'missing'
   /** The server refused this caller's JWT: make a new one next time. */
   forget(session: Session, connector: ConnectorConfig): void
 }
@@ -27,6 +34,8 @@ export interface CredentialDeps {
   readonly config: Pick<Config, 'issuer' | 'limits'>
   readonly keys: { current(): { readonly kid: string; readonly key: SigningKey } }
   readonly runtime: Runtime
+  /** Where some connector has `oauth` or `client_credentials`. */
+  readonly tokens?: Pick<ConnectionTokens, 'peek' | 'machine'> | undefined
 }
 
 /** JWTs kept per connector and generation; two generations live. About 1 KB each. */
@@ -45,9 +54,16 @@ interface Memory {
   old: Map<string, Kept>
   readonly audience: string
   readonly fixed?: Credential
+  /** Whose token: made at the server, kept in `ConnectionTokens`. */
+  readonly held?: 'person' | 'machine'
 }
 
-export function createCredentials({ config, keys, runtime }: CredentialDeps): Credentials {
+/** @param accessToken As the server gave it. */
+export function heldCredential(accessToken: string): Credential {
+  return { headers: ['authorization', `Bearer ${accessToken}`], accessToken }
+}
+
+export function createCredentials({ config, keys, runtime, tokens }: CredentialDeps): Credentials {
   const memories = new WeakMap<ConnectorConfig, Memory>()
   const memoryOf = (connector: ConnectorConfig): Memory => {
     const known = memories.get(connector)
@@ -84,6 +100,13 @@ export function createCredentials({ config, keys, runtime }: CredentialDeps): Cr
     credential(session, connector) {
       const memory = memoryOf(connector)
       if (memory.fixed !== undefined) return memory.fixed
+      if (memory.held !== undefined) {
+        // Not wired is not connected (I7).
+        if (tokens === undefined) return 'missing'
+        return memory.held === 'person'
+          ? heldBy(tokens.peek(session.userId, connector.name), connector)
+          : heldBy(tokens.machine(connector.name), connector)
+      }
       const kept = memory.young.get(session.digest) ?? memory.old.get(session.digest)
       if (kept !== undefined && kept.renewAtMs > runtime.nowMs()) return kept
       const made = mint(session, connector, memory.audience)
@@ -106,9 +129,18 @@ function createMemory(connector: ConnectorConfig): Memory {
   const audience = connector.url.origin + connector.url.pathname
   const memory = { young: new Map<string, Kept>(), old: new Map<string, Kept>(), audience }
   if (connector.auth === 'identity') return memory
+  if (connector.auth === 'oauth') return { ...memory, held: 'person' }
+  if (connector.auth === 'client_credentials') return { ...memory, held: 'machine' }
   if (connector.auth === 'none' || connector.header === undefined) return { ...memory, fixed: NONE }
   const { name, value } = connector.header
   return { ...memory, fixed: { headers: [name, value.reveal()] } }
+}
+
+/** CLI-21: a token that was made for another origin is as good as none. */
+function heldBy(held: HeldToken, { url }: ConnectorConfig): Credential | 'cold' | 'missing' {
+  if (held.state === 'cold') return 'cold'
+  if (held.state !== 'token' || held.resourceOrigin !== url.origin) return 'missing'
+  return heldCredential(held.accessToken)
 }
 
 /** The provider's subject is how a migrated server finds its users again; absent: nobody. */

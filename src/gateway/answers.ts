@@ -58,6 +58,10 @@ export type RefusalReason =
   | 'upstream_failed'
   | 'upstream_unauthorized'
   | 'credential'
+  | 'connection_missing'
+  | 'connection_scope'
+  | 'connection_given_up'
+  | 'request_state'
   | 'draining'
   | 'client_gone'
   | 'internal'
@@ -70,7 +74,7 @@ export interface Answer {
   readonly body: string
 }
 
-const JSON_HEADERS = ['content-type', 'application/json', 'cache-control', 'no-store']
+export const JSON_HEADERS = ['content-type', 'application/json', 'cache-control', 'no-store']
 /** Seconds that a client is asked to wait where we know nothing better. */
 const RETRY_AFTER_SECONDS = '2'
 

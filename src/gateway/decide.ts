@@ -47,7 +47,8 @@ export interface View {
   proof(session: Session): 'fresh' | 'stale' | 'cold' | 'suspect' | 'dead'
   /** Absent where DPoP is not enabled: its scheme is then like any other that is not ours. */
   readonly possession?: Possession | undefined
-  credential(session: Session, connector: ConnectorConfig): Credential | 'cold'
+  /** `missing`: this user has no usable connection there. */
+  credential(session: Session, connector: ConnectorConfig): Credential | 'cold' | 'missing'
   openSessionId(presented: string, session: Session, connector: ConnectorConfig): string | undefined
 }
 
@@ -80,7 +81,14 @@ export interface Wait {
   readonly token: string
   readonly session: Session | undefined
 }
-export type Decision = Refuse | Wait | Forward
+/**
+ * Everything was allowed, but this user has no connection: nothing may be sent. The answer needs the
+ * message, so its body is read (bounded); then it is answered, or decided again.
+ */
+export interface Reconnect extends Omit<Forward, 'kind'> {
+  readonly kind: 'reconnect'
+}
+export type Decision = Refuse | Wait | Forward | Reconnect
 
 export function decide(method: string, target: string, head: Head, view: View): Decision {
   if (target.charCodeAt(0) !== SLASH) return refusal(ANSWERS.absolute_form)
@@ -96,7 +104,8 @@ export function decide(method: string, target: string, head: Head, view: View): 
   const twice = judgeTokenPlaces(head, query)
   if (twice !== undefined) return refusal(twice, route)
   const decision = authenticate(head, method, route, path, query, view)
-  if (route.connector.scopes === undefined || decision.kind !== 'forward') return decision
+  if (route.connector.scopes === undefined) return decision
+  if (decision.kind !== 'forward' && decision.kind !== 'reconnect') return decision
   return requireTable(method, decision)
 }
 
@@ -358,19 +367,31 @@ function forward(
     upstreamSessionId = view.openSessionId(head.sessionId, session, route.connector)
     if (upstreamSessionId === undefined) return refusal(ANSWERS.session_unknown, route, session)
   }
+  const target = upstreamPath(route, path, query, view)
+  if (route.kind !== 'mcp' && isBeyondToken(route, target)) {
+    return refusal(ANSWERS.route_unknown, route, session)
+  }
   const credential = view.credential(session, route.connector)
   if (credential === 'cold') return { kind: 'wait', need: 'credential', route, token, session }
   return {
-    kind: 'forward',
+    kind: credential === 'missing' ? 'reconnect' : 'forward',
     route,
-    path: upstreamPath(route, path, query, view),
+    path: target,
     session,
-    credential,
+    credential: credential === 'missing' ? undefined : credential,
     upstreamSessionId,
     stateless,
     renew,
     inspect: false,
   }
+}
+
+/** CLI-21: a server's token goes to its resource and below, nowhere else on that host. */
+function isBeyondToken({ connector }: Route, target: string): boolean {
+  if (connector.auth !== 'oauth' && connector.auth !== 'client_credentials') return false
+  const prefix = connector.url.pathname
+  const path = target.split('?', 1)[0] ?? ''
+  return path !== prefix && !path.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`)
 }
 
 function upstreamPath(route: Route, path: string, query: string, view: View): string {

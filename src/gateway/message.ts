@@ -121,6 +121,70 @@ function readName(bytes: Uint8Array, from: number, limit: number, message: Messa
   }
 }
 
+/**
+ * The same message without some members of `params`; every other byte as it came.
+ *
+ * @returns `undefined` when it is not one whole message with one `params` object.
+ */
+export function withoutParams(
+  bytes: Uint8Array,
+  names: ReadonlySet<string>,
+): Uint8Array | undefined {
+  const { complete, repeated } = scanMessage(bytes, true)
+  const at = complete && !repeated ? paramsAt(bytes) : -1
+  const end = at < 0 ? -1 : skipValue(bytes, at, bytes.length)
+  if (end < 0 || bytes[at] !== OPEN_BRACE) return undefined
+  const parts = [bytes.subarray(0, at + 1)]
+  for (const { key, from, to } of membersOf(bytes, at)) {
+    if (key !== undefined && names.has(key)) continue
+    if (parts.length > 1) parts.push(COMMA_BYTES)
+    parts.push(bytes.subarray(from, to))
+  }
+  return joined([...parts, bytes.subarray(end - 1)])
+}
+
+const COMMA_BYTES = new Uint8Array([COMMA])
+
+function paramsAt(bytes: Uint8Array): number {
+  const start = skipSpace(bytes, 0, bytes.length)
+  for (const { key, valueAt } of membersOf(bytes, start)) if (key === 'params') return valueAt
+  return -1
+}
+
+interface Member {
+  /** `undefined`: too long to be one that we look for. */
+  readonly key: string | undefined
+  readonly from: number
+  readonly valueAt: number
+  readonly to: number
+}
+
+/** Members of the object that starts at `open`; ends at what is none. */
+function* membersOf(bytes: Uint8Array, open: number): Generator<Member> {
+  const limit = bytes.length
+  let from = skipSpace(bytes, open + 1, limit)
+  while (bytes[from] === QUOTE) {
+    const keyEnd = skipString(bytes, from, limit)
+    const valueAt = skipSpace(bytes, skipSpace(bytes, keyEnd, limit) + 1, limit)
+    const to = keyEnd < 0 ? -1 : skipValue(bytes, valueAt, limit)
+    if (to < 0) return
+    yield { key: textOf(bytes, from, keyEnd), from, valueAt, to }
+    const next = skipSpace(bytes, to, limit)
+    if (bytes[next] !== COMMA) return
+    from = skipSpace(bytes, next + 1, limit)
+  }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
 function skipSpace(bytes: Uint8Array, from: number, limit: number): number {
   let at = from
   while (at < limit) {

@@ -3,7 +3,7 @@
  * decisions, answers and header table as `node/carrier.ts`, over an injected `send`.
  *
  * Differences that the platform dictates: repeated headers arrive joined, paths arrive normalised,
- * one isolate does not know another's streams. Nothing is ever sent twice here.
+ * one isolate does not know another's streams. Sent twice only what a server refused unread (GW-24).
  */
 import { placeOf, UpstreamError } from '../errors.ts'
 import type { Emit, Runtime, Send } from '../ports.ts'
@@ -15,10 +15,12 @@ import {
   failureAnswer,
   type RefusalReason,
 } from './answers.ts'
-import { decide, type Forward, type Need } from './decide.ts'
+import { isRefusalOfToken, mayBeReturn, type Shown } from './connection-calls.ts'
+import { type Decision, decide, type Forward, type Need, type Reconnect } from './decide.ts'
 import { forwardHeaders } from './forward.ts'
 import { type Head, responseHeaders, scanHeaders } from './headers.ts'
-import { scanMessage } from './message.ts'
+import { SCAN_MAX_BYTES, scanMessage } from './message.ts'
+import { opensUrlsLater } from './reconnect.ts'
 import { type CallDetail, createRecords, type Records, recordable } from './records.ts'
 import { inspectBody } from './scope-check.ts'
 import type { GatewayView } from './view.ts'
@@ -83,44 +85,97 @@ export function createProxy(deps: ProxyDeps): (request: Request) => Promise<Resp
 }
 
 async function run(deps: ProxyDeps, records: Records, exchange: Exchange): Promise<Response> {
-  const { request, head } = exchange
-  const target = targetOf(request.url)
-  let last: Need | undefined
-  for (let waits = 0; waits <= WAITS_MAX; waits += 1) {
-    const decision = decide(request.method, target, head, deps.view)
-    if (decision.kind === 'forward') return forward(deps, records, exchange, decision)
-    if (decision.kind === 'refuse') {
-      const { answer, route, session } = decision
-      records.refused(factsOf(deps, exchange, { route, session }, answer.status), answer.reason)
-      const cors = route !== undefined && answer.reason !== 'origin' && answer.reason !== 'host'
-      return toResponse(answer, exchange, cors ? exchange.origin : undefined)
-    }
-    if (decision.need === last) {
-      const answer = STILL_COLD[decision.need]
-      records.refused(factsOf(deps, exchange, decision, answer.status), answer.reason)
-      return toResponse(answer, exchange, exchange.origin)
-    }
-    last = decision.need
-    records.waited(decision.need)
-    await deps.view.load(decision)
+  const decision = await decideWarm(deps, records, exchange)
+  if (decision.kind === 'forward' || decision.kind === 'reconnect') {
+    return call(deps, records, exchange, decision)
   }
-  return toResponse(ANSWERS.store_unavailable, exchange, exchange.origin)
+  const { route, session } = decision
+  const answer = decision.kind === 'refuse' ? decision.answer : STILL_COLD[decision.need]
+  records.refused(factsOf(deps, exchange, { route, session }, answer.status), answer.reason)
+  const cors = route !== undefined && answer.reason !== 'origin' && answer.reason !== 'host'
+  return toResponse(answer, exchange, cors ? exchange.origin : undefined)
 }
 
+/** Loads what is cold; a `wait` that is left could not be made known. */
+async function decideWarm(
+  deps: ProxyDeps,
+  records: Records,
+  { request, head }: Exchange,
+): Promise<Decision> {
+  const target = targetOf(request.url)
+  let decision = decide(request.method, target, head, deps.view)
+  let last: Need | undefined
+  for (let waits = 0; decision.kind === 'wait' && waits < WAITS_MAX; waits += 1) {
+    if (decision.need === last) break
+    last = decision.need
+    records.waited(last)
+    await deps.view.load(decision)
+    decision = decide(request.method, target, head, deps.view)
+  }
+  return decision
+}
+
+async function call(
+  deps: ProxyDeps,
+  records: Records,
+  exchange: Exchange,
+  to: Forward | Reconnect,
+): Promise<Response> {
+  const { request, head } = exchange
+  const isAnswer = to.kind === 'reconnect'
+  const maxBytes = deps.view.requestBodyMaxBytes
+  const bufferedMaxBytes = to.inspect && !isAnswer ? maxBytes : BUFFERED_MAX_BYTES
+  const body = await readBody(request, head, maxBytes, bufferedMaxBytes)
+  if (body === 'body_too_large') return refused(deps, records, exchange, to, ANSWERS.body_too_large)
+  const isWhole = body === null || body instanceof Uint8Array
+  const inspected =
+    to.inspect && (isWhole || !isAnswer) ? inspectBody(to, head, wholeOf(body)) : undefined
+  if (inspected !== undefined && 'answer' in inspected) {
+    return refused(deps, records, exchange, to, inspected.answer)
+  }
+  const isReturn =
+    to.route.connector.auth === 'oauth' && body instanceof Uint8Array && mayBeReturn(body)
+  if (to.kind === 'forward' && !isReturn) return forward(deps, records, exchange, to, body)
+  const shown = await shownOf(exchange, body)
+  const outcome = (await deps.view.connections?.settle(to, shown)) ?? ANSWERS.credential
+  if ('status' in outcome) return refused(deps, records, exchange, to, outcome)
+  // The connection is there: the call is decided anew, for much may have changed, and made once.
+  const decision = await decideWarm(deps, records, exchange)
+  if (decision.kind === 'forward') {
+    return forward(deps, records, exchange, decision, outcome.body)
+  }
+  const answer = decision.kind === 'refuse' ? decision.answer : ANSWERS.credential
+  return refused(deps, records, exchange, to, answer)
+}
+
+/** A body too long to be kept shows its first bytes, and is not read any further. */
+async function shownOf({ request, head }: Exchange, body: Body): Promise<Shown> {
+  const facts = { head, httpMethod: request.method, isGone: () => request.signal.aborted }
+  if (body === null || body instanceof Uint8Array) return { ...facts, body, isPartial: false }
+  if (body.locked) return { ...facts, body: null, isPartial: true }
+  const reader = body.getReader()
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  while (bytes < SCAN_MAX_BYTES) {
+    const { done, value } = await reader.read()
+    if (done) break
+    chunks.push(value)
+    bytes += value.length
+  }
+  await reader.cancel()
+  return { ...facts, body: concat(chunks, bytes), isPartial: true }
+}
+
+/** @param isSecond The server refused the token of the first one. */
 async function forward(
   deps: ProxyDeps,
   records: Records,
   exchange: Exchange,
   to: Forward,
+  body: Body,
+  isSecond = false,
 ): Promise<Response> {
   const { request, head } = exchange
-  const maxBytes = deps.view.requestBodyMaxBytes
-  const body = await readBody(request, head, maxBytes, to.inspect ? maxBytes : BUFFERED_MAX_BYTES)
-  if (body === 'body_too_large') return refused(deps, records, exchange, to, ANSWERS.body_too_large)
-  const inspected = to.inspect ? inspectBody(to, head, wholeOf(body)) : undefined
-  if (inspected !== undefined && 'answer' in inspected) {
-    return refused(deps, records, exchange, to, inspected.answer)
-  }
   const abort = new AbortController()
   let timedOut = false
   const cancel = deps.runtime.after(deps.firstByteTimeoutMs, () => {
@@ -149,12 +204,23 @@ async function forward(
   } finally {
     cancel()
   }
-  if (answer.status === 401 && to.session !== undefined) {
-    abort.abort()
-    deps.view.credentials.forget(to.session, to.route.connector)
+  const { status } = answer
+  const challenge = answer.headers.get('www-authenticate')
+  if (to.session === undefined || !isRefusalOfToken(to, status, challenge)) {
+    return relay(deps, records, exchange, to, answer, body)
+  }
+  abort.abort()
+  const { connections, credentials } = deps.view
+  if (to.credential?.accessToken === undefined || connections === undefined) {
+    credentials.forget(to.session, to.route.connector)
     return fail('upstream_unauthorized')
   }
-  return relay(deps, records, exchange, to, answer, body)
+  const shown = await shownOf(exchange, body)
+  const outcome = await connections.refused(to, shown, { status, challenge, isSecond })
+  if ('status' in outcome) return refused(deps, records, exchange, to, outcome)
+  if (shown.isPartial) return fail('upstream_unauthorized')
+  const again = { ...to, credential: outcome.credential }
+  return forward(deps, records, exchange, again, body, true)
 }
 
 function relay(
@@ -163,7 +229,7 @@ function relay(
   exchange: Exchange,
   to: Forward,
   answer: Response,
-  body: Uint8Array | ReadableStream<Uint8Array> | null,
+  body: Body,
 ): Response {
   const { head } = exchange
   const { route, session, stateless, upstreamSessionId, renew } = to
@@ -174,7 +240,14 @@ function relay(
     const shown =
       facts.sessionId === upstreamSessionId
         ? head.sessionId
-        : deps.view.sessionIds.seal(facts.sessionId, session, route.connector)
+        : deps.view.sessionIds.seal(
+            facts.sessionId,
+            session,
+            route.connector,
+            route.connector.auth === 'oauth' &&
+              body instanceof Uint8Array &&
+              opensUrlsLater(body, head),
+          )
     if (shown !== undefined) headers.push('mcp-session-id', shown)
   }
   if (cors && head.origin !== undefined) headers.push(...corsHeaders(head.origin))
@@ -209,7 +282,7 @@ function refused(
   deps: ProxyDeps,
   records: Records,
   exchange: Exchange,
-  to: Forward,
+  to: Forward | Reconnect,
   answer: Answer,
 ): Response {
   const reason: RefusalReason = answer.reason

@@ -8,13 +8,16 @@
 import { MCP_SCOPE } from '../oauth/scope.ts'
 import { coversScopes, neededScopes } from '../oauth/scope-table.ts'
 import { type Answer, insufficientScope, type MessageFault, messageAnswer } from './answers.ts'
-import type { Forward, Refuse } from './decide.ts'
+import type { Forward, Reconnect, Refuse } from './decide.ts'
 import type { Head } from './headers.ts'
 import { isStateless } from './session-id.ts'
 import { readStrictMessage, type StrictMessage } from './strict-message.ts'
 
 /** Marks what must be read first, or refuses what has no body to judge. */
-export function requireTable(method: string, forward: Forward): Forward | Refuse {
+export function requireTable(
+  method: string,
+  forward: Forward | Reconnect,
+): Forward | Reconnect | Refuse {
   const { route, session } = forward
   const table = route.connector.scopes
   if (table === undefined || session === undefined) return forward

@@ -12,7 +12,15 @@ import type { Runtime } from '../ports.ts'
 export interface SessionIds {
   /** The server's identifier behind ours; `undefined` when it is not this caller's. */
   open(presented: string, session: Session, connector: ConnectorConfig): string | undefined
-  seal(upstreamId: string, session: Session, connector: ConnectorConfig): string
+  /** @param opensUrls The client said at `initialize` that it can open a URL for its user. */
+  seal(
+    upstreamId: string,
+    session: Session,
+    connector: ConnectorConfig,
+    opensUrls?: boolean,
+  ): string
+  /** What `seal` was told of the client of this session; false for what is not this caller's. */
+  opensUrls(presented: string, session: Session, connector: ConnectorConfig): boolean
 }
 
 export interface SessionIdDeps {
@@ -27,9 +35,13 @@ const PRESENTED_MAX_CHARS = 4_096
 /** The legacy revisions: visible ASCII. */
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,1024}$/
 
+/** Behind the server's identifier, which holds no space: what the client can do. */
+const OPENS_URLS = ' url'
+
 interface Opened {
   readonly owner: string
   readonly upstreamId: string
+  readonly opensUrls: boolean
 }
 
 export function createSessionIds({ runtime, key }: SessionIdDeps): SessionIds {
@@ -41,30 +53,46 @@ export function createSessionIds({ runtime, key }: SessionIdDeps): SessionIds {
     }
     opened.set(digest, entry)
   }
+  const find = (
+    presented: string,
+    session: Session,
+    connector: ConnectorConfig,
+  ): Opened | undefined => {
+    if (presented.length > PRESENTED_MAX_CHARS || !presented.startsWith(PREFIX)) return undefined
+    const owner = ownerText('session', session, connector)
+    const digest = runtime.sha256(presented)
+    const known = opened.get(digest)
+    if (known !== undefined) return known.owner === owner ? known : undefined
+    const text = runtime.open(key(), presented.slice(PREFIX.length), owner)
+    if (text === undefined) return undefined
+    const opensUrls = text.endsWith(OPENS_URLS)
+    const upstreamId = opensUrls ? text.slice(0, -OPENS_URLS.length) : text
+    const entry = { owner, upstreamId, opensUrls }
+    remember(digest, entry)
+    return entry
+  }
   return {
-    open(presented, session, connector) {
-      if (presented.length > PRESENTED_MAX_CHARS || !presented.startsWith(PREFIX)) return undefined
-      const owner = ownerOf(session, connector)
-      const digest = runtime.sha256(presented)
-      const known = opened.get(digest)
-      if (known !== undefined) return known.owner === owner ? known.upstreamId : undefined
-      const upstreamId = runtime.open(key(), presented.slice(PREFIX.length), owner)
-      if (upstreamId !== undefined) remember(digest, { owner, upstreamId })
-      return upstreamId
-    },
-    seal(upstreamId, session, connector) {
+    open: (presented, session, connector) => find(presented, session, connector)?.upstreamId,
+    opensUrls: (presented, session, connector) =>
+      find(presented, session, connector)?.opensUrls === true,
+    seal(upstreamId, session, connector, opensUrls = false) {
       if (!VISIBLE_ASCII.test(upstreamId)) throw new TypeError('a session id of visible ASCII')
-      const owner = ownerOf(session, connector)
-      const presented = PREFIX + runtime.seal(key(), upstreamId, owner)
-      remember(runtime.sha256(presented), { owner, upstreamId })
+      const owner = ownerText('session', session, connector)
+      const text = opensUrls ? upstreamId + OPENS_URLS : upstreamId
+      const presented = PREFIX + runtime.seal(key(), text, owner)
+      remember(runtime.sha256(presented), { owner, upstreamId, opensUrls })
       return presented
     },
   }
 }
 
-/** Length-prefixed, so that no two owners share a text. */
-function ownerOf({ tenant, userId, clientId }: Session, { name }: ConnectorConfig): string {
-  return ['mcp-session', tenant, userId, clientId, name]
+/** Length-prefixed, so that no two owners and no two purposes share a text. */
+export function ownerText(
+  purpose: 'session' | 'request-state',
+  { tenant, userId, clientId }: Session,
+  { name }: ConnectorConfig,
+): string {
+  return [`mcp-${purpose}`, tenant, userId, clientId, name]
     .map((part) => `${part.length}:${part}`)
     .join('')
 }

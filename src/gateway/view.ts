@@ -13,6 +13,7 @@ import type { Memberships } from '../issuer/memberships.ts'
 import { isMachine } from '../oauth/machine.ts'
 import { isLoopbackHost } from '../oauth/urls.ts'
 import type { Runtime } from '../ports.ts'
+import type { ConnectionCalls } from './connection-calls.ts'
 import type { View, Wait } from './decide.ts'
 import type { Possession } from './possession.ts'
 import type { SessionIds } from './session-id.ts'
@@ -30,10 +31,12 @@ export interface GatewayView extends View {
   readonly streamsPerUserMax: number
   readonly sessionIds: SessionIds
   readonly credentials: Credentials
+  /** Where some connector holds tokens of its users. */
+  readonly connections: ConnectionCalls | undefined
   /** True for paths that are the gateway's before any page of ours. */
   claims(path: string): boolean
   /** Loads what was cold. Never rejects; the next decision sees what came of it. */
-  load(wait: Pick<Wait, 'need' | 'token' | 'session'>): Promise<void>
+  load(wait: Pick<Wait, 'need' | 'token' | 'session'> & Partial<Pick<Wait, 'route'>>): Promise<void>
   /** After the answer: renews the proof behind when it was stale, keeps it warm. */
   settled(session: Session, renew: boolean): void
 }
@@ -45,6 +48,7 @@ export interface ViewDeps {
   readonly authenticator: Authenticator
   readonly credentials: Credentials
   readonly sessionIds: SessionIds
+  readonly connections?: ConnectionCalls | undefined
   readonly proofs: CallProofs
   readonly memberships?: Pick<Memberships, 'asks' | 'belonging' | 'memberships' | 'resolve'>
   /** Where DPoP is enabled. */
@@ -64,6 +68,7 @@ export function createView(deps: ViewDeps): GatewayView {
     streamsPerUserMax: config.limits.streamsPerUserMax,
     sessionIds,
     credentials,
+    connections: deps.connections,
     nowMs: () => deps.runtime.nowMs(),
     route: (path) => connectors.route(path),
     strip: (path) => connectors.strip(path),
@@ -83,7 +88,7 @@ export function createView(deps: ViewDeps): GatewayView {
     credential: (session, connector) => credentials.credential(session, connector),
     openSessionId: (presented, session, connector) =>
       sessionIds.open(presented, session, connector),
-    async load({ need, token, session }) {
+    async load({ need, token, session, route }) {
       if (need === 'session') await authenticator.load(token)
       else if (need === 'proof' && session !== undefined) {
         const { upstreamProofDeadlineMs } = config.limits
@@ -96,6 +101,8 @@ export function createView(deps: ViewDeps): GatewayView {
             upstreamProofDeadlineMs,
           ),
         ])
+      } else if (need === 'credential' && session !== undefined && route !== undefined) {
+        await deps.connections?.load(session, { route })
       }
     },
     settled(session, renew) {

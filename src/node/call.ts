@@ -4,6 +4,8 @@
  * Everything is decided before it starts. Client gone: the upstream exchange is closed. Upstream
  * gone: an error with the request's id while nothing was answered, a cut connection after that, so
  * that a truncated answer is never taken for a whole one. Sent a second time only as GW-26 allows.
+ * Where the caller has no usable connection, the body is read, nothing is sent, and the answer says how
+ * to get one (`gateway/connection-calls.ts`).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
@@ -16,10 +18,17 @@ import {
   failureAnswer,
   type RefusalReason,
 } from '../gateway/answers.ts'
-import type { Forward } from '../gateway/decide.ts'
+import {
+  isRefusalOfToken,
+  mayBeReturn,
+  type Shown,
+  type UpstreamRefusal,
+} from '../gateway/connection-calls.ts'
+import type { Decision, Forward, Reconnect } from '../gateway/decide.ts'
 import { forwardHeaders } from '../gateway/forward.ts'
 import { type Head, responseHeaders } from '../gateway/headers.ts'
 import { isReadOnly, type Message, scanMessage } from '../gateway/message.ts'
+import { opensUrlsLater } from '../gateway/reconnect.ts'
 import { type Records, recordable } from '../gateway/records.ts'
 import { inspectBody } from '../gateway/scope-check.ts'
 import type { GatewayView } from '../gateway/view.ts'
@@ -27,7 +36,7 @@ import type { Session } from '../issuer/authenticate.ts'
 import { EventBoundary } from './event-boundary.ts'
 import type { OpenStream, OpenStreams } from './open-streams.ts'
 import { finish, isUploading, reply } from './reply.ts'
-import { type BodyOwner, RequestBody } from './request-body.ts'
+import { type BodyOwner, BUFFERED_MAX_BYTES, RequestBody } from './request-body.ts'
 import type { Exchange, Sink, Upstreams } from './upstreams.ts'
 
 /** What all calls of a carrier share. */
@@ -36,6 +45,8 @@ export interface CallDeps {
   readonly upstreams: Upstreams
   readonly records: Records
   readonly streams: OpenStreams
+  /** Decides anew, loading what is cold; a `wait` that is left could not be made known. */
+  readonly decideAgain: (incoming: Incoming) => Promise<Decision>
 }
 
 /** A request that was read and may be forwarded. */
@@ -65,13 +76,16 @@ const CLIENT_GONE_STATUS = 499
 export class Call implements Sink, BodyOwner, OpenStream {
   readonly #deps: CallDeps
   readonly #in: Incoming
-  readonly #to: Forward
+  #to: Forward | Reconnect
   readonly #method: string
   #exchange: Exchange | undefined
   #reader: RequestBody | undefined
   #buffered: Buffer | undefined
   #named: Pick<Message, 'method' | 'name'> | undefined
   #retried = false
+  #wasRefused = false
+  #isStreamed = false
+  #isPartial = false
   #done = false
   #status = 0
   #firstByteMs: number | undefined
@@ -83,7 +97,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
   #lastByteAtMs = 0
   #waitsForDrain = false
 
-  constructor(deps: CallDeps, incoming: Incoming, to: Forward) {
+  constructor(deps: CallDeps, incoming: Incoming, to: Forward | Reconnect) {
     this.#deps = deps
     this.#in = incoming
     this.#to = to
@@ -102,7 +116,12 @@ export class Call implements Sink, BodyOwner, OpenStream {
     }
     if (head.chunked || (head.contentLength ?? 0) > 0) {
       const { requestBodyMaxBytes } = this.#deps.view
-      this.#reader = new RequestBody(request, this, requestBodyMaxBytes, this.#to.inspect)
+      const isAnswer = this.#to.kind === 'reconnect'
+      // Of a message that only needs an answer, no more is read than one that may be repeated.
+      const maxBytes = isAnswer
+        ? Math.min(BUFFERED_MAX_BYTES, requestBodyMaxBytes)
+        : requestBodyMaxBytes
+      this.#reader = new RequestBody(request, this, maxBytes, isAnswer || this.#to.inspect)
       this.#reader.begin(head.chunked ? undefined : head.contentLength)
     } else this.bodyReady(null)
   }
@@ -116,8 +135,65 @@ export class Call implements Sink, BodyOwner, OpenStream {
 
   bodyReady(body: Buffer | Readable | null): void {
     if (Buffer.isBuffer(body)) this.#buffered = body
+    else if (body !== null) this.#isStreamed = true
     if (this.#to.inspect && !this.#inspected(body)) return
-    this.#send(body)
+    if (this.#to.kind === 'reconnect' || this.#isReturn()) this.#settle()
+    else this.#send(body)
+  }
+
+  /** The answer to a question of ours comes back with its request. */
+  #isReturn(): boolean {
+    return (
+      this.#to.route.connector.auth === 'oauth' &&
+      this.#buffered !== undefined &&
+      mayBeReturn(this.#buffered)
+    )
+  }
+
+  #settle(): void {
+    const { connections } = this.#deps.view
+    if (connections === undefined) {
+      this.#refuse(ANSWERS.credential)
+      return
+    }
+    this.#later(connections.settle(this.#to, this.#shown()), async (outcome) => {
+      if ('status' in outcome) this.#refuse(outcome)
+      else await this.#resume(Buffer.from(outcome.body))
+    })
+  }
+
+  /** The connection is there: the call is decided anew, for much may have changed, and made once. */
+  async #resume(body: Buffer): Promise<void> {
+    const decision = await this.#deps.decideAgain(this.#in)
+    if (this.#done) return
+    if (decision.kind === 'refuse') this.#refuse(decision.answer)
+    else if (decision.kind !== 'forward') this.#refuse(ANSWERS.credential)
+    else {
+      this.#to = decision
+      this.#buffered = body
+      this.#send(body)
+    }
+  }
+
+  #shown(): Shown {
+    const { head } = this.#in
+    const body = this.#buffered ?? this.#reader?.peek() ?? null
+    return {
+      head,
+      httpMethod: this.#method,
+      body,
+      isPartial: this.#isPartial || this.#isStreamed,
+      isGone: () => this.#done,
+    }
+  }
+
+  /** A failure in between is our bug, and an answer all the same. */
+  #later<T>(work: Promise<T>, use: (outcome: T) => void | Promise<void>): void {
+    work
+      .then((outcome) => (this.#done ? undefined : use(outcome)))
+      .catch(() => {
+        if (!this.#done) this.#refuse(ANSWERS.internal)
+      })
   }
 
   /** With a scope table: the message is read once, here, for the decision and for the record. */
@@ -134,18 +210,18 @@ export class Call implements Sink, BodyOwner, OpenStream {
 
   bodyFault(fault: 'body_too_large' | 'body_broken'): void {
     this.#exchange?.abort()
-    if (this.#in.response.headersSent) this.#cut(fault)
+    if (this.#to.kind === 'reconnect' && fault === 'body_too_large') {
+      this.#isPartial = true
+      this.#settle()
+    } else if (this.#in.response.headersSent) this.#cut(fault)
     else this.#refuse(ANSWERS[fault])
   }
 
   #send(body: Buffer | Readable | null, fresh = false): void {
     const { route, path } = this.#to
-    const headers = forwardHeaders(
-      this.#in.headers,
-      this.#in.head,
-      this.#to,
-      !Buffer.isBuffer(body),
-    )
+    const to = this.#to
+    if (to.kind !== 'forward') throw new TypeError('nothing is sent without a credential')
+    const headers = forwardHeaders(this.#in.headers, this.#in.head, to, !Buffer.isBuffer(body))
     const kind = this.#reserved ? 'stream' : 'call'
     const request = { path, method: this.#method, headers, body, fresh }
     const exchange = this.#deps.upstreams.open(route.upstream, kind, request, this)
@@ -159,19 +235,22 @@ export class Call implements Sink, BodyOwner, OpenStream {
     const { head, request, response } = this.#in
     const { route, session } = this.#to
     this.#firstByteMs = performance.now() - this.#in.startedAtMs
-    if (status === 401 && session !== undefined) {
-      this.#refusedUpstream(session)
-      return
+    if (status === 401 || status === 403) {
+      const challenge = from['www-authenticate']
+      if (session !== undefined && isRefusalOfToken(this.#to, status, challenge)) {
+        this.#refusedUpstream(session, { status, challenge, isSecond: this.#wasRefused })
+        return
+      }
     }
     const cors = head.origin !== undefined && route.kind !== 'public'
     const facts = responseHeaders(from, cors, session !== undefined)
+    const sessionId = this.#shownSessionId(facts.sessionId)
     if (facts.eventStream && session !== undefined && !this.#openStream(session, facts.coded)) {
       this.#exchange?.abort()
       this.#refuse(ANSWERS.streams_per_user)
       return
     }
     const headers = facts.headers
-    const sessionId = this.#shownSessionId(facts.sessionId)
     if (sessionId !== undefined) headers.push('mcp-session-id', sessionId)
     if (cors && head.origin !== undefined) headers.push(...corsHeaders(head.origin))
     if (isUploading(request, head) || this.#deps.streams.draining) response.shouldKeepAlive = false
@@ -222,17 +301,40 @@ export class Call implements Sink, BodyOwner, OpenStream {
   }
 
   /** The server behind refused our identity: its challenge is ours to read, not the client's. */
-  #refusedUpstream(session: Session): void {
+  #refusedUpstream(session: Session, refusal: UpstreamRefusal): void {
     this.#exchange?.abort()
-    this.#deps.view.credentials.forget(session, this.#to.route.connector)
-    this.#failWith('upstream_unauthorized')
+    this.#exchange = undefined
+    const to = this.#to
+    const { connections, credentials } = this.#deps.view
+    if (
+      to.kind !== 'forward' ||
+      to.credential?.accessToken === undefined ||
+      connections === undefined
+    ) {
+      credentials.forget(session, to.route.connector)
+      this.#failWith('upstream_unauthorized')
+      return
+    }
+    this.#wasRefused = true
+    this.#later(connections.refused(to, this.#shown(), refusal), (outcome) => {
+      if ('status' in outcome) this.#refuse(outcome)
+      else if (this.#isStreamed) this.#failWith('upstream_unauthorized')
+      else {
+        this.#to = { ...to, credential: outcome.credential }
+        this.#send(this.#buffered ?? null)
+      }
+    })
   }
 
   #shownSessionId(upstreamId: string | undefined): string | undefined {
     const { session, stateless, upstreamSessionId, route } = this.#to
     if (upstreamId === undefined || stateless || session === undefined) return undefined
     if (upstreamId === upstreamSessionId) return this.#in.head.sessionId
-    return this.#deps.view.sessionIds.seal(upstreamId, session, route.connector)
+    const opensUrls =
+      route.connector.auth === 'oauth' &&
+      this.#buffered !== undefined &&
+      opensUrlsLater(this.#buffered, this.#in.head)
+    return this.#deps.view.sessionIds.seal(upstreamId, session, route.connector, opensUrls)
   }
 
   #openStream(session: Session, coded: boolean): boolean {
@@ -330,6 +432,10 @@ export class Call implements Sink, BodyOwner, OpenStream {
 
   get idleKind(): boolean {
     return this.#method === 'GET'
+  }
+
+  get sessionId(): string | undefined {
+    return this.#in.head.sessionId
   }
 
   get between(): boolean {

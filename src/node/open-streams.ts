@@ -11,6 +11,8 @@ export interface OpenStream {
   readonly session: Session
   /** A GET stream waits for whatever comes; a POST stream answers one call. */
   readonly idleKind: boolean
+  /** `Mcp-Session-Id` that the client sent with it. */
+  readonly sessionId: string | undefined
   /** Between two events, and free to take a comment. */
   readonly between: boolean
   readonly silentMs: number
@@ -85,6 +87,15 @@ export class OpenStreams {
   remove(stream: OpenStream): void {
     this.#open.delete(stream)
     this.#due.delete(stream)
+  }
+
+  /** Writes an event to the idle stream of a session, if one is open and between two events. */
+  tell(sessionId: string, event: string): void {
+    for (const stream of this.#open) {
+      if (stream.sessionId !== sessionId || !stream.idleKind || !stream.between) continue
+      stream.comment(event)
+      return
+    }
   }
 
   /** Also called at once when a mark arrives, so that nobody waits for the timer. */

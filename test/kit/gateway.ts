@@ -8,6 +8,12 @@ import { LIMITS, type Limits } from '../../src/config/fields.ts'
 import type { Allow, ConnectorConfig } from '../../src/config.ts'
 import { createConnectors } from '../../src/connectors/connectors.ts'
 import { createCredentials } from '../../src/connectors/credentials.ts'
+import { openLink, sealLink } from '../../src/connectors/link.ts'
+import {
+  type ConnectionCallDeps,
+  type ConnectionCalls,
+  createConnectionCalls,
+} from '../../src/gateway/connection-calls.ts'
 import { createProxy } from '../../src/gateway/proxy.ts'
 import { createSessionIds } from '../../src/gateway/session-id.ts'
 import { createView, type GatewayView } from '../../src/gateway/view.ts'
@@ -55,6 +61,12 @@ export interface TestGateway {
   readonly proofCalls: { renewed: string[]; resolved: string[]; touched: string[] }
   onResolve: () => void
   readonly grants: Map<string, Grant>
+  /** With `tokens`. */
+  readonly connections: ConnectionCalls | undefined
+  /** What a link of ours says. */
+  readLink(url: string): ReturnType<typeof openLink>
+  /** What was told to the connector's lifecycle. */
+  readonly reports: Parameters<ConnectionCallDeps['report']>[]
   /** `Host` line that is allowed. */
   readonly host: string
   /** The wall clock goes on; timers and sockets do not notice. */
@@ -75,6 +87,8 @@ export interface GatewayOptions {
   readonly development?: boolean
   readonly allow?: Allow
   readonly emit?: Emit
+  /** Of connectors with `oauth` and `client_credentials`. */
+  readonly tokens?: ConnectionCallDeps['tokens']
   /** How often Node looks for late requests. Default 30_000. */
   readonly connectionsCheckingIntervalMs?: number
 }
@@ -118,13 +132,29 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
       delete: (digest) => table.delete(digest),
     },
   })
+  const sessionIds = createSessionIds({ runtime, key: () => sessionKey })
+  const ticketKey = runtime.randomBytes(32)
+  const links = { config: { issuer, prefix: '' }, runtime, keys: { ticketKey: () => ticketKey } }
+  const reports: TestGateway['reports'] = []
+  const { tokens } = options
+  const connections =
+    tokens &&
+    createConnectionCalls({
+      runtime,
+      tokens,
+      link: (facts) => sealLink(links, facts),
+      report: (...told) => void reports.push(told),
+      sessionIds,
+      key: () => sessionKey,
+    })
   const view = createView({
     config,
     runtime,
     connectors: createConnectors(config),
     authenticator,
-    credentials: createCredentials({ config, keys: { current: () => signing }, runtime }),
-    sessionIds: createSessionIds({ runtime, key: () => sessionKey }),
+    credentials: createCredentials({ config, keys: { current: () => signing }, runtime, tokens }),
+    sessionIds,
+    connections,
     proofs: state.proofs,
     revocation: { marked: (session) => state.marked(session) },
   })
@@ -194,6 +224,9 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     keyId,
     tagKey,
     token,
+    connections,
+    reports,
+    readLink: (url: string) => openLink(links, new URL(url).searchParams.get('link') ?? ''),
     advanceMs: (ms: number) => {
       offsetMs += ms
     },
