@@ -7,21 +7,23 @@
  * marks it. Two nodes that start or rotate at once agree by create-if-absent. Reads are from memory
  * and never wait.
  */
-import { ConfigError, StoreError } from '../errors.ts'
+import { StoreError } from '../errors.ts'
 import { decodeBase64url, encodeBase64url } from '../oauth/base64url.ts'
-import type { EcJwk, Key, Runtime, SigningKey, Step, Store, VerifyKey } from '../ports.ts'
-import { type Mark, TENANT, type Values } from '../records.ts'
-import { type Sealing, sealedOwner } from '../vault/sealing.ts'
-
-export type PublicJwk = {
-  readonly kty: 'EC'
-  readonly crv: 'P-256'
-  readonly x: string
-  readonly y: string
-  readonly kid: string
-  readonly alg: 'ES256'
-  readonly use: 'sig'
-}
+import type { SigningKey, Step, VerifyKey } from '../ports.ts'
+import { type Mark, TENANT } from '../records.ts'
+import {
+  type KeyEntry,
+  type KeyPurpose,
+  type KeyRowsDeps,
+  keyStep,
+  loadKeyRows,
+  nextNumber,
+  openSecret,
+  type PublicJwk,
+  type SecretPurpose,
+  secretKey,
+  secretOwner,
+} from '../vault/key-rows.ts'
 
 export interface Keys {
   /** Reads or makes everything; must end before the first request. @throws {ConfigError} */
@@ -72,30 +74,14 @@ export const KEY_KEPT_AFTER_MS = 25 * 3_600_000
 export const KEY_LIFE_MS = 90 * 86_400_000
 export const KEYS_POLL_MS = 60_000
 const SECRET_BYTES = 32
-const SIGNING_KEYS_MAX = 100
 const CREATE_ATTEMPTS_MAX = 10
 /** Keys that one commit ends; more of them are ended by further commits. */
 const ENDED_PER_COMMIT_MAX = 5
 
-type SecretValue = Values['secret']
-type Purpose = SecretValue['purpose']
-type Symmetric = Exclude<Purpose, 'signing'>
+type Symmetric = Exclude<SecretPurpose, KeyPurpose>
 const SYMMETRIC: readonly Symmetric[] = ['tag', 'refresh-tag', 'mcp-session', 'ticket']
 
-interface SigningEntry {
-  readonly id: string
-  readonly version: number
-  readonly value: SecretValue
-  readonly kid: string
-  readonly jwk: PublicJwk
-  readonly key: SigningKey
-  readonly verifyKey: VerifyKey
-}
-
-export interface KeysDeps {
-  readonly store: Store
-  readonly sealing: Sealing
-  readonly runtime: Runtime
+export interface KeysDeps extends KeyRowsDeps {
   /** Told when the poll or a rotation in the background fails. */
   readonly onFailure?: (error: unknown) => void
   /** The audit row of a rotation, written in its commit (I12). */
@@ -107,7 +93,7 @@ export interface KeysDeps {
 export function createKeys(deps: KeysDeps): Keys {
   const { runtime } = deps
   const secrets = new Map<Symmetric, Uint8Array>()
-  let signing: readonly SigningEntry[] = []
+  let signing: readonly KeyEntry[] = []
   // What a request reads, good until the clock passes `view.untilMs`.
   let view: View | undefined
   let cancel: (() => void) | undefined
@@ -119,7 +105,7 @@ export function createKeys(deps: KeysDeps): Keys {
     }
     return view
   }
-  const setSigning = (entries: readonly SigningEntry[]): void => {
+  const setSigning = (entries: readonly KeyEntry[]): void => {
     signing = entries
     view = undefined
   }
@@ -133,21 +119,21 @@ export function createKeys(deps: KeysDeps): Keys {
     for (const purpose of SYMMETRIC) {
       secrets.set(purpose, await loadSymmetric(deps, purpose))
     }
-    let entries = await loadSigning(deps)
+    let entries = await loadKeyRows(deps, 'signing')
     for (let tries = 0; entries.length === 0 && tries < CREATE_ATTEMPTS_MAX; tries += 1) {
       const nowMs = runtime.nowMs()
-      const { step } = signingStep(deps, 1, { publishedAtMs: nowMs, activeAtMs: nowMs })
+      const { step } = keyStep(deps, 'signing', 1, { publishedAtMs: nowMs, activeAtMs: nowMs })
       await deps.store.commit([step])
-      entries = await loadSigning(deps)
+      entries = await loadKeyRows(deps, 'signing')
     }
     setSigning(entries)
   }
 
   /** `undefined` when another node was first. */
   const tryRotate = async (options: RotateOptions): Promise<Rotated | undefined> => {
-    const plan = planRotation(deps, await loadSigning(deps), options)
+    const plan = planRotation(deps, await loadKeyRows(deps, 'signing'), options)
     const won = await commitRotation(deps, plan)
-    setSigning(await loadSigning(deps))
+    setSigning(await loadKeyRows(deps, 'signing'))
     if (won) deps.onRotated?.(plan.rotated)
     return won ? plan.rotated : undefined
   }
@@ -168,7 +154,7 @@ export function createKeys(deps: KeysDeps): Keys {
   }
 
   const poll = async (): Promise<void> => {
-    const entries = await loadSigning(deps)
+    const entries = await loadKeyRows(deps, 'signing')
     setSigning(entries)
     const newest = entries.at(-1)
     const dueAtMs = (newest?.value.activeAtMs ?? 0) + KEY_LIFE_MS - KEY_PUBLISHED_AHEAD_MS
@@ -220,7 +206,7 @@ interface View {
   readonly jwks: { readonly keys: readonly PublicJwk[] }
 }
 
-function viewAt(entries: readonly SigningEntry[], nowMs: number): View {
+function viewAt(entries: readonly KeyEntry[], nowMs: number): View {
   const live = entries.filter((entry) => (entry.value.expiresAtMs ?? Infinity) > nowMs)
   const current = live.findLast((entry) => entry.value.activeAtMs <= nowMs) ?? live[0]
   const changes = entries
@@ -239,7 +225,7 @@ async function loadSymmetric(deps: KeysDeps, purpose: Symmetric): Promise<Uint8A
   const { store, runtime } = deps
   const fresh = encodeBase64url(runtime.randomBytes(SECRET_BYTES))
   for (let tries = 0; tries < CREATE_ATTEMPTS_MAX; tries += 1) {
-    const found = await store.get('secret', key(purpose))
+    const found = await store.get('secret', secretKey(purpose))
     if (found !== undefined) {
       const text = await openSecret(deps, purpose, found.version, found.value)
       const bytes = decodeBase64url(text)
@@ -247,61 +233,14 @@ async function loadSymmetric(deps: KeysDeps, purpose: Symmetric): Promise<Uint8A
       throw new StoreError('ERR_STORE_CORRUPT', 'not-applied')
     }
     const nowMs = runtime.nowMs()
-    await store.create('secret', key(purpose), {
+    await store.create('secret', secretKey(purpose), {
       purpose,
       publishedAtMs: nowMs,
       activeAtMs: nowMs,
-      ...deps.sealing.seal(fresh, owner(purpose, purpose)),
+      ...deps.sealing.seal(fresh, secretOwner(purpose, purpose)),
     })
   }
   throw new TypeError('a secret that was created is not there')
-}
-
-async function loadSigning(deps: KeysDeps): Promise<readonly SigningEntry[]> {
-  const { store, runtime } = deps
-  const index = { name: 'purpose', value: 'signing' }
-  const rows = await store.list('secret', TENANT, index, { max: SIGNING_KEYS_MAX })
-  const entries: SigningEntry[] = []
-  for (const {
-    key: { id },
-    version,
-    value,
-  } of rows) {
-    if ((value.expiresAtMs ?? Infinity) <= runtime.nowMs()) continue
-    const privateJwk = parseJwk(await openSecret(deps, id, version, value))
-    const { x, y } = privateJwk
-    const kid = thumbprint(privateJwk, runtime)
-    entries.push({
-      id,
-      version,
-      value,
-      kid,
-      jwk: { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' },
-      key: runtime.importSigningKey(privateJwk),
-      verifyKey: runtime.importVerifyKey({ kty: 'EC', crv: 'P-256', x, y }),
-    })
-  }
-  return entries.sort(
-    (a, b) => a.value.activeAtMs - b.value.activeAtMs || numberOf(a.id) - numberOf(b.id),
-  )
-}
-
-function signingStep(
-  deps: KeysDeps,
-  number: number,
-  at: { publishedAtMs: number; activeAtMs: number },
-): { readonly kid: string; readonly step: Step } {
-  const { runtime, sealing } = deps
-  const jwk = runtime.createSigningJwk()
-  const id = `signing-${number}`
-  const kid = thumbprint(jwk, runtime)
-  const value: SecretValue = {
-    purpose: 'signing',
-    ...at,
-    publicJwk: JSON.stringify({ kty: 'EC', crv: 'P-256', x: jwk.x, y: jwk.y, kid }),
-    ...sealing.seal(JSON.stringify(jwk), owner(id, 'signing')),
-  }
-  return { kid, step: { verb: 'create', kind: 'secret', key: key(id), value } }
 }
 
 interface RotationPlan {
@@ -315,7 +254,7 @@ interface RotationPlan {
 /** What a rotation writes, from what was read: lost when anything of it has moved. */
 function planRotation(
   deps: KeysDeps,
-  entries: readonly SigningEntry[],
+  entries: readonly KeyEntry[],
   { emergency = false, kid: named }: RotateOptions,
 ): RotationPlan {
   const nowMs = Math.trunc(deps.runtime.nowMs())
@@ -323,16 +262,16 @@ function planRotation(
   const signs = viewAt(entries, nowMs).current?.kid
   const needsNew = named === undefined || named === signs
   const activeAtMs = emergency ? nowMs : nowMs + KEY_PUBLISHED_AHEAD_MS
-  const number = Math.max(0, ...entries.map((entry) => numberOf(entry.id))) + 1
+  const number = nextNumber(entries)
   const made = needsNew
-    ? signingStep(deps, number, { publishedAtMs: nowMs, activeAtMs })
+    ? keyStep(deps, 'signing', number, { publishedAtMs: nowMs, activeAtMs })
     : undefined
   const expiresAtMs = emergency ? activeAtMs : activeAtMs + KEY_KEPT_AFTER_MS
   const ends = ending.flatMap((entry): Step[] => {
     if ((entry.value.expiresAtMs ?? Infinity) <= expiresAtMs) return []
     const value = { ...entry.value, retiredAtMs: activeAtMs, expiresAtMs }
     const ifVersion = entry.version
-    return [{ verb: 'put', kind: 'secret', key: key(entry.id), ifVersion, value }]
+    return [{ verb: 'put', kind: 'secret', key: secretKey(entry.id), ifVersion, value }]
   })
   const withdrawn = emergency ? ending.map((entry) => entry.kid) : []
   const detail = `new ${made?.kid ?? 'none'} withdrawn ${withdrawn.join(' ') || 'none'}`
@@ -380,7 +319,7 @@ async function commitRotation(
 }
 
 function listed(
-  entries: readonly SigningEntry[],
+  entries: readonly KeyEntry[],
   current: string | undefined,
   nowMs: number,
 ): readonly KeyState[] {
@@ -392,58 +331,4 @@ function listed(
     ...(value.retiredAtMs === undefined ? {} : { retiredAtMs: value.retiredAtMs }),
     ...(value.expiresAtMs === undefined ? {} : { expiresAtMs: value.expiresAtMs }),
   }))
-}
-
-/** Opens a stored secret; one sealed under an older key is sealed again under the first. */
-async function openSecret(
-  deps: KeysDeps,
-  id: string,
-  version: number,
-  value: SecretValue,
-): Promise<string> {
-  const { sealing, store } = deps
-  const place = owner(id, value.purpose)
-  const text = sealing.open(value.sealed, value.keyId, place)
-  if (text === undefined) throw wrongSealingKey(value.keyId, sealing)
-  if (value.keyId !== sealing.primaryKeyId) {
-    // Losing this race is fine: somebody else did it, or will.
-    await store.put('secret', key(id), version, { ...value, ...sealing.seal(text, place) })
-  }
-  return text
-}
-
-function wrongSealingKey(keyId: string, sealing: Sealing): ConfigError {
-  return sealing.keyIds.includes(keyId)
-    ? new ConfigError(
-        'ERR_CONFIG_DATABASE',
-        'a key in this database was changed or moved.',
-        'Restore the database from a backup.',
-      )
-    : new ConfigError(
-        'ERR_CONFIG_SEALING_KEY',
-        'this database was sealed with another sealing key.',
-        'Set POSTERN_SEALING_KEY to the key it was made with; to change keys, put the new one first: `new,old`.',
-      )
-}
-
-function owner(id: string, purpose: Purpose): string {
-  return sealedOwner({ tenant: TENANT, kind: 'secret', id, column: 'sealed', purpose })
-}
-
-function key(id: string): Key {
-  return { tenant: TENANT, id }
-}
-
-function numberOf(id: string): number {
-  return Number(id.slice(id.lastIndexOf('-') + 1))
-}
-
-/** RFC 7638: the same key has the same `kid` everywhere. */
-function thumbprint(jwk: EcJwk, runtime: Runtime): string {
-  return runtime.sha256(JSON.stringify({ crv: 'P-256', kty: 'EC', x: jwk.x, y: jwk.y }))
-}
-
-// Authenticated by its seal, written by `createSigning`.
-function parseJwk(text: string): EcJwk {
-  return JSON.parse(text) as EcJwk
 }

@@ -8,6 +8,7 @@
 import type { Runtime, SigningKey, VerifyKey } from '../ports.ts'
 import { encodeBase64url } from './base64url.ts'
 import { isObject } from './claims.ts'
+import { signJwt } from './sign-jwt.ts'
 
 export const ACCESS_TOKEN_MAX_CHARS = 4_096
 /** For `iat` and `nbf`; `exp` is exact (J4). */
@@ -56,11 +57,10 @@ export function createJti(
 /** Claims outside ASCII are escaped, so that a payload is always ASCII. */
 export function signAccessToken(
   claims: AccessTokenClaims,
-  { kid, key }: { kid: string; key: SigningKey },
+  signer: { kid: string; key: SigningKey },
   runtime: Runtime,
 ): string {
-  const input = `${encodeJson({ alg: 'ES256', typ: 'at+jwt', kid })}.${encodeJson(claims)}`
-  return `${input}.${runtime.sign(key, input)}`
+  return signJwt('at+jwt', claims, signer, runtime)
 }
 
 export type AccessTokenRefusal =
@@ -196,14 +196,6 @@ function isSigned(token: string, last: number, key: VerifyKey, runtime: Runtime)
     // A platform that throws on an odd signature has refused it (J6).
     return false
   }
-}
-
-function encodeJson(value: object): string {
-  const ascii = JSON.stringify(value).replace(
-    /[\x7f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-  return btoa(ascii).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
 }
 
 /** An object of an all-ASCII part whose characters were checked before; `undefined` otherwise. */
