@@ -5,7 +5,7 @@ import { CONFIG_ERRORS, SHOWN_ERRORS, STORE_ERRORS, UPSTREAM_ERRORS } from './er
 
 const ROOT = fileURLToPath(new URL('.', import.meta.url))
 const OURS =
-  /'(ERR_(?:CONFIG|LISTEN|UPSTREAM|STORE|CLIENT|REDIRECT|PROVIDER|CONNECTOR|TOKEN)_[A-Z_]+)[':]/g
+  /'(ERR_(?:CONFIG|LISTEN|UPSTREAM|STORE|CLIENT|REDIRECT|PROVIDER|CONNECTION|CONNECTOR|TOKEN)_[A-Z_]+)[':]/g
 const PRINTED = /`(ERR_[A-Z_]+):/g
 
 function usedCodes(): ReadonlySet<string> {

@@ -183,9 +183,22 @@ export const SHOWN_ERRORS = {
     meaning: 'The provider does not accept our client id and secret.',
     fix: 'Copy both again, and set `POSTERN_<ID>_CLIENT_ID` and `POSTERN_<ID>_CLIENT_SECRET`.',
   },
+  ERR_CONNECTION_NEEDED: {
+    meaning: 'The person has not connected this connector.',
+    fix: 'Send them to `/connect/<connector>`.',
+  },
+  ERR_CONNECTION_RECONNECT: {
+    meaning:
+      'The server behind a connector does not accept the connection any more; the cause stands beside the code.',
+    fix: 'Send the person to `/connect/<connector>` again.',
+  },
   ERR_CONNECTOR_UNREACHABLE: {
     meaning: 'Nothing answers at the URL of a connector.',
     fix: 'Start the server, or correct `connectors.<name>.url`. Calls get 502 meanwhile.',
+  },
+  ERR_CONNECTOR_NOT_FOUND: {
+    meaning: 'There is no connector of this name, or it does not connect people.',
+    fix: 'Correct the name: `postern connectors list`.',
   },
   ERR_CONNECTOR_ORIGIN: {
     meaning:
@@ -195,6 +208,53 @@ export const SHOWN_ERRORS = {
   ERR_CONNECTOR_ISSUER: {
     meaning: 'A connector names another authorization server than the one that was accepted.',
     fix: 'If this was meant: `postern connectors approve <name> <origin>`; people connect again.',
+  },
+  ERR_DISCOVERY_ABSENT: {
+    meaning: 'A remote server publishes no metadata where the standard looks for it.',
+    fix: 'Let it publish RFC 9728 and RFC 8414 documents, or set `endpoints` and `client`.',
+  },
+  ERR_DISCOVERY_ADDRESS: {
+    meaning:
+      'A URL of a discovery chain may not be asked: scheme, port, address or `egress` lists.',
+    fix: 'If you mean it, name its exact origin in the configuration file.',
+  },
+  ERR_DISCOVERY_CHALLENGE: {
+    meaning: "A server's 401 points to metadata on another origin, or at no usable URL.",
+    fix: 'Let the server publish its metadata on its own origin.',
+  },
+  ERR_DISCOVERY_DOCUMENT: {
+    meaning:
+      'What stands in the place of a metadata document is none: a page, an error, no JSON, too large.',
+    fix: 'Let the server send a JSON object with `Content-Type: application/json`.',
+  },
+  ERR_DISCOVERY_ENDPOINT: {
+    meaning: 'An endpoint in metadata is not https, or no usable URL.',
+    fix: 'Let the authorization server publish https endpoints.',
+  },
+  ERR_DISCOVERY_ISSUER: {
+    meaning: 'Authorization server metadata names another issuer than the one it was asked for.',
+    fix: 'Let it publish the right `issuer`, or set `pinnedIssuer` for this connector.',
+  },
+  ERR_DISCOVERY_LEGACY: {
+    meaning:
+      'A server published no protected resource metadata any more, and credentials are stored for it: they are not taken elsewhere.',
+    fix: 'Let the server publish its metadata again, or remove the connector and add it anew.',
+  },
+  ERR_DISCOVERY_MEMBER: {
+    meaning: 'A metadata document lacks a required member, or one has a wrong type.',
+    fix: 'Let the server correct the named member.',
+  },
+  ERR_DISCOVERY_PKCE: {
+    meaning: 'An authorization server does not announce PKCE with S256.',
+    fix: 'Let it publish `code_challenge_methods_supported: ["S256"]`; or set `endpoints` if it supports it.',
+  },
+  ERR_DISCOVERY_REDIRECT: {
+    meaning: 'A metadata URL answers with a redirect, and none is followed.',
+    fix: 'Let the document be served at its own URL, or set `followMetadataRedirects`.',
+  },
+  ERR_DISCOVERY_RESOURCE: {
+    meaning: 'Protected resource metadata speaks of another server than the one that was asked.',
+    fix: 'Let the server publish its own URL as `resource`.',
   },
   ERR_TOKEN_AUDIENCE: {
     meaning: 'A token for one server URL was sent to another.',

@@ -5,7 +5,12 @@
  * body. Anything that is not one of these four is a bug and becomes `server_error` with a request id.
  * The `ERR_*` codes stand in `error-codes.ts`.
  */
-import type { ConfigErrorCode, StoreErrorCode, UpstreamErrorCode } from './error-codes.ts'
+import type {
+  ConfigErrorCode,
+  ShownErrorCode,
+  StoreErrorCode,
+  UpstreamErrorCode,
+} from './error-codes.ts'
 
 export type { UpstreamErrorCode } from './error-codes.ts'
 
@@ -31,6 +36,8 @@ export class OAuthError extends Error {
   readonly status: number
   /** Stable inner reason for log and metric; never on the wire. */
   readonly reason: string
+  /** Where a caller in the same process decides by it: `ERR_CONNECTION_*`. */
+  readonly code: ShownErrorCode | undefined
   readonly headers: Readonly<Record<string, string>>
   constructor(
     error: string,
@@ -38,6 +45,7 @@ export class OAuthError extends Error {
     options: {
       status?: number
       reason?: string
+      code?: ShownErrorCode
       headers?: Readonly<Record<string, string>>
       cause?: unknown
     } = {},
@@ -47,6 +55,7 @@ export class OAuthError extends Error {
     this.description = description
     this.status = options.status ?? 400
     this.reason = options.reason ?? error
+    this.code = options.code
     this.headers = options.headers ?? {}
   }
 }
