@@ -1,40 +1,26 @@
 /**
- * Raw HTTP/1.1 breakage (threats.md section 4, B13), both ways through a real listener: requests that
- * two parsers could read in two ways, and answers of a server behind that do the same.
+ * Raw HTTP/1.1 breakage (threats.md section 4, B13): requests that two parsers could read in two ways,
+ * through a real listener. Answers: raw-http-answers.test.ts.
  */
 import { expect, it } from 'vitest'
-import { type Echo, okAnswer, speak, startEcho } from '../kit/echo.ts'
+import { speak } from '../kit/echo.ts'
+import {
+  CALL,
+  CHUNK_SIZES,
+  chunk,
+  control,
+  type EchoHouse,
+  goodCall,
+  LENGTHS,
+  letters,
+  openEchoHouse,
+} from '../kit/echo-house.ts'
 import { checkFamily, countOf, createDraw, type Draw } from '../kit/family.ts'
-import { openPlane, type Plane } from '../kit/plane.ts'
 
-const CALL = '{"jsonrpc":"2.0","id":1,"method":"ping"}'
 const EVIL = '{"jsonrpc":"2.0","id":66,"method":"tools/call","params":{"name":"smuggled"}}'
 /** All of a family in one test, on a busy machine. */
 const FAMILY_TIMEOUT_MS = 600_000
-
-interface House {
-  readonly plane: Plane
-  readonly echo: Echo
-  readonly port: number
-  readonly host: string
-  readonly authorization: string
-}
-
-async function openHouse(): Promise<House> {
-  const echo = await startEcho()
-  const plane = await openPlane({ provider: 'openid', clock: 'real', connectorUrl: echo.url })
-  const { accessToken } = await plane.signIn()
-  const { host, port } = new URL(plane.issuer)
-  const authorization = `Authorization: Bearer ${accessToken}`
-  return { plane, echo, port: Number(port), host: `Host: ${host}`, authorization }
-}
-
 const start = 'POST /mcp/notes HTTP/1.1'
-/** A whole good call, in the bytes of a client. */
-function good({ host, authorization }: House, body = CALL): string {
-  const lines = [start, host, authorization, 'Content-Type: application/json']
-  return `${lines.join('\r\n')}\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-}
 
 interface Broken {
   readonly name: string
@@ -43,17 +29,13 @@ interface Broken {
   readonly isCut?: boolean
 }
 
-type Breaker = (house: House, draw: Draw) => Omit<Broken, 'name'> | string
+type Breaker = (house: EchoHouse, draw: Draw) => Omit<Broken, 'name'> | string
 
-const control = (draw: Draw): string =>
-  String.fromCharCode(draw.pick([0, 1, 7, 8, 0x0b, 0x0c, 0x1b, 0x7f]))
 const digits = (draw: Draw, count: number): string =>
   Array.from({ length: count }, () => draw.whole(10)).join('')
-const letters = (draw: Draw, count: number): string =>
-  Array.from({ length: count }, () => draw.pick([...'abcdefghijklmnopqrstuvwxyz'])).join('')
 
 /** The usual head without its framing. */
-const head = ({ host, authorization }: House, line = start): string[] => [
+const head = ({ host, authorization }: EchoHouse, line = start): string[] => [
   line,
   host,
   authorization,
@@ -61,11 +43,10 @@ const head = ({ host, authorization }: House, line = start): string[] => [
 ]
 const message = (lines: readonly string[], body: string): string =>
   `${lines.join('\r\n')}\r\n\r\n${body}`
-const withLine = (house: House, line: string): string =>
+const withLine = (house: EchoHouse, line: string): string =>
   message([...head(house), line, `Content-Length: ${CALL.length}`], CALL)
-const chunked = (house: House, body: string, coding = 'chunked'): string =>
+const chunked = (house: EchoHouse, body: string, coding = 'chunked'): string =>
   message([...head(house), `Transfer-Encoding: ${coding}`], body)
-const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`
 
 const REQUEST_LINES: Readonly<Record<string, (draw: Draw) => string>> = {
   'a version that is none': (draw) =>
@@ -88,30 +69,6 @@ const REQUEST_LINES: Readonly<Record<string, (draw: Draw) => string>> = {
     `POST ${draw.pick(['mcp/notes', '\\mcp\\notes', 'evil.example:80', '?/mcp/notes', '#/mcp/notes'])} HTTP/1.1`,
 }
 
-const LENGTHS = [
-  '+N',
-  '-N',
-  '0xN',
-  'N N',
-  'N,N',
-  'N, N',
-  'N,',
-  ',N',
-  'N;',
-  'N.0',
-  'Ne0',
-  '"N"',
-  'N\x0b',
-  '\x0cN',
-  'N\0',
-  'ten',
-  '',
-  ' ',
-  'NaN',
-  'N9999999999999999',
-  '99999999999999999999999',
-  '18446744073709551617',
-]
 const CODINGS = [
   'xchunked',
   'chunkedx',
@@ -135,25 +92,6 @@ const CODINGS = [
   'ch\xfbnked',
   'trailers',
   'deflate, chunked',
-]
-const SIZES = [
-  'zz',
-  '-1',
-  '+1',
-  '0x1',
-  '1g',
-  '1 1',
-  '',
-  ' ',
-  '\t1',
-  '1_0',
-  '1.0',
-  '１',
-  'fffffffffffffffff',
-  '10000000000000000',
-  '1\0',
-  '\x0b1',
-  '"1"',
 ]
 
 const BREAKERS: Readonly<Record<string, Breaker>> = {
@@ -211,12 +149,12 @@ const BREAKERS: Readonly<Record<string, Breaker>> = {
   'a bare return in a value': (house, draw) =>
     withLine(house, `X-${letters(draw, 3)}: a\rTransfer-Encoding: chunked`),
   'a bare line feed': (house, draw) =>
-    good(house).replace(
+    goodCall(house).replace(
       draw.pick(['\r\nContent-Length', '\r\nContent-Type', '\r\nHost', '\r\nAuthorization']),
       (line) => line.slice(1),
     ),
   'the head in line feeds': (house, draw) =>
-    good(house)
+    goodCall(house)
       .replaceAll('\r\n', '\n')
       .replace('\n\n', draw.pick(['\n\n', '\n\r\n'])),
   'more head than there may be': (house, draw) =>
@@ -232,10 +170,10 @@ const BREAKERS: Readonly<Record<string, Breaker>> = {
     ),
   'no host, or two': (house, draw) =>
     draw.pick([
-      good(house).replace(`${house.host}\r\n`, ''),
-      good(house).replace(house.host, `${house.host}\r\nHost: ${letters(draw, 5)}.example`),
-      good(house).replace(house.host, `${house.host}\r\n${house.host}`),
-      good(house).replace(house.host, `Host: evil.example\r\n${house.host}`),
+      goodCall(house).replace(`${house.host}\r\n`, ''),
+      goodCall(house).replace(house.host, `${house.host}\r\nHost: ${letters(draw, 5)}.example`),
+      goodCall(house).replace(house.host, `${house.host}\r\n${house.host}`),
+      goodCall(house).replace(house.host, `Host: evil.example\r\n${house.host}`),
     ]),
   'a length that is none': (house, draw) =>
     message(
@@ -273,7 +211,7 @@ const BREAKERS: Readonly<Record<string, Breaker>> = {
       `chunked\r\nTransfer-Encoding: ${draw.pick(['chunked', 'gzip', 'identity', 'x', ''])}`,
     ),
   'a chunk size that is none': (house, draw) =>
-    chunked(house, `${draw.pick(['', chunk('{')])}${draw.pick(SIZES)}\r\n{}\r\n0\r\n\r\n`),
+    chunked(house, `${draw.pick(['', chunk('{')])}${draw.pick(CHUNK_SIZES)}\r\n{}\r\n0\r\n\r\n`),
   'a chunk with another end': (house, draw) =>
     chunked(
       house,
@@ -307,12 +245,12 @@ const BREAKERS: Readonly<Record<string, Breaker>> = {
       chunked(house, chunk(CALL)),
       chunked(house, `${chunk(CALL)}0\r\n`),
       chunked(house, `${(CALL.length + 9).toString(16)}\r\n${CALL}`),
-      good(house).slice(0, -1 - draw.whole(CALL.length - 1)),
+      goodCall(house).slice(0, -1 - draw.whole(CALL.length - 1)),
     ]),
     isCut: true,
   }),
   'half a head': (house, draw) => ({
-    bytes: good(house).slice(0, 1 + draw.whole(good(house).length - CALL.length - 6)),
+    bytes: goodCall(house).slice(0, 1 + draw.whole(goodCall(house).length - CALL.length - 6)),
     isCut: true,
   }),
   'another protocol': (house, draw) =>
@@ -332,7 +270,7 @@ const BREAKERS: Readonly<Record<string, Breaker>> = {
 }
 
 /** `count` broken requests; every kind comes once before any comes twice. */
-function brokenRequests(house: House, count: number): Broken[] {
+function brokenRequests(house: EchoHouse, count: number): Broken[] {
   const draw = createDraw()
   const kinds = Object.entries(BREAKERS)
   const cases: Broken[] = []
@@ -352,188 +290,19 @@ function brokenRequests(house: House, count: number): Broken[] {
 it('G5 B13: a broken request ends its connection, is not forwarded, and hides no other behind it', {
   timeout: FAMILY_TIMEOUT_MS,
 }, async () => {
-  const house = await openHouse()
+  const house = await openEchoHouse()
   const { echo, port } = house
   await checkFamily('B13 requests', brokenRequests(house, countOf(150)), async (broken) => {
     const before = echo.whole.length
     // What follows is a good call to whoever has read the end of the message somewhere else.
-    const bytes = broken.isCut === true ? broken.bytes : broken.bytes + good(house, EVIL)
+    const bytes = broken.isCut === true ? broken.bytes : broken.bytes + goodCall(house, EVIL)
     const { statuses, closed } = await speak(port, bytes, undefined, broken.isCut)
     expect([broken.name, closed]).toEqual([broken.name, true])
     for (const status of statuses) expect([400, 404, 405, 408, 413, 417, 431]).toContain(status)
     expect(statuses.length).toBeLessThanOrEqual(1)
     expect(echo.whole.slice(before)).toEqual([])
   })
-  const alive = await speak(port, good(house), (text) => text.includes('"result"'))
+  const alive = await speak(port, goodCall(house), (text) => text.includes('"result"'))
   expect(alive.statuses).toEqual([200])
   expect(echo.whole.at(-1)?.body).toBe(CALL)
-})
-
-/** What the server behind says after the end of its message, for the next who asks there. */
-const STOLEN = okAnswer('{"jsonrpc":"2.0","id":2,"result":{"stolen":true}}')
-const RESULT = '{"jsonrpc":"2.0","id":1,"result":{"mine":true}}'
-const TYPE = 'Content-Type: application/json'
-const answer = (lines: readonly string[], body: string): string =>
-  `${lines.join('\r\n')}\r\n\r\n${body}${STOLEN}`
-const OK = 'HTTP/1.1 200 OK'
-const LENGTH = `Content-Length: ${RESULT.length}`
-
-const ANSWERS: Readonly<Record<string, (draw: Draw) => string>> = {
-  'a status line that is none': (draw) =>
-    answer(
-      [
-        draw.pick([
-          'HTTP/1.1 20 OK',
-          'HTTP/1.1 2000 OK',
-          'HTTP/1.1  200 OK',
-          'HTTP/1.1 2x0 OK',
-          'HTTP/1.1 -200 OK',
-          'HTTP/3.1 200 OK',
-          'HTTP 200 OK',
-          'http/1.1 200 OK',
-          'HTTP/1.1 200 O\0K',
-          'HTTP/1.1\t200 OK',
-          ' HTTP/1.1 200 OK',
-          'HTTP/1.1 099 OK',
-          'ICY 200 OK',
-        ]),
-        TYPE,
-        LENGTH,
-      ],
-      RESULT,
-    ),
-  'no HTTP at all': (draw) =>
-    draw.pick([
-      'SSH-2.0-OpenSSH_9.9\r\n',
-      '\x16\x03\x01\x02\0',
-      `${letters(draw, 20)}\r\n\r\n`,
-      RESULT,
-      '\0\0\0\x04\0\0\0\0\0',
-      '<html>',
-    ]),
-  'both framings': (draw) => {
-    const lines = [
-      `Content-Length: ${draw.pick([0, 2, RESULT.length])}`,
-      'Transfer-Encoding: chunked',
-    ]
-    return answer(
-      [OK, TYPE, ...(draw.whole(2) === 0 ? lines : lines.reverse())],
-      `${chunk(RESULT)}0\r\n\r\n`,
-    )
-  },
-  'two lengths': (draw) =>
-    answer(
-      [
-        OK,
-        TYPE,
-        LENGTH,
-        `Content-Length: ${draw.pick([0, 1, RESULT.length + 1, RESULT.length - 1])}`,
-      ],
-      RESULT,
-    ),
-  'a length that is none': (draw) =>
-    answer(
-      [
-        OK,
-        TYPE,
-        `Content-Length: ${draw.pick(LENGTHS.filter((each) => !/^[N\d]*$/.test(each.trim()))).replaceAll('N', String(RESULT.length))}`,
-      ],
-      RESULT,
-    ),
-  'a chunk size that is none': (draw) =>
-    answer([OK, TYPE, 'Transfer-Encoding: chunked'], `${draw.pick(SIZES)}\r\n{}\r\n0\r\n\r\n`),
-  'a chunk with another end': (draw) =>
-    answer(
-      [OK, TYPE, 'Transfer-Encoding: chunked'],
-      draw.pick([
-        `${RESULT.length.toString(16)}\r\n${RESULT}xx0\r\n\r\n`,
-        `${(RESULT.length - 1).toString(16)}\r\n${RESULT}\r\n0\r\n\r\n`,
-        `${RESULT.length.toString(16)};x=\0\r\n${RESULT}\r\n0\r\n\r\n`,
-      ]),
-    ),
-  'a broken header line': (draw) =>
-    answer(
-      [
-        OK,
-        TYPE,
-        LENGTH,
-        draw.pick([
-          'X-A : 1',
-          'no colon',
-          ': x',
-          `X${control(draw)}: 1`,
-          `X-A: a${control(draw)}b`,
-          'X(A): 1',
-          'X-A: a\rSet-Cookie: x=1',
-          '\x01: 1',
-        ]),
-      ],
-      RESULT,
-    ),
-  'more head than there may be': (draw) =>
-    answer(
-      [OK, TYPE, LENGTH, `X-A: ${letters(draw, 1).repeat(17_000 + draw.whole(30_000))}`],
-      RESULT,
-    ),
-  'an upgrade that nobody asked for': (draw) =>
-    `HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ${letters(draw, 4)}\r\n\r\n${STOLEN}`,
-  'a body that is cut off': (draw) =>
-    draw.pick([
-      `${OK}\r\n${TYPE}\r\nContent-Length: ${RESULT.length + 1 + draw.whole(500)}\r\n\r\n${RESULT}`,
-      `${OK}\r\n${TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n${chunk(RESULT)}`,
-      `${OK}\r\n${TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n${(RESULT.length + 9).toString(16)}\r\n${RESULT}`,
-      `${OK}\r\n${TYPE}\r\n${LENGTH.slice(0, draw.whole(LENGTH.length))}`,
-    ]),
-  'more than one answer': () => answer([OK, TYPE, LENGTH], RESULT),
-  'a body where none may be': (draw) =>
-    `HTTP/1.1 ${draw.pick(['204 No Content', '304 Not Modified'])}\r\n${LENGTH}\r\n\r\n${STOLEN}`,
-}
-
-/** Faults that show before a byte of the answer could be passed on. */
-const BEFORE_THE_BODY: ReadonlySet<string> = new Set([
-  'no HTTP at all',
-  'both framings',
-  'two lengths',
-  'a length that is none',
-  'a broken header line',
-  'more head than there may be',
-  'an upgrade that nobody asked for',
-])
-const CUT: ReadonlySet<string> = new Set(['a body that is cut off', 'a chunk size that is none'])
-
-function brokenAnswers(count: number): { name: string; bytes: string }[] {
-  const draw = createDraw()
-  const kinds = Object.entries(ANSWERS)
-  return Array.from({ length: count }, (_, at) => {
-    const [name, make] = kinds[at % kinds.length] ?? ['', () => '']
-    return { name, bytes: make(draw) }
-  })
-}
-
-it('G5 B13: a broken answer is a 502 or a cut, and its rest is nobody’s next answer', {
-  timeout: FAMILY_TIMEOUT_MS,
-}, async () => {
-  const house = await openHouse()
-  const { echo, port } = house
-  const isWhole = (text: string): boolean =>
-    /\}(\r\n0\r\n\r\n)?$/.test(text) || /^HTTP\/1\.1 [23]04 /.test(text)
-  await checkFamily('B13 answers', brokenAnswers(countOf(150)), async ({ name, bytes }) => {
-    const usual = echo.answer
-    echo.answer = () => bytes
-    // Nothing more comes from a server that was cut off: its end is what tells.
-    if (CUT.has(name)) setTimeout(() => echo.hangUp(), 100).unref()
-    const { statuses, text, closed } = await speak(
-      port,
-      good(house),
-      (sofar) => isWhole(sofar) && (!CUT.has(name) || sofar.startsWith('HTTP/1.1 502')),
-    )
-    echo.answer = usual
-    expect([name, text.includes('stolen')]).toEqual([name, false])
-    expect(statuses.length).toBeLessThanOrEqual(1)
-    if (BEFORE_THE_BODY.has(name)) expect([name, ...statuses]).toEqual([name, 502])
-    // What had begun is not ended as if it were whole.
-    else if (CUT.has(name)) expect([name, statuses[0] === 502 || closed]).toEqual([name, true])
-    const next = await speak(port, good(house), isWhole)
-    expect([name, next.statuses, next.text.includes('stolen')]).toEqual([name, [200], false])
-  })
 })
