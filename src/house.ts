@@ -44,6 +44,7 @@ import { connectorOf } from './vault/connection-rows.ts'
 import { createLateConnectorSide, type LateConnectorSide } from './vault/connector-side.ts'
 import { createHandOut } from './vault/hand-out.ts'
 import { createRefresher, type Refresher } from './vault/refresh.ts'
+import { createResealing } from './vault/resealing.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
 import { createVault, type Vault } from './vault/vault.ts'
 
@@ -196,11 +197,16 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   if (providers.some(({ provider }) => provider.type === DEVELOPMENT_TYPE))
     emit.event({ type: 'server.warning', level: 'warn', reason: 'insecure_development_sign_in' })
   const issuer = createIssuerRoutes({ ...deps, clientAddress, endpointPrefix })
+  const resealing = createResealing({
+    ...{ store, runtime, lock, emit, sealing: ground.sealing },
+    audit: (detail) => auditStep({ runtime, config }, 'key.rotated', { detail }),
+  })
   // Where promises are not shared a timer ends with its request: requests poll, `runDue` sweeps.
   if (sharesPromises) {
     keys.start()
     duties.start()
     await revocation.start()
+    resealing.start()
   }
   const sweptUntilMs = createSteadyClock(runtime)
   const sweep = async (): Promise<boolean> => {
@@ -211,7 +217,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
   runtime.waitUntil(contexts.warm())
   const doors = openDoors(ground, gateway, issuer, refresher)
-  const operations = createOperations({ ...deps, signals, keys })
+  const operations = createOperations({ ...deps, signals, sealing: ground.sealing })
   return {
     config,
     operations,
@@ -233,7 +239,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       stopSweep()
       keys.stop()
       revocation.stop()
-      await duties.stop()
+      await Promise.all([duties.stop(), resealing.stop()])
       await Promise.all([proofs.close(), upkeep.close(), contexts.close(), documents.close()])
       await untilWritten(refresher, platform)
       await outbound.close()

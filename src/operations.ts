@@ -18,7 +18,8 @@ import { createSignals, type Signals } from './issuer/signals.ts'
 import { createUpstreamRevocation } from './issuer/upstream-revocation.ts'
 import type { Platform, Versioned } from './ports.ts'
 import { type Grant, TENANT } from './records.ts'
-import { createSealing } from './vault/sealing.ts'
+import { type Resealed, reseal } from './vault/reseal.ts'
+import { createSealing, type Sealing } from './vault/sealing.ts'
 import { createVault } from './vault/vault.ts'
 
 export type Person = Versioned<'user'>
@@ -33,6 +34,8 @@ export interface Operations {
   offboard(person: Person): Promise<OffboardProof>
   rotateKeys(options?: { emergency?: boolean; kid?: string }): Promise<Rotated>
   keys(): readonly KeyState[]
+  /** Seals again, under the first sealing key, what an older one has sealed. */
+  reseal(onProgress: (resealed: number) => void): Promise<Resealed>
   /** Upstream revocations that wait. */
   pending(): Promise<number>
 }
@@ -40,6 +43,7 @@ export interface Operations {
 interface Needs extends EndingHouse {
   readonly keys: Keys
   readonly signals: Signals
+  readonly sealing: Sealing
 }
 
 const PAGE_ROWS = 200
@@ -62,6 +66,13 @@ export function createOperations(needs: Needs): Operations {
       return rotated
     },
     keys: () => keys.list(),
+    async reseal(onProgress) {
+      const done = await reseal(needs, onProgress)
+      const { sealing } = needs
+      const detail = `sealing ${sealing.primaryKeyId}: ${done.resealed} rows`
+      if (done.resealed > 0) await store.commit([auditStep(needs, 'key.rotated', { detail })])
+      return done
+    },
     pending: () => store.count('duty', TENANT),
   }
 }
@@ -165,7 +176,7 @@ export async function openOperations(
     })
     const signals = createSignals({ ...ending, endVault })
     return {
-      operations: createOperations({ ...ending, keys, signals }),
+      operations: createOperations({ ...ending, keys, signals, sealing }),
       close: () => store.close(),
     }
   } catch (error) {

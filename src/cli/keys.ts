@@ -7,7 +7,15 @@ import { randomBytes } from 'node:crypto'
 import { defineCommand } from 'citty'
 import { ConfigError } from '../errors.ts'
 import type { KeyState } from '../issuer/keys.ts'
-import { answerNo, confirmed, OPERATING_ARGS, operate, print } from './operating.ts'
+import {
+  answerNo,
+  confirmed,
+  OPERATING_ARGS,
+  type OperatingArguments,
+  operate,
+  print,
+  progress,
+} from './operating.ts'
 
 const listCommand = defineCommand({
   meta: { name: 'list', description: 'Shows the signing keys. Example: postern keys list --json' },
@@ -34,11 +42,13 @@ const rotateCommand = defineCommand({
   args: {
     kid: { type: 'positional', description: 'With --emergency: only this key', required: false },
     emergency: { type: 'boolean', description: 'Withdraw keys now: their tokens are refused' },
+    sealing: { type: 'boolean', description: 'Seal everything again under the first sealing key' },
     ...OPERATING_ARGS,
   },
   async run({ args }) {
     const emergency = args.emergency === true
     const { kid } = args
+    if (args.sealing === true) return rotateSealing(args, kid !== undefined || emergency)
     if (kid !== undefined && !emergency) {
       throw new ConfigError(
         'ERR_CONFIG_UNKNOWN_FLAG',
@@ -63,6 +73,31 @@ const rotateCommand = defineCommand({
     })
   },
 })
+
+/** Exit 1 when the older key is still needed. */
+async function rotateSealing(args: OperatingArguments, isMixed: boolean): Promise<void> {
+  if (isMixed) {
+    throw new ConfigError(
+      'ERR_CONFIG_UNKNOWN_FLAG',
+      '--sealing is about sealing keys, --emergency and a kid about signing keys.',
+      'Run them one after the other.',
+    )
+  }
+  await operate(args, async (operations) => {
+    const done = await operations.reseal((rows) => progress(args, `sealed again: ${rows} rows`))
+    const { resealed, left, unreadable } = done
+    const isDone = left === 0 && unreadable === 0
+    if (!isDone) process.exitCode = 1
+    print(args, { done: isDone, ...done }, [
+      `sealed     ${resealed} rows again, under the first key`,
+      ...(left > 0 ? [`left       ${left} rows are in use: run this again`] : []),
+      ...(unreadable > 0 ? [`unreadable ${unreadable} rows: no configured key opens them`] : []),
+      isDone
+        ? 'next       when every node runs with the new key first, drop the old one'
+        : 'next       keep the old key',
+    ])
+  })
+}
 
 export const keysCommand = defineCommand({
   meta: {

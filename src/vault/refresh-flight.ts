@@ -227,9 +227,8 @@ async function overtaken(
       }
       return 'dead'
     }
-    const { sealed, state } = current.record
-    if (sealed === change.sealed) return 'refreshed'
-    if (sealed === marked.record.sealed && state === 'active') {
+    if (holds(runtime, current, tokens)) return 'refreshed'
+    if (holds(runtime, current, marked.tokens) && current.record.state === 'active') {
       // Another field was written. The tokens are still those that we have just spent.
       if ((await vault.update(current, change)) !== undefined) return 'refreshed'
       continue
@@ -239,6 +238,15 @@ async function overtaken(
     if (kept !== undefined) return kept.record.state === 'active' ? 'refreshed' : 'dead'
   }
   return 'unknown'
+}
+
+/** By the tokens themselves: the same ones may have been sealed again under another key (K13). */
+function holds(runtime: Runtime, { tokens: held }: VaultEntry, tokens: TokenSet): boolean {
+  const { accessToken, refreshToken = '' } = tokens
+  return (
+    runtime.equal(held.accessToken, accessToken) &&
+    runtime.equal(held.refreshToken ?? '', refreshToken)
+  )
 }
 
 /** R4: a refusal is judged only after another look at the record. */
@@ -251,7 +259,7 @@ async function refused(
   const { deps } = flight
   const current = await deps.vault.find(flight.id)
   if (current === undefined || current.record.state === 'ended') return 'dead'
-  if (current.record.sealed !== marked.record.sealed) return 'refreshed'
+  if (!holds(deps.runtime, current, marked.tokens)) return 'refreshed'
   if (reason === SUBJECT_CHANGED) return markReconnect(flight, current, reason)
   if (current.record.spareSealed !== undefined) return trySpare(flight, current, reason)
   if (current.version !== marked.version) return 'again'

@@ -145,7 +145,8 @@ function key(id: string): Key {
   return { tenant: TENANT, id }
 }
 
-function tokenOwner(id: string): string {
+/** Where the tokens of a record are sealed to. */
+export function tokenOwner(id: string): string {
   return sealedOwner({
     tenant: TENANT,
     kind: 'vault',
@@ -154,7 +155,7 @@ function tokenOwner(id: string): string {
     purpose: 'upstream-tokens',
   })
 }
-function spareOwner(id: string): string {
+export function spareOwner(id: string): string {
   return sealedOwner({
     tenant: TENANT,
     kind: 'vault',
