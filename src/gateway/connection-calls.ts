@@ -68,8 +68,8 @@ export interface ConnectionCalls {
     shown: Shown,
     refusal: UpstreamRefusal,
   ): Promise<Answer | { readonly credential: Credential }>
-  /** Loads what `cold` stands for. Never rejects. */
-  load(session: Session, to: Pick<Forward, 'route'>): Promise<void>
+  /** Loads what `cold` stands for; false: there is no usable connection. Never rejects. */
+  load(session: Session, to: Pick<Forward, 'route'>): Promise<boolean | undefined>
   /** To be called where a connection is made on this node: waiting calls go on, sessions are told. */
   connected(userId: string, connector: string): void
   /** Who can write to open streams of this node. */
@@ -195,7 +195,10 @@ export function createConnectionCalls(deps: ConnectionCallDeps): ConnectionCalls
     const isReady = (): boolean =>
       isUsable(runtime, tokens.peek(place.userId, place.connector), to, state.refused)
     const look = async (): Promise<void> => {
-      tokens.drop(place.userId, place.connector)
+      // What another node has replaced is still in the memory of this one.
+      if (tokens.peek(place.userId, place.connector).state === 'token') {
+        tokens.drop(place.userId, place.connector)
+      }
       await tokens.load(place.userId, place.connector, { deadlineMs: CREDENTIAL_DEADLINE_MS })
     }
     const isGone = (): boolean => shown.isGone()
@@ -310,7 +313,12 @@ export function createConnectionCalls(deps: ConnectionCallDeps): ConnectionCalls
         auth === 'client_credentials'
           ? tokens.loadMachine(name, options)
           : tokens.load(session.userId, name, options)
-      await loading.catch(() => undefined)
+      const state = await loading.then(
+        (held) => held.state,
+        () => 'unknown' as const,
+      )
+      if (state === 'missing' || state === 'reconnect') return false
+      return state === 'token' ? true : undefined
     },
     connected(userId, connector) {
       waits.connected(userId, connector)

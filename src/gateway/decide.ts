@@ -80,6 +80,8 @@ export interface Wait {
   readonly route: Route
   readonly token: string
   readonly session: Session | undefined
+  /** Keeps what the load found out for the next decision. */
+  readonly head: Head
 }
 /**
  * Everything was allowed, but this user has no connection: nothing may be sent. The answer needs the
@@ -195,7 +197,7 @@ function authenticate(
     token = bearer.kind === 'bearer' ? bearer.token : proofToken(bearer.kind, authorization, view)
     if (token === undefined) return refusal(missingToken(route), route)
     const judged = view.judge(token)
-    if (typeof judged === 'string') return notYet(judged, token, route)
+    if (typeof judged === 'string') return notYet(judged, token, route, head)
     session = judged
   }
   if (!isBearer || session.jkt !== undefined) {
@@ -209,7 +211,7 @@ function authenticate(
   }
   const admission = admit(session, route.resource, route.connector, view)
   if (admission === 'cold') {
-    return { kind: 'wait', need: 'proof', route, token: token ?? '', session }
+    return { kind: 'wait', need: 'proof', route, token: token ?? '', session, head }
   }
   if (admission !== 'admitted' && admission !== 'renew') {
     return refusal(refusedAdmission(admission, route, session), route, session)
@@ -247,10 +249,15 @@ function judgeBinding(
   return possessionAnswer(route.resourceMetadata, reason, possession.nonce())
 }
 
-function notYet(judged: Exclude<Judged, Session>, token: string, route: Route): Decision {
+function notYet(
+  judged: Exclude<Judged, Session>,
+  token: string,
+  route: Route,
+  head: Head,
+): Decision {
   switch (judged) {
     case 'cold':
-      return { kind: 'wait', need: 'session', route, token, session: undefined }
+      return { kind: 'wait', need: 'session', route, token, session: undefined, head }
     case 'busy':
       return refusal(ANSWERS.busy, route)
     case 'unavailable':
@@ -371,8 +378,11 @@ function forward(
   if (route.kind !== 'mcp' && isBeyondToken(route, target)) {
     return refusal(ANSWERS.route_unknown, route, session)
   }
-  const credential = view.credential(session, route.connector)
-  if (credential === 'cold') return { kind: 'wait', need: 'credential', route, token, session }
+  const known = view.credential(session, route.connector)
+  const credential = known === 'cold' && head.hasNoConnection ? 'missing' : known
+  if (credential === 'cold') {
+    return { kind: 'wait', need: 'credential', route, token, session, head }
+  }
   return {
     kind: credential === 'missing' ? 'reconnect' : 'forward',
     route,

@@ -37,6 +37,8 @@ export interface Head {
   lastEventId: string | undefined
   /** A browser asks first (CORS preflight). */
   preflight: string | undefined
+  /** Found out by a load, for the decision after it: this caller has no connection there. */
+  hasNoConnection: boolean
   /** Made of `dpop` where a token needs it. */
   presented: PresentedProof | undefined
 }
@@ -161,6 +163,7 @@ export function emptyHead(): Head {
     mcpName: undefined,
     lastEventId: undefined,
     preflight: undefined,
+    hasNoConnection: false,
     presented: undefined,
   }
 }

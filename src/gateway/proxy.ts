@@ -103,6 +103,7 @@ async function decideWarm(
   { request, head }: Exchange,
 ): Promise<Decision> {
   const target = targetOf(request.url)
+  head.hasNoConnection = false
   let decision = decide(request.method, target, head, deps.view)
   let last: Need | undefined
   for (let waits = 0; decision.kind === 'wait' && waits < WAITS_MAX; waits += 1) {
@@ -131,21 +132,21 @@ async function call(
   const inspected =
     to.inspect && (isWhole || !isAnswer) ? inspectBody(to, head, wholeOf(body)) : undefined
   if (inspected !== undefined && 'answer' in inspected) {
-    return refused(deps, records, exchange, to, inspected.answer)
+    return refused(deps, records, exchange, to, inspected.answer, body)
   }
   const isReturn =
     to.route.connector.auth === 'oauth' && body instanceof Uint8Array && mayBeReturn(body)
   if (to.kind === 'forward' && !isReturn) return forward(deps, records, exchange, to, body)
   const shown = await shownOf(exchange, body)
   const outcome = (await deps.view.connections?.settle(to, shown)) ?? ANSWERS.credential
-  if ('status' in outcome) return refused(deps, records, exchange, to, outcome)
+  if ('status' in outcome) return refused(deps, records, exchange, to, outcome, body)
   // The connection is there: the call is decided anew, for much may have changed, and made once.
   const decision = await decideWarm(deps, records, exchange)
   if (decision.kind === 'forward') {
     return forward(deps, records, exchange, decision, outcome.body)
   }
   const answer = decision.kind === 'refuse' ? decision.answer : ANSWERS.credential
-  return refused(deps, records, exchange, to, answer)
+  return refused(deps, records, exchange, to, answer, body)
 }
 
 /** A body too long to be kept shows its first bytes, and is not read any further. */
@@ -185,7 +186,7 @@ async function forward(
   request.signal.addEventListener('abort', () => abort.abort(), { once: true })
   const fail = (reason: FailureReason): Response => {
     const id = body instanceof Uint8Array ? scanMessage(body, true).id : undefined
-    return refused(deps, records, exchange, to, failureAnswer(reason, to.route.kind, id))
+    return refused(deps, records, exchange, to, failureAnswer(reason, to.route.kind, id), body)
   }
   let answer: Response
   try {
@@ -217,7 +218,7 @@ async function forward(
   }
   const shown = await shownOf(exchange, body)
   const outcome = await connections.refused(to, shown, { status, challenge, isSecond })
-  if ('status' in outcome) return refused(deps, records, exchange, to, outcome)
+  if ('status' in outcome) return refused(deps, records, exchange, to, outcome, body)
   if (shown.isPartial) return fail('upstream_unauthorized')
   const again = { ...to, credential: outcome.credential }
   return forward(deps, records, exchange, again, body, true)
@@ -284,12 +285,11 @@ function refused(
   exchange: Exchange,
   to: Forward | Reconnect,
   answer: Answer,
+  body?: Body,
 ): Response {
   const reason: RefusalReason = answer.reason
   records.forwarded(factsOf(deps, exchange, to, answer.status), {
-    method: undefined,
-    name: undefined,
-    firstByteMs: undefined,
+    ...detailOf(exchange.head, to.route.kind, body),
     reason,
   })
   if (to.session !== undefined) deps.view.settled(to.session, to.renew)

@@ -36,7 +36,9 @@ export interface GatewayView extends View {
   /** True for paths that are the gateway's before any page of ours. */
   claims(path: string): boolean
   /** Loads what was cold. Never rejects; the next decision sees what came of it. */
-  load(wait: Pick<Wait, 'need' | 'token' | 'session'> & Partial<Pick<Wait, 'route'>>): Promise<void>
+  load(
+    wait: Pick<Wait, 'need' | 'token' | 'session'> & Partial<Pick<Wait, 'route' | 'head'>>,
+  ): Promise<void>
   /** After the answer: renews the proof behind when it was stale, keeps it warm. */
   settled(session: Session, renew: boolean): void
 }
@@ -88,7 +90,7 @@ export function createView(deps: ViewDeps): GatewayView {
     credential: (session, connector) => credentials.credential(session, connector),
     openSessionId: (presented, session, connector) =>
       sessionIds.open(presented, session, connector),
-    async load({ need, token, session, route }) {
+    async load({ need, token, session, route, head }) {
       if (need === 'session') await authenticator.load(token)
       else if (need === 'proof' && session !== undefined) {
         const { upstreamProofDeadlineMs } = config.limits
@@ -102,7 +104,8 @@ export function createView(deps: ViewDeps): GatewayView {
           ),
         ])
       } else if (need === 'credential' && session !== undefined && route !== undefined) {
-        await deps.connections?.load(session, { route })
+        const isThere = await deps.connections?.load(session, { route })
+        if (head !== undefined) head.hasNoConnection = isThere === false
       }
     },
     settled(session, renew) {

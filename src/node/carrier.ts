@@ -92,6 +92,7 @@ export function createCarrier(
     records,
     streams,
     async decideAgain(incoming) {
+      incoming.head.hasNoConnection = false
       let decision = decideNow(incoming)
       for (let waits = 0; decision.kind === 'wait' && waits < WAITS_MAX; waits += 1) {
         records.waited(decision.need)

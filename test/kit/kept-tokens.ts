@@ -28,7 +28,8 @@ export interface KeptTokens extends ConnectionTokens {
 /** @param machine Tokens of connectors with `client_credentials`, by connector. */
 export function createKeptTokens(machine: ReadonlyMap<string, Token> = new Map()): KeptTokens {
   const stored = new Map<string, HeldToken>()
-  const memory = new Map<string, HeldToken>()
+  // As the real ones: only tokens are remembered, what is missing is looked for each time.
+  const memory = new Map<string, Token>()
   const keyOf = (userId: string, connector: string): string => JSON.stringify([userId, connector])
   const find = (key: string): HeldToken => stored.get(key) ?? { state: 'missing' }
   let connections = 0
@@ -46,22 +47,24 @@ export function createKeptTokens(machine: ReadonlyMap<string, Token> = new Map()
     },
     disconnect(userId, connector, state = 'missing') {
       stored.set(keyOf(userId, connector), { state })
-      memory.set(keyOf(userId, connector), { state })
+      memory.delete(keyOf(userId, connector))
     },
     peek: (userId, connector) => memory.get(keyOf(userId, connector)) ?? { state: 'cold' },
     async load(userId, connector) {
       kept.asked.loads += 1
       const key = keyOf(userId, connector)
       const found = find(key)
-      memory.set(key, found)
+      if (found.state === 'token') memory.set(key, found)
       return found
     },
     async refused(userId, connector, accessToken) {
       kept.asked.refused.push(accessToken)
       const next = kept.onRefused(accessToken)
       if (next.state === 'unknown') return next
-      stored.set(keyOf(userId, connector), next)
-      memory.set(keyOf(userId, connector), next)
+      const key = keyOf(userId, connector)
+      stored.set(key, next)
+      if (next.state === 'token') memory.set(key, next)
+      else memory.delete(key)
       return next
     },
     machine: (connector) => machine.get(connector) ?? { state: 'missing' },
