@@ -83,6 +83,11 @@ export function createAuthorizationState(options: {
       refreshTokens.clear()
     },
     publish(document, request, response) {
+      const instead = settings.answerHeaders(request.headers)
+      if (instead !== undefined) {
+        response.writeHead(instead.status).end(instead.body)
+        return
+      }
       const body = JSON.stringify(document)
       const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 16)}"`
       const headers = {

@@ -28,6 +28,10 @@ export interface RemoteSettings {
   /** Changes a published document before it is sent. */
   editResource: (document: Json) => Json
   editServer: (document: Json) => Json
+  /** Answers a metadata request by its headers in the place of the document. */
+  answerHeaders: (
+    headers: IncomingMessage['headers'],
+  ) => { readonly status: number; readonly body?: string } | undefined
   /** Sent with both documents. */
   cacheControl: string | undefined
   /** Answers conditional requests with 304. */
@@ -90,6 +94,7 @@ export async function startRemoteServer(options: RemoteServerOptions = {}): Prom
     requiredScopes: [],
     editResource: (document) => document,
     editServer: (document) => document,
+    answerHeaders: () => undefined,
     cacheControl: undefined,
     etag: false,
     registration: true,

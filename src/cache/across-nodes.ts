@@ -44,7 +44,8 @@ export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOpti
           await answer.lease.release()
         }
       }
-      await pause(runtime, Math.max(POLL_MS, answer.retryAfterMs ?? 0), signal)
+      // A lock that says how long its lease may last knows nothing of an answer that comes sooner.
+      await pause(runtime, POLL_MS, signal)
     }
     return unknown(signal)
   }

@@ -33,8 +33,8 @@ export interface LoadingCache<V> {
   read(key: string, options: ReadOptions): Promise<Read<V>>
   /** Starts a flight behind, unless one is under way or the key must wait after a failure. */
   renew(key: string): void
-  /** A fact learned elsewhere. `loadedAtMs` is wall time, default now. */
-  put(key: string, value: V, loadedAtMs?: number): void
+  /** A fact learned elsewhere. `loadedAtMs` is wall time, default now; `freshSeconds` what its load said. */
+  put(key: string, value: V, loadedAtMs?: number, freshSeconds?: number): void
   /** Forgets on evidence; what is in flight is not believed either. */
   drop(key: string): void
   /** Doubt without evidence: the last good value is served as stale while it is asked again. */

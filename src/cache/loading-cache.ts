@@ -125,12 +125,13 @@ class Loading<V> implements LoadingCache<V> {
     this.#behind(key)
   }
 
-  put(key: string, value: V, loadedAtMs = this.#runtime.nowMs()): void {
+  put(key: string, value: V, loadedAtMs = this.#runtime.nowMs(), freshSeconds?: number): void {
     const ageMs = this.#runtime.nowMs() - loadedAtMs
     if (ageMs < -CLOCK_SKEW_MAX_MS) return
     this.#abandon(key)
-    this.#remember(key, value, Math.max(0, ageMs), undefined)
-    this.#writes?.save({ key, value, loadedAtMs })
+    this.#remember(key, value, Math.max(0, ageMs), freshSeconds)
+    const stated = freshSeconds === undefined ? {} : { freshSeconds }
+    this.#writes?.save({ key, value, loadedAtMs, ...stated })
   }
 
   drop(key: string): void {

@@ -26,6 +26,8 @@ export type Operation =
   | 'revoke'
   | 'introspection'
   | 'revocations'
+  | 'registration'
+  | 'pushed-request'
 
 export interface EgressRequest {
   readonly operation: Operation
@@ -39,6 +41,10 @@ export interface EgressRequest {
   readonly maxBytes: number
   /** The caller gives up: the exchange is aborted and rejects with the signal's reason. */
   readonly signal?: AbortSignal
+  /** A stranger named the URL: what the configuration file approves does not count for it. */
+  readonly publicOnly?: boolean
+  /** A redirect is answered with its headers and without its body, for a caller that judges it (NET-03). */
+  readonly answersRedirects?: boolean
 }
 
 export interface EgressResponse {
@@ -66,6 +72,7 @@ export interface EgressOptions extends EgressPolicy {
 }
 
 const USER_AGENT = 'postern'
+const NO_ORIGINS: ReadonlySet<string> = new Set()
 /** A 429 to an operation without a user's token is meant for our address: the whole origin waits. */
 const ANONYMOUS: ReadonlySet<Operation> = new Set(['discovery', 'client-document', 'jwks'])
 /** Failures that speak of the origin's health; the others show that it lives or was never asked. */
@@ -133,7 +140,9 @@ class Exchange {
 
   #prepare(): FetchRequest {
     const { method, url: input, headers = {}, body } = this.#request
-    const verdict = judgeUrl(input, this.#options)
+    const { publicOnly = false } = this.#request
+    const policy = publicOnly ? { ...this.#options, approvedOrigins: NO_ORIGINS } : this.#options
+    const verdict = judgeUrl(input, policy)
     if (!verdict.allowed) {
       this.#origin = verdict.origin
       throw this.#report(this.#error(verdict.code), verdict.reason)
@@ -179,13 +188,17 @@ class Exchange {
 
   async #send(request: FetchRequest): Promise<EgressResponse> {
     const { status, headers, body }: FetchResponse = await this.#options.fetch(request)
+    const url = typeof this.#request.url === 'string' ? this.#request.url : this.#request.url.href
     if (status >= 300 && status < 400 && status !== 304) {
+      if (this.#request.answersRedirects === true) {
+        await body?.cancel().catch(() => undefined)
+        return { status, headers, text: '', url, elapsedMs: this.#elapsedMs() }
+      }
       const refusal = this.#error('ERR_UPSTREAM_REDIRECT', { status })
       this.#abort.abort(refusal)
       throw refusal
     }
     const text = await readText(body, headers, this.#request.maxBytes, this.#abort)
-    const url = typeof this.#request.url === 'string' ? this.#request.url : this.#request.url.href
     return { status, headers, text, url, elapsedMs: this.#elapsedMs() }
   }
 
