@@ -30,6 +30,8 @@ export interface AskedMessage {
   readonly method: string | undefined
   readonly name: string | undefined
   readonly form: AnswerForm
+  /** False for GET, DELETE and plain routes. */
+  readonly isMessage: boolean
   readonly isModern: boolean
   /** Of a message that was read whole. */
   readonly params: Json | undefined
@@ -64,6 +66,7 @@ const NO_MESSAGE: AskedMessage = {
   method: undefined,
   name: undefined,
   form: 'no_id',
+  isMessage: false,
   isModern: false,
   params: undefined,
   state: undefined,
@@ -89,6 +92,7 @@ export function readAsked(bytes: Uint8Array, options: ReadOptions): AskedMessage
     method,
     name,
     form: formOf(id, method, isWhole, isUrl, isModern),
+    isMessage,
     isModern,
     params,
     state: isOurs ? presented : undefined,
@@ -235,8 +239,7 @@ function error(
 }
 
 /** A notification or a response: JSON-RPC has no answer to it, HTTP has. */
-function unheard({ method, params }: AskedMessage, asking: Asking, text: string): Answer {
-  const isMessage = method !== undefined || params !== undefined
+function unheard({ isMessage }: AskedMessage, asking: Asking, text: string): Answer {
   return refuse(isMessage ? 400 : 403, asking.reason, 'connection_required', text)
 }
 

@@ -122,7 +122,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
         ? Math.min(BUFFERED_MAX_BYTES, requestBodyMaxBytes)
         : requestBodyMaxBytes
       this.#reader = new RequestBody(request, this, maxBytes, isAnswer || this.#to.inspect)
-      this.#reader.begin(head.chunked ? undefined : head.contentLength)
+      this.#reader.begin(head.chunked || isAnswer ? undefined : head.contentLength)
     } else this.bodyReady(null)
   }
 

@@ -33,6 +33,8 @@ export interface ConnectionHouse {
     user: string,
     more?: { scopes?: string[]; asleep?: boolean; accessToken?: string },
   ): string
+  /** The token that `send` presents. */
+  ourToken(spec?: TokenSpec): string
   /** One request with this user's token of ours. */
   send(body: unknown, options?: SendOptions): Promise<Told>
   close(): Promise<void>
@@ -113,6 +115,7 @@ export async function startConnectionHouse(
     people,
     wanted: undefined,
     challenge: '',
+    ourToken: (spec = {}) => tokenOf(spec),
     connect(user, { accessToken = `at_${user}_${people.size}`, ...more } = {}) {
       people.set(accessToken, user)
       tokens.connect(`usr_${user}`, 'notes', accessToken, server.origin, more)
