@@ -41,29 +41,3 @@ export const PEOPLE_SEGMENTS: readonly string[] = [
   'widget',
   'widget.js',
 ]
-
-/** Where a person links an account at a connector, and what its authorization server is told of us. */
-export interface ConnectUrls {
-  readonly page: string
-  /** The redirect URI: one per connector, so that each is a context of its own (CLI-11). */
-  readonly callback: string
-  /** Our client metadata document (CLI-02). */
-  readonly document: string
-  /** Keys of our client assertions. */
-  readonly keys: string
-}
-
-/** Absolute URLs, below the issuer's path and `prefix`. */
-export function connectUrls(
-  house: { readonly issuer: string; readonly prefix: string },
-  connector: string,
-): ConnectUrls {
-  const list = `${house.issuer}${house.prefix}/connect`
-  const page = `${list}/${connector}`
-  return {
-    page,
-    callback: `${page}/callback`,
-    document: `${page}/client.json`,
-    keys: `${list}/jwks.json`,
-  }
-}

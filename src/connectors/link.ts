@@ -5,7 +5,6 @@
  * @see requirements CLI-12, CLI-13, threat O1
  */
 
-import { connectUrls } from '../config/paths.ts'
 import type { Config } from '../config.ts'
 import type { Runtime } from '../ports.ts'
 import { TENANT } from '../records.ts'
@@ -40,7 +39,7 @@ export interface LinkHouse {
 export function sealLink({ config, runtime, keys }: LinkHouse, facts: LinkFacts): string {
   const link: Link = { ...facts, expiresAtMs: Math.trunc(runtime.nowMs()) + LINK_TTL_MS }
   const sealed = runtime.seal(keys.ticketKey(), JSON.stringify(link), ASSOCIATED_DATA)
-  return `${connectUrls(config, facts.connector).page}?link=${sealed}`
+  return `${config.issuer}${config.prefix}/connect/${facts.connector}?link=${sealed}`
 }
 
 /** @param sealed Value of `link`. `undefined`: not ours. */

@@ -3,6 +3,7 @@
  * approvals, each with a button that ends it. Only rows found by the person's own id are shown, named
  * by handles that mean nothing elsewhere. Asks nobody outside.
  */
+import { describeConnections } from '../connectors/connect-list.ts'
 import { redirectHost } from '../oauth/redirect-uri.ts'
 import type { Versioned } from '../ports.ts'
 import { type Grant, type Kind, TENANT } from '../records.ts'
@@ -34,9 +35,17 @@ const PAGES_MAX = 50
 /** Sections never grow longer than this on the page; ending makes room for the next. */
 const SHOWN_MAX = 100
 
-/** What the redirect after a form says that it did. */
-export const DONE = ['client', 'session', 'approval', 'everywhere'] as const
-export type Done = (typeof DONE)[number]
+/** What the redirect after a form says that it did; the last two come from `/connect`. */
+const DONE = [
+  'client',
+  'session',
+  'approval',
+  'everywhere',
+  'disconnected',
+  'disconnected-here',
+] as const
+/** What this page's own forms end. */
+export type Done = Exclude<(typeof DONE)[number], 'disconnected' | 'disconnected-here'>
 
 export async function account(house: IssuerHouse, http: Request): Promise<Response> {
   const jar = readCookies(http, house.secure)
@@ -65,13 +74,15 @@ function signedOutPage(house: IssuerHouse): Promise<Response> {
 async function describe(
   house: IssuerHouse,
   signedIn: SignedIn,
-  done: Done | undefined,
+  done: Account['done'],
 ): Promise<Account> {
   const user = signedIn.user.value
-  const [grants, sessions, approvals] = await Promise.all([
+  const { connecting } = house
+  const [grants, sessions, approvals, connections] = await Promise.all([
     liveGrants(house, user.userId),
     liveRows(house, 'session', user.userId),
     liveRows(house, 'approval', user.userId),
+    connecting === undefined ? [] : describeConnections({ ...house, connecting }, signedIn),
   ])
   const detail = accountDetail(user)
   const names = createNames(house)
@@ -89,6 +100,8 @@ async function describe(
     label: accountLabel(user),
     ...(detail === undefined ? {} : { detail }),
     providerTitle: signedIn.provider.provider.title,
+    connectPath: house.paths.connect,
+    connections: connections.filter(({ connectionId }) => connectionId !== undefined),
     apps: await describeApps(house, names, grants),
     browsers: describeBrowsers(house, sessions, signedIn),
     approvals: await describeApprovals(house, names, approvals),

@@ -2,6 +2,7 @@
  * Pages for people that need no client: `/` (the servers they may use, or sign-in), `/mcp.json`, and
  * sign-out of this browser.
  */
+import { describeConnections } from '../connectors/connect-list.ts'
 import { type HomeServer, homePage } from '../ui/home.ts'
 import { messagePage } from '../ui/message.ts'
 import { jsonAnswer, pageAnswer, redirectAnswer } from './answers.ts'
@@ -36,12 +37,30 @@ export async function home(house: IssuerHouse, http: Request): Promise<Response>
             ...(detail === undefined ? {} : { detail }),
           },
         }),
-    servers: servers(house, signedIn),
+    servers: await withConnections(house, signedIn),
+    ...(house.connecting === undefined ? {} : { connectPath: house.paths.connect }),
     logoutPath: house.paths.logout,
     accountPath: house.paths.account,
     configPath: house.paths.mcpJson,
   })
   return pageAnswer(page)
+}
+
+/** The state of the person's connection, where a server needs an account elsewhere. */
+async function withConnections(
+  house: IssuerHouse,
+  signedIn: SignedIn | undefined,
+): Promise<readonly HomeServer[]> {
+  const { connecting } = house
+  const shown = servers(house, signedIn)
+  if (connecting === undefined || signedIn === undefined) return shown
+  const known = await describeConnections({ ...house, connecting }, signedIn)
+  return shown.map((server) => {
+    const found = known.find(({ connector }) => connector === server.name)
+    if (found?.connectPath === undefined || found.state === 'gone') return server
+    const { state, label, connectPath: path } = found
+    return { ...server, connection: { state, path, ...(label === undefined ? {} : { label }) } }
+  })
 }
 
 /** One file for a client's settings, with every server this person may use. */

@@ -7,6 +7,7 @@ import type { JSONWebKeySet } from 'jose'
 import type { EndpointSegment } from '../config/paths.ts'
 import type { AssertionIssuer } from '../config/token-policies.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
+import type { ConnectRooms } from '../connectors/connect-rooms.ts'
 import type { AccessTokenClaims } from '../oauth/access-token.ts'
 import type { Verdict } from '../oauth/allow.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
@@ -103,6 +104,8 @@ export interface IssuerDeps {
   readonly assertionKeys?: AssertionKeys
   /** What clients publish on their own hosts; absent: clients named by a URL are unknown here. */
   readonly documents?: ClientDocuments
+  /** Accounts at connectors; absent: no connector needs one. */
+  readonly connecting?: ConnectRooms
   /** Told of each access token of an active grant, before it is sent (issuer/authenticate.ts). */
   readonly adopt?: (token: string, claims: AccessTokenClaims, keyId: string) => void
   /** Address of the peer, behind trusted proxies the client's; `undefined`: limits per address are off. */
@@ -133,6 +136,8 @@ export interface Paths {
   readonly logout: string
   readonly home: string
   readonly account: string
+  /** Below it the name of a connector. */
+  readonly connect: string
   /** With a trailing slash: a code follows. */
   readonly errors: string
   readonly mcpJson: string
@@ -174,6 +179,7 @@ export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
     logout: endpoint('logout'),
     home: `${people}/`,
     account: `${people}/account`,
+    connect: `${people}/connect`,
     errors: `${people}/errors/`,
     mcpJson: `${people}/mcp.json`,
     style: `${assets}/style-${runtime.sha256(style).slice(0, 12)}.css`,

@@ -3,6 +3,7 @@
  * a stack or a blank page: what failed is in the log under the flow id that the page shows.
  */
 import type { Context, Hono } from 'hono'
+import { addConnectRoutes } from '../connectors/connect-routes.ts'
 import { isPosternError, placeOf } from '../errors.ts'
 import { MARK_ICON } from '../ui/layout.ts'
 import { messagePage } from '../ui/message.ts'
@@ -60,6 +61,7 @@ export function addPageRoutes(app: Hono, house: IssuerHouse): void {
   app.get(paths.account, page(account))
   app.post(paths.account, page(endFromAccount))
   app.all(paths.account, () => methodNotAllowed('GET, POST'))
+  addConnectRoutes(app, house, pageOrApology)
   app.get(`${paths.errors}:code`, page(explainError))
   app.get(paths.mcpJson, page(mcpJson))
   app.get(paths.style, () => asset(house.style, 'text/css; charset=utf-8'))

@@ -91,7 +91,10 @@ function ownPaths(
 ): (path: string) => boolean {
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
   const paths = new Set([
-    ...Object.values(house.paths),
+    ...Object.values(house.paths).filter(
+      // Another program's own page may live there, where nobody links accounts here.
+      (path) => house.connecting !== undefined || path !== house.paths.connect,
+    ),
     ...serverPaths,
     ...(house.config.prefix === '' ? [] : [house.paths.home.slice(0, -1)]),
     ...house.providers.map(({ provider }) => `${base}${provider.callbackPath}`),
@@ -105,6 +108,7 @@ function ownPaths(
   return (path) =>
     paths.has(path) ||
     path.startsWith(house.paths.errors) ||
+    (house.connecting !== undefined && path.startsWith(`${house.paths.connect}/`)) ||
     path.startsWith(`${house.paths.register}/`) ||
     path.includes('/.well-known/oauth-') ||
     isDocument(path)

@@ -18,7 +18,9 @@ export interface Ticket {
   readonly request?: AuthorizationRequest
   readonly returnTo?: string
   /** Absent: answered at `/consent`. One purpose's ticket is refused where another's is taken. */
-  readonly purpose?: 'account'
+  readonly purpose?: 'account' | 'connect' | 'replace'
+  /** What a form of `/connect` is about. */
+  readonly connect?: ConnectSubject
   readonly formDigest: string
   /** The account that the page showed, if it showed one (A27). */
   readonly shownUserId?: string
@@ -26,7 +28,23 @@ export interface Ticket {
   readonly expiresAtMs: number
 }
 
-export type TicketSubject = Pick<Ticket, 'request' | 'returnTo' | 'purpose' | 'shownUserId'> & {
+/** One account to link, as the page showed it. */
+export interface ConnectSubject {
+  readonly connector: string
+  /** What a call asked for beyond the usual (CLI-09). */
+  readonly scopes: readonly string[]
+  /** The client whose call needs it. */
+  readonly client?: { readonly clientId: string; readonly name?: string }
+  /** What the page said: where the trip leads, and what is asked for there. */
+  readonly shown?: { readonly issuer: string; readonly scopes: readonly string[] }
+  /** An answer of the server that waits for a word of the person. */
+  readonly handle?: string
+}
+
+export type TicketSubject = Pick<
+  Ticket,
+  'request' | 'returnTo' | 'purpose' | 'shownUserId' | 'connect'
+> & {
   readonly flowId?: string
 }
 

@@ -3,6 +3,7 @@
  * only, no script; every button says to assistive technology what it ends.
  */
 import { html } from 'hono/html'
+import { DONE_WORDS as CONNECTION_WORDS, connectionRow, type ShownConnection } from './connect.ts'
 import { type Markup, type PageHouse, page } from './layout.ts'
 import { shownText } from './text.ts'
 import { ourScopeWords } from './words.ts'
@@ -51,11 +52,13 @@ export interface Account {
   readonly label: string
   readonly detail?: string
   readonly providerTitle: string
+  readonly connectPath: string
+  readonly connections: readonly ShownConnection[]
   readonly apps: readonly AccountApp[]
   readonly browsers: readonly AccountBrowser[]
   readonly approvals: readonly AccountApproval[]
   readonly nowMs: number
-  readonly done?: 'client' | 'session' | 'approval' | 'everywhere'
+  readonly done?: keyof typeof DONE_WORDS
 }
 
 const DONE_WORDS = {
@@ -63,7 +66,9 @@ const DONE_WORDS = {
   session: 'Done. That browser is signed out.',
   approval: 'Done. You are asked again next time.',
   everywhere: 'Done. Signed out everywhere.',
-}
+  disconnected: CONNECTION_WORDS.disconnected,
+  'disconnected-here': CONNECTION_WORDS['disconnected-here'],
+} as const
 
 export function accountPage(house: PageHouse, account: Account): Markup {
   const about = [account.detail, account.providerTitle].filter((text) => text !== undefined)
@@ -73,6 +78,7 @@ export function accountPage(house: PageHouse, account: Account): Markup {
 </div>
 ${account.done === undefined ? '' : html`<p class="note" role="status">${DONE_WORDS[account.done]}</p>`}
 ${section('Apps that act for you', 'They keep working while you are away, until you end them.', 'No app acts for you.', appRows(account))}
+${connections(account)}
 ${section('Browsers', 'Where you are signed in to this page.', 'None.', browserRows(account))}
 ${section('Remembered answers', 'What you allowed before. Apps that are not verified ask each time all the same.', 'Nothing is remembered.', approvalRows(account))}
 ${everywhere(account)}`
@@ -87,6 +93,20 @@ function section(title: string, lead: string, empty: string, rows: readonly Mark
 </div>
 ${rows.length === 0 ? '' : html`<ul>${rows}</ul>`}
 </section>`
+}
+
+/** Absent where nothing is linked: most houses need no account elsewhere. */
+function connections(account: Account): Markup | string {
+  const { connections, connectPath, ticket } = account
+  if (connections.length === 0) return ''
+  const form = { action: connectPath, ticket, from: 'account' as const }
+  const rows = connections.map((connection) => connectionRow(connection, form, 3))
+  return section(
+    'Connected accounts',
+    'Your accounts at other servers, used by your apps.',
+    '',
+    rows,
+  )
 }
 
 function appRows(account: Account): readonly Markup[] {

@@ -11,6 +11,12 @@ export interface HomeServer {
   readonly url: string
   readonly title?: string
   readonly description?: string
+  /** The account that this server needs of the person. */
+  readonly connection?: {
+    readonly state: 'active' | 'reconnect' | 'none'
+    readonly label?: string
+    readonly path: string
+  }
 }
 
 export interface Home {
@@ -18,6 +24,8 @@ export interface Home {
   readonly servers: readonly HomeServer[]
   readonly logoutPath: string
   readonly accountPath: string
+  /** Absent where no server needs an account elsewhere. */
+  readonly connectPath?: string
   readonly configPath: string
 }
 
@@ -36,25 +44,44 @@ ${home.servers.length < 2 ? '' : html`<p class="lead small"><a href="${home.conf
 
 function account(
   account: { label: string; detail?: string },
-  paths: Pick<Home, 'logoutPath' | 'accountPath'>,
+  paths: Pick<Home, 'logoutPath' | 'accountPath' | 'connectPath'>,
 ): Markup {
   return html`<form class="row" method="post" action="${paths.logoutPath}">
-<span class="small"><span class="muted">Signed in as</span> ${shownText(account.label)} <a href="${paths.accountPath}">Your account</a></span>
+<span class="small"><span class="muted">Signed in as</span> ${shownText(account.label)} <a href="${paths.accountPath}">Your account</a>${paths.connectPath === undefined ? '' : html` <a href="${paths.connectPath}">Connections</a>`}</span>
 <button class="button inline">Sign out</button>
 </form>`
 }
 
 function serverCard(server: HomeServer, first: boolean): Markup {
   const [lead, ...others] = installations(server)
+  const title = shownText(server.title) || server.name
   return html`<section class="card list">
 <div>
-<h2>${shownText(server.title) || server.name}</h2>
+<h2>${title}</h2>
 ${server.description === undefined ? '' : html`<p class="muted small">${shownText(server.description, 200)}</p>`}
 </div>
+${server.connection === undefined ? '' : connection(server.connection, title)}
 <code class="copy">${server.url}</code>
 ${lead === undefined ? '' : installation(lead, first)}
 ${others.map((entry) => installation(entry, false))}
 </section>`
+}
+
+const CONNECTION_WORDS = {
+  none: ['Needs your account there.', 'Connect', 'primary'],
+  reconnect: ['Your account there has to be connected again.', 'Reconnect', 'primary'],
+  active: ['Your account there is connected.', 'Change', ''],
+} as const
+
+function connection(
+  { state, label, path }: NonNullable<HomeServer['connection']>,
+  title: string,
+): Markup {
+  const [words, verb, style] = CONNECTION_WORDS[state]
+  return html`<div class="row">
+<p class="small">${words}${label === undefined ? '' : ` ${shownText(label)}.`}</p>
+<a class="button inline ${style}" href="${path}" aria-label="${verb}: ${title}">${verb}</a>
+</div>`
 }
 
 interface Installation {

@@ -44,3 +44,18 @@ export function ourScopeWords(
 export function providerScopeWords(scopes: readonly string[]): readonly ScopeWords[] {
   return scopes.map((scope) => ({ scope, words: PROVIDER_SCOPES[scope] ?? shownText(scope) }))
 }
+
+/** Scopes of somebody else's server: in words where they are a habit of everybody, else as they are. */
+export function connectorScopeWords(scopes: readonly string[]): readonly ScopeWords[] {
+  return scopes.map((scope) => {
+    const habit = COMMON_SCOPES[scope]
+    return { scope, words: habit ?? shownText(scope) }
+  })
+}
+
+const COMMON_SCOPES: Readonly<Record<string, string>> = {
+  openid: 'Know who you are there',
+  profile: 'Read your name and picture',
+  email: 'Read your e-mail address',
+  offline_access: 'Stay connected while you are away',
+}

@@ -6,16 +6,23 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createTestIssuer, type HouseOptions, type TestHouse } from '../flow/sign-in-house.ts'
 
-export interface Served {
-  readonly house: TestHouse
+export interface Served<H extends TestHouse = TestHouse> {
+  readonly house: H
   /** Another origin: `/authorize` is a provider that signs in at once, any other path a client's page. */
   readonly elsewhere: string
   readonly asked: string[]
   close(): Promise<void>
 }
 
-export async function servePages(options: HouseOptions = {}): Promise<Served> {
-  let house: TestHouse | undefined
+export function servePages(options: HouseOptions = {}): Promise<Served> {
+  return serveHouse((issuer) => createTestIssuer({ ...options, issuer }))
+}
+
+/** As `servePages`, of a house that the caller makes. */
+export async function serveHouse<H extends TestHouse>(
+  create: (issuer: string) => H,
+): Promise<Served<H>> {
+  let house: H | undefined
   const ours = createServer(async (incoming, outgoing) => {
     const request = await readRequest(incoming)
     const response =
@@ -42,7 +49,7 @@ export async function servePages(options: HouseOptions = {}): Promise<Served> {
   })
   const port = await listen(ours)
   const elsewhere = `http://127.0.0.1:${await listen(theirs)}`
-  house = createTestIssuer({ ...options, issuer: `http://127.0.0.1:${port}` })
+  house = create(`http://127.0.0.1:${port}`)
   house.provider.origin = elsewhere
   const close = async () => {
     await Promise.all(

@@ -1,0 +1,159 @@
+/**
+ * The person came back with another account than the connection had: nothing changes until they say
+ * which one it is to be. Its tokens wait sealed in a row of their own, ten minutes, for one answer of
+ * the same account; a no gives them back to the server.
+ */
+import { pageAnswer, redirectAnswer } from '../issuer/answers.ts'
+import { isSameOrigin, readForm } from '../issuer/consent.ts'
+import { openForm } from '../issuer/consent-page.ts'
+import { formCookie, readCookies } from '../issuer/cookies.ts'
+import { createSecret, key } from '../issuer/ids.ts'
+import { findSignedIn, type SignedIn } from '../issuer/sessions.ts'
+import { openTicket, type Ticket } from '../issuer/ticket.ts'
+import type { Values } from '../records.ts'
+import { replacementPage } from '../ui/connect.ts'
+import { noConnectorPage, staleFormPage, unavailablePage } from './connect-refusals.ts'
+import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
+import { connect, ended, giveBack, type Trip } from './connect-trip.ts'
+import { openAnswer, sealAnswer } from './connecting-rows.ts'
+import type { TokenCall } from './token-calls.ts'
+
+const REPLACEMENT_TTL_MS = 600_000
+
+/** Off the URL with the code at once (W6); the page is found by a handle that this account alone can use. */
+export async function askWhichAccount(
+  house: ConnectHouse,
+  { attempt, cookies }: Trip,
+  { tokens, subject = '' }: Extract<TokenCall, { outcome: 'yes' }>,
+): Promise<Response> {
+  const { runtime, store } = house
+  const handle = createSecret(runtime)
+  const id = runtime.sha256(handle)
+  const value: Values['connecting'] = {
+    ...attempt,
+    answerSealed: sealAnswer(house, id, { tokens, subject }),
+    expiresAtMs: Math.trunc(runtime.nowMs()) + REPLACEMENT_TTL_MS,
+  }
+  await store.create('connecting', key(id), value)
+  return redirectAnswer(
+    `${house.paths.connect}/${attempt.connector}/replace?handle=${handle}`,
+    cookies,
+  )
+}
+
+export async function showReplacement(
+  house: ConnectHouse,
+  http: Request,
+  name: string,
+): Promise<Response> {
+  const jar = readCookies(http, house.secure)
+  const handle = new URL(http.url).searchParams.get('handle') ?? ''
+  const signedIn = await findSignedIn(house, jar)
+  const waiting = await findWaiting(house, handle, name, signedIn)
+  if (signedIn === undefined || waiting === undefined)
+    return staleFormPage(house, name, 'replacement_unknown', 400)
+  const { attempt, answer } = waiting
+  const entry = findOpen(house, signedIn.user.value, name)
+  if (entry === undefined) return noConnectorPage(house, name)
+  const before = await house.connecting.connections.find(attempt.userId, name)
+  const { userId, flowId } = attempt
+  const form = openForm(house, jar, {
+    purpose: 'replace',
+    shownUserId: userId,
+    connect: { connector: name, scopes: [], handle },
+    flowId,
+  })
+  const page = replacementPage(house.pages, {
+    action: `${house.paths.connect}/${name}/replace`,
+    ticket: form.ticket,
+    flowId,
+    title: entry.title ?? name,
+    before: before?.accountLabel ?? before?.accountSubject ?? 'The account you had',
+    after: answer.subject,
+  })
+  return pageAnswer(page, 200, [form.cookie])
+}
+
+export async function decideReplacement(
+  house: ConnectHouse,
+  http: Request,
+  name: string,
+): Promise<Response> {
+  const { runtime, store } = house
+  const jar = readCookies(http, house.secure)
+  if (!isSameOrigin(house, http)) return staleFormPage(house, name, 'form_cross_site', 403)
+  const form = await readForm(http)
+  const decision = form?.get('decision')
+  const ticket = openTicket(runtime, house.keys.ticketKey(), form?.get('ticket') ?? '')
+  const handle = handleOf(ticket, name)
+  if (ticket === undefined || handle === undefined)
+    return staleFormPage(house, name, 'form_ticket', 400)
+  const cookie = formCookie.read(jar)
+  if (cookie === undefined || !runtime.equal(runtime.sha256(cookie), ticket.formDigest))
+    return staleFormPage(house, name, 'form_cookie', 403, ticket)
+  const signedIn = await findSignedIn(house, jar)
+  const waiting = await findWaiting(house, handle, name, signedIn)
+  if (signedIn === undefined || waiting === undefined)
+    return staleFormPage(house, name, 'replacement_unknown', 400, ticket)
+  const entry = findOpen(house, signedIn.user.value, name)
+  if (entry === undefined) return noConnectorPage(house, name)
+  if (decision !== 'replace' && decision !== 'keep')
+    return staleFormPage(house, name, 'form_malformed', 400, ticket)
+  const ready = await readyFor(house, name)
+  if (!ready.ok) {
+    const shown = {
+      signedIn,
+      entry,
+      subject: { connector: name, scopes: [] },
+      flowId: ticket.flowId,
+    }
+    return unavailablePage(house, jar, shown, ready.problems)
+  }
+  const id = runtime.sha256(handle)
+  const consumed = await store.consume(
+    'connecting',
+    key(id),
+    createSecret(runtime),
+    runtime.nowMs(),
+  )
+  if (consumed === undefined || consumed === 'replayed')
+    return staleFormPage(house, name, 'replacement_answered', 400, ticket)
+  const cookies = [formCookie.drop(jar)]
+  const { binding, client } = ready
+  const trip = {
+    jar,
+    entry,
+    stateDigest: id,
+    attempt: consumed,
+    binding,
+    client,
+    cookies,
+  }
+  const { tokens, subject } = waiting.answer
+  if (decision === 'keep' || binding.issuer !== consumed.issuer) {
+    if (binding.issuer === consumed.issuer) giveBack(house, trip, tokens)
+    else return ended(house, trip, 'issuer_changed')
+    return redirectAnswer(`${house.paths.connect}?done=kept`, cookies)
+  }
+  return connect(house, trip, { outcome: 'yes', tokens, subject })
+}
+
+function handleOf(ticket: Ticket | undefined, name: string): string | undefined {
+  if (ticket?.purpose !== 'replace' || ticket.connect?.connector !== name) return undefined
+  return ticket.connect.handle
+}
+
+async function findWaiting(
+  house: ConnectHouse,
+  handle: string,
+  name: string,
+  signedIn: SignedIn | undefined,
+) {
+  const id = house.runtime.sha256(handle)
+  const row = await house.store.get('connecting', key(id))
+  if (row === undefined || row.value.expiresAtMs <= house.runtime.nowMs()) return undefined
+  const { userId, connector, answerSealed } = row.value
+  if (connector !== name || signedIn?.user.value.userId !== userId) return undefined
+  const answer = openAnswer(house, id, answerSealed)
+  return answer === undefined ? undefined : { attempt: row.value, answer }
+}

@@ -1,0 +1,40 @@
+/**
+ * The routes of linked accounts: the list, a page per connector, its callback, the choice between two
+ * accounts. Our client documents and keys stand beside them.
+ */
+import type { Hono } from 'hono'
+import { methodNotAllowed } from '../issuer/answers.ts'
+import type { IssuerHouse } from '../issuer/house.ts'
+import { showConnect, startConnect } from './connect.ts'
+import { connectCallback } from './connect-callback.ts'
+import { endFromConnections, showConnections } from './connect-list.ts'
+import { decideReplacement, showReplacement } from './connect-replace.ts'
+import type { ConnectHouse } from './connect-rooms.ts'
+
+type Apology = (house: IssuerHouse, serve: () => Promise<Response>) => Promise<Response>
+type Page = (house: ConnectHouse, http: Request, connector: string) => Promise<Response>
+
+/** @param guarded Turns what fails unexpectedly into a page with a flow id. */
+export function addConnectRoutes(app: Hono, house: IssuerHouse, guarded: Apology): void {
+  const { connecting, paths } = house
+  if (connecting === undefined) return
+  const own: ConnectHouse = { ...house, connecting }
+  app.get(paths.connect, (context) => guarded(own, () => showConnections(own, context.req.raw)))
+  app.post(paths.connect, (context) => guarded(own, () => endFromConnections(own, context.req.raw)))
+  app.all(paths.connect, () => methodNotAllowed('GET, POST'))
+  const at = `${paths.connect}/:connector` as const
+  const add = (path: string, pages: { readonly get: Page; readonly post?: Page }): void => {
+    const { get, post } = pages
+    app.get(path, (context) =>
+      guarded(own, () => get(own, context.req.raw, context.req.param('connector') ?? '')),
+    )
+    if (post !== undefined)
+      app.post(path, (context) =>
+        guarded(own, () => post(own, context.req.raw, context.req.param('connector') ?? '')),
+      )
+    app.all(path, () => methodNotAllowed(post === undefined ? 'GET' : 'GET, POST'))
+  }
+  add(at, { get: showConnect, post: startConnect })
+  add(`${at}/callback`, { get: connectCallback })
+  add(`${at}/replace`, { get: showReplacement, post: decideReplacement })
+}

@@ -1,0 +1,280 @@
+/**
+ * `GET` and `POST /connect/{connector}`: shows what linking an account means, then sends the person to
+ * the server's authorization server. Warm it asks nobody, also when the server is dead; cold it waits
+ * for one discovery and says in words what is wrong, on which side (flows.md section 6).
+ * @see requirements CLI-06 to CLI-09, CLI-12, CLI-13, NET-08
+ */
+import { redirectAnswer } from '../issuer/answers.ts'
+import { isSameOrigin, readForm } from '../issuer/consent.ts'
+import { signInAnswer } from '../issuer/consent-page.ts'
+import {
+  type CookieJar,
+  createTransactionValue,
+  formCookie,
+  readCookies,
+  transactionCookie,
+} from '../issuer/cookies.ts'
+import { report } from '../issuer/house.ts'
+import { createFlowId, createSecret, key } from '../issuer/ids.ts'
+import { answeredPage } from '../issuer/refusals.ts'
+import { findSignedIn, type SignedIn, touchSession } from '../issuer/sessions.ts'
+import { type ConnectSubject, openTicket, type Ticket } from '../issuer/ticket.ts'
+import { createVerifier, s256 } from '../oauth/pkce.ts'
+import { formatScope } from '../oauth/scope.ts'
+import type { ConnectorProblem, Values } from '../records.ts'
+import { authorizationUrl } from './authorization-url.ts'
+import type { Binding } from './binding.ts'
+import { connectPageAnswer, type Shown } from './connect-page.ts'
+import {
+  noConnectorPage,
+  otherAccountPage,
+  staleFormPage,
+  staleLinkPage,
+  unavailablePage,
+} from './connect-refusals.ts'
+import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
+import { resourceOf, scopesFor } from './connect-scopes.ts'
+import { sealVerifier } from './connecting-rows.ts'
+import { openLink } from './link.ts'
+import type { OurClient } from './registration.ts'
+
+export const CONNECTING_TTL_MS = 600_000
+
+const UNSAFE_ENDPOINT: ConnectorProblem = {
+  party: 'authorization-server',
+  code: 'endpoint_unsafe',
+  text: 'its sign-in page has an address that no browser may be sent to',
+  requirement: 'NET-08',
+}
+const PUSH_REFUSED: ConnectorProblem = {
+  party: 'authorization-server',
+  code: 'push_refused',
+  text: 'it wants to be told of each sign-in ahead, and refused ours',
+  requirement: 'RFC 9126 section 2.3',
+}
+const PUSH_UNANSWERED: ConnectorProblem = {
+  party: 'authorization-server',
+  code: 'push_unanswered',
+  text: 'it wants to be told of each sign-in ahead, and did not answer in time',
+  requirement: 'RFC 9126 section 2.2',
+}
+
+/** The page, after the sign-in that it needs. */
+export async function showConnect(
+  house: ConnectHouse,
+  http: Request,
+  name: string,
+): Promise<Response> {
+  const jar = readCookies(http, house.secure)
+  const signedIn = await findSignedIn(house, jar)
+  if (signedIn === undefined) return signInAnswer(house, jar, ownPath(http))
+  touchSession(house, signedIn)
+  const subject = readSubject(house, http, name, signedIn)
+  if ('refuse' in subject) return subject.refuse(house, name)
+  const entry = findOpen(house, signedIn.user.value, name)
+  if (entry === undefined) return noConnectorPage(house, name)
+  return showFor(house, jar, { signedIn, entry, subject, flowId: createFlowId(house.runtime) })
+}
+
+/** The answer to the page's form: off to the server, or one more look at what was wrong. */
+export async function startConnect(
+  house: ConnectHouse,
+  http: Request,
+  name: string,
+): Promise<Response> {
+  const jar = readCookies(http, house.secure)
+  const answered = await readAnswer(house, http, jar, name)
+  if (answered instanceof Response) return answered
+  const { ticket, subject, signedIn, decision } = answered
+  const entry = findOpen(house, signedIn.user.value, name)
+  if (entry === undefined) return noConnectorPage(house, name)
+  const shown = { signedIn, entry, subject, flowId: ticket.flowId }
+  if (decision === 'retry') return showFor(house, jar, shown, true)
+  const ready = await readyFor(house, name)
+  if (!ready.ok) return unavailablePage(house, jar, shown, ready.problems)
+  const { binding, client } = ready
+  // Found anew since: the page named another server, or none.
+  if (subject.shown?.issuer !== binding.issuer) return showFor(house, jar, shown)
+  const scopes = subject.shown.scopes
+  return depart(house, jar, ticket, { ...shown, binding, client, scopes })
+}
+
+async function showFor(
+  house: ConnectHouse,
+  jar: CookieJar,
+  shown: Shown,
+  retry = false,
+): Promise<Response> {
+  const name = shown.entry.connector.name
+  const userId = shown.signedIn.user.value.userId
+  const [ready, existing] = await Promise.all([
+    readyFor(house, name, retry),
+    house.connecting.connections.find(userId, name),
+  ])
+  if (!ready.ok) return unavailablePage(house, jar, shown, ready.problems)
+  const living = existing?.state === 'ended' ? undefined : existing
+  const scopes = scopesFor(ready.binding, living, shown.subject)
+  return connectPageAnswer(house, jar, shown, { binding: ready.binding, living, scopes })
+}
+
+interface Refusing {
+  readonly refuse: (house: ConnectHouse, name: string) => Promise<Response>
+}
+
+/** What the visit is about, or the page that refuses its link (CLI-13). Nothing is written. */
+function readSubject(
+  house: ConnectHouse,
+  http: Request,
+  name: string,
+  signedIn: SignedIn,
+): ConnectSubject | Refusing {
+  const sealed = new URL(http.url).searchParams.get('link')
+  if (sealed === null) return { connector: name, scopes: [] }
+  const link = openLink(house, sealed)
+  if (link === undefined || link === 'expired' || link.connector !== name) {
+    const reason = link === 'expired' ? 'link_expired' : 'link_unknown'
+    return { refuse: () => staleLinkPage(house, name, reason) }
+  }
+  if (link.userId !== signedIn.user.value.userId)
+    return { refuse: () => otherAccountPage(house, name, signedIn) }
+  const { scopes, clientId, clientName } = link
+  const client = { clientId, ...(clientName === undefined ? {} : { name: clientName }) }
+  return { connector: name, scopes, client }
+}
+
+interface Answered {
+  readonly ticket: Ticket
+  readonly subject: ConnectSubject
+  readonly signedIn: SignedIn
+  readonly decision: 'connect' | 'retry'
+}
+
+/** Same origin, our form, this browser, this account (CON-06, CON-07, W2). */
+async function readAnswer(
+  house: ConnectHouse,
+  http: Request,
+  jar: CookieJar,
+  name: string,
+): Promise<Answered | Response> {
+  if (!isSameOrigin(house, http)) return staleFormPage(house, name, 'form_cross_site', 403)
+  const form = await readForm(http)
+  const decision = form?.get('decision')
+  const ticket = openTicket(house.runtime, house.keys.ticketKey(), form?.get('ticket') ?? '')
+  if (ticket?.purpose !== 'connect' || ticket.connect?.connector !== name)
+    return staleFormPage(house, name, 'form_ticket', 400)
+  if (decision !== 'connect' && decision !== 'retry')
+    return staleFormPage(house, name, 'form_malformed', 400)
+  const cookie = formCookie.read(jar)
+  const { runtime, store } = house
+  if (cookie === undefined || !runtime.equal(runtime.sha256(cookie), ticket.formDigest)) {
+    const isAnswered = (await store.get('transaction', key(ticket.id))) !== undefined
+    return isAnswered
+      ? answeredPage(house, ticket)
+      : staleFormPage(house, name, 'form_cookie', 403, ticket)
+  }
+  if (ticket.expiresAtMs <= runtime.nowMs())
+    return staleFormPage(house, name, 'form_expired', 400, ticket)
+  const signedIn = await findSignedIn(house, jar)
+  if (signedIn === undefined || signedIn.user.value.userId !== ticket.shownUserId)
+    return staleFormPage(house, name, 'session_changed', 403, ticket)
+  return { ticket, subject: ticket.connect, signedIn, decision }
+}
+
+interface Departure extends Shown {
+  readonly binding: Binding
+  readonly client: OurClient
+  /** As the page said. */
+  readonly scopes: readonly string[]
+}
+
+/** The ticket once, the attempt, the cookie of this browser; then away (CLI-06, AZ-22). */
+async function depart(
+  house: ConnectHouse,
+  jar: CookieJar,
+  ticket: Ticket,
+  departure: Departure,
+): Promise<Response> {
+  const { runtime, store } = house
+  const { binding, client, signedIn, subject, scopes } = departure
+  const { name } = binding.connector
+  const { userId } = signedIn.user.value
+  const state = createSecret(runtime)
+  const verifier = createVerifier(runtime)
+  const stateDigest = runtime.sha256(state)
+  const cookieValue = createTransactionValue(runtime)
+  const expiresAtMs = Math.trunc(runtime.nowMs()) + CONNECTING_TTL_MS
+  const attempt: Values['connecting'] = {
+    connector: name,
+    userId,
+    cookieDigest: runtime.sha256(cookieValue),
+    verifierSealed: sealVerifier(house, stateDigest, verifier),
+    issuer: binding.issuer,
+    tokenEndpoint: binding.server.token_endpoint,
+    resource: resourceOf(binding),
+    clientId: client.clientId,
+    redirectUri: client.redirectUri,
+    scopes,
+    issRequired: binding.server.authorization_response_iss_parameter_supported === true,
+    ...(subject.client === undefined ? {} : { askedBy: subject.client.clientId }),
+    flowId: ticket.flowId,
+    expiresAtMs,
+  }
+  const answered = { step: 'done', flowId: ticket.flowId, expiresAtMs: ticket.expiresAtMs } as const
+  const { won } = await store.commit([
+    { verb: 'create', kind: 'transaction', key: key(ticket.id), value: answered },
+    { verb: 'create', kind: 'connecting', key: key(stateDigest), value: attempt },
+  ])
+  if (!won) return answeredPage(house, ticket)
+  const parameters = new URLSearchParams({
+    response_type: 'code',
+    client_id: client.clientId,
+    redirect_uri: client.redirectUri,
+    state,
+    code_challenge: s256(verifier, runtime),
+    code_challenge_method: 'S256',
+  })
+  if (scopes.length > 0) parameters.set('scope', formatScope(scopes))
+  // OpenID Connect Core section 11: without it the scope is ignored.
+  if (scopes.includes('offline_access')) parameters.set('prompt', 'consent')
+  if (binding.resource !== undefined) parameters.set('resource', binding.resource)
+  const url = await destination(house, departure, parameters)
+  if (!(url instanceof URL)) return unavailablePage(house, jar, departure, [url])
+  report(house, {
+    type: 'connection.started',
+    flowId: ticket.flowId,
+    userId,
+    connector: name,
+    ...(subject.client === undefined ? {} : { clientId: subject.client.clientId }),
+  })
+  return redirectAnswer(url.href, [
+    ...transactionCookie.set(jar, stateDigest, cookieValue),
+    formCookie.drop(jar),
+  ])
+}
+
+/** Only a server that demands pushed requests costs an exchange (RFC 9126 section 5). */
+async function destination(
+  house: ConnectHouse,
+  { binding, client }: Departure,
+  parameters: URLSearchParams,
+): Promise<URL | ConnectorProblem> {
+  const { authorization_endpoint: endpoint } = binding.server
+  if (binding.server.require_pushed_authorization_requests !== true)
+    return authorizationUrl(endpoint, parameters) ?? UNSAFE_ENDPOINT
+  const { tokenCalls, registrations } = house.connecting
+  const pushed = await tokenCalls.push(binding, client, parameters)
+  if (pushed.outcome === 'yes') {
+    const { requestUri } = pushed
+    const short = new URLSearchParams({ client_id: client.clientId, request_uri: requestUri })
+    return authorizationUrl(endpoint, short) ?? UNSAFE_ENDPOINT
+  }
+  if (pushed.outcome === 'no' && pushed.error === 'invalid_client')
+    await registrations.refused(binding, client)
+  return pushed.outcome === 'no' ? PUSH_REFUSED : PUSH_UNANSWERED
+}
+
+/** Below our own origin, so that a sign-in can lead back to it. */
+function ownPath(http: Request): string {
+  const { pathname, search } = new URL(http.url)
+  return `${pathname}${search}`
+}
