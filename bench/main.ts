@@ -10,13 +10,30 @@ import { type Benchmark, type Line, lineOf, table } from './report.ts'
 import { P4, P21 } from './rows/exchanges.ts'
 import { P19 } from './rows/flood.ts'
 import { A16, D3 } from './rows/floods.ts'
+import { P8 } from './rows/go-proxy.ts'
 import { P1, P3 } from './rows/protect.ts'
 import { P6, P7 } from './rows/proxy.ts'
 import { P16, P18 } from './rows/scale.ts'
 import { P20 } from './rows/start.ts'
 import { P9, P10 } from './rows/streams.ts'
 
-const ROWS: readonly Benchmark[] = [P1, P3, P4, P6, P7, P9, P10, P16, P18, P19, P20, P21, A16, D3]
+const ROWS: readonly Benchmark[] = [
+  P1,
+  P3,
+  P4,
+  P6,
+  P7,
+  P8,
+  P9,
+  P10,
+  P16,
+  P18,
+  P19,
+  P20,
+  P21,
+  A16,
+  D3,
+]
 const FLAGS = ['--json', '--write']
 const RESULTS = new URL('../docs/results/bench.json', import.meta.url)
 
