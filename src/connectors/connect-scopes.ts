@@ -34,9 +34,10 @@ export function requestedScopes(sources: ScopeSources): readonly string[] {
   const isListed = listed(sources.serverScopes, OFFLINE_ACCESS)
   const isConfigured = configured?.includes(OFFLINE_ACCESS) === true
   const kept = union.filter((scope) => scope !== OFFLINE_ACCESS || isListed || isConfigured)
+  const named = bounded(kept.filter((scope) => scope !== OFFLINE_ACCESS))
   // Alone it would narrow a server that names no scopes to nothing.
-  const extra = isListed && configured === undefined && kept.length > 0 ? [OFFLINE_ACCESS] : []
-  return bounded([...new Set([...extra, ...kept])])
+  const isExtra = isListed && configured === undefined && named.length > 0
+  return isExtra || kept.includes(OFFLINE_ACCESS) ? [...named, OFFLINE_ACCESS] : named
 }
 
 function listed(scopes: unknown, name: string): boolean {
@@ -45,8 +46,8 @@ function listed(scopes: unknown, name: string): boolean {
 
 function bounded(scopes: readonly string[]): readonly string[] {
   const kept: string[] = []
-  let length = 0
-  for (const scope of scopes.slice(0, SCOPES_MAX)) {
+  let length = OFFLINE_ACCESS.length
+  for (const scope of scopes.slice(0, SCOPES_MAX - 1)) {
     length += scope.length + 1
     if (length > SCOPE_MAX_CHARS) break
     kept.push(scope)

@@ -40,6 +40,8 @@ import type { OurClient } from './registration.ts'
 
 export const CONNECTING_TTL_MS = 600_000
 
+/** Two sign-ins follow each other: people should know which is which. */
+const SIGN_IN_LEAD = 'First here, so that we know who you are. Then at the server, to connect it.'
 const UNSAFE_ENDPOINT: ConnectorProblem = {
   party: 'authorization-server',
   code: 'endpoint_unsafe',
@@ -67,7 +69,7 @@ export async function showConnect(
 ): Promise<Response> {
   const jar = readCookies(http, house.secure)
   const signedIn = await findSignedIn(house, jar)
-  if (signedIn === undefined) return signInAnswer(house, jar, ownPath(http))
+  if (signedIn === undefined) return signInAnswer(house, jar, ownPath(http), SIGN_IN_LEAD)
   touchSession(house, signedIn)
   const subject = readSubject(house, http, name, signedIn)
   if ('refuse' in subject) return subject.refuse(house, name)

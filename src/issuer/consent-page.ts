@@ -123,6 +123,7 @@ export function signInAnswer(
   house: IssuerHouse,
   jar: CookieJar,
   returnTo: string,
+  lead?: string,
 ): Promise<Response> {
   const form = openForm(house, jar, { returnTo })
   const providers = house.providers.map(({ provider }) => ({
@@ -134,6 +135,7 @@ export function signInAnswer(
     ticket: form.ticket,
     flowId: form.flowId,
     providers,
+    ...(lead === undefined ? {} : { lead }),
   })
   return pageAnswer(page, 200, [form.cookie])
 }

@@ -31,7 +31,7 @@ export function connectPage(house: PageHouse, connect: Connect): Markup {
   const content = html`<section class="card">
 <div>
 <h1>${heading(connect, title, app)}</h1>
-<p class="lead">Your apps then use ${title} as you. They never see your password or its token.</p>
+<p class="lead">Your apps then use ${title} as you. They never see a password or a token.</p>
 </div>
 <div class="destination">
 <p class="muted small">You sign in at</p>

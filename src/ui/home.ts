@@ -70,7 +70,7 @@ ${others.map((entry) => installation(entry, false))}
 const CONNECTION_WORDS = {
   none: ['Needs your account there.', 'Connect', 'primary'],
   reconnect: ['Your account there has to be connected again.', 'Reconnect', 'primary'],
-  active: ['Your account there is connected.', 'Change', ''],
+  active: ['Connected to your account there.', 'Change', ''],
 } as const
 
 function connection(
@@ -79,7 +79,7 @@ function connection(
 ): Markup {
   const [words, verb, style] = CONNECTION_WORDS[state]
   return html`<div class="row">
-<p class="small">${words}${label === undefined ? '' : ` ${shownText(label)}.`}</p>
+<p class="small">${words}${label === undefined ? '' : html` <span class="muted">${shownText(label)}</span>`}</p>
 <a class="button inline ${style}" href="${path}" aria-label="${verb}: ${title}">${verb}</a>
 </div>`
 }

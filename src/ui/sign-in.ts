@@ -6,6 +6,8 @@ export interface SignIn {
   readonly action: string
   readonly ticket: string
   readonly flowId: string
+  /** What for; default: what the home page is for. */
+  readonly lead?: string
   readonly providers: readonly { readonly id: string; readonly title: string }[]
 }
 
@@ -13,7 +15,7 @@ export function signInPage(house: PageHouse, signIn: SignIn): Markup {
   const content = html`<section class="card">
 <div>
 <h1>Sign in to ${house.brandName}</h1>
-<p class="lead">${signIn.providers.length === 0 ? 'No sign-in provider is set up yet.' : 'See the servers you may use, and how to add them to your client.'}</p>
+<p class="lead">${signIn.providers.length === 0 ? 'No sign-in provider is set up yet.' : (signIn.lead ?? 'See the servers you may use, and how to add them to your client.')}</p>
 </div>
 <form class="actions" method="post" action="${signIn.action}">
 <input type="hidden" name="ticket" value="${signIn.ticket}">

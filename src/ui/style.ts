@@ -98,6 +98,11 @@ footer.wide { max-width: 46rem; }
 .rows li.entry { display: flex; flex-wrap: wrap; gap: .625rem 1rem; align-items: flex-start; justify-content: space-between; padding: .875rem 0; border-top: 1px solid var(--line); }
 .rows li.entry:last-child { padding-bottom: 0; }
 .rows li.entry > div { flex: 1 1 16rem; min-width: 0; display: grid; gap: .25rem; }
+.rows li.entry > .verbs { flex: 0 0 auto; display: flex; flex-wrap: wrap; gap: .5rem; }
+.rows > ul:first-child > li.entry:first-child { padding-top: 0; border-top: 0; }
+.rows li.entry h2 { font-size: .9375rem; line-height: 1.4; }
+.rows li.entry .warning { margin-top: .25rem; }
+.troubles li + li { margin-top: .875rem; padding-top: .875rem; border-top: 1px solid var(--line); }
 h3 { font-size: .9375rem; line-height: 1.4; font-weight: 600; }
 .button.danger { border-color: var(--warn-line); background: var(--warn-bg); color: var(--warn-text); }
 .field { font-size: .875rem; font-weight: 560; }

@@ -379,9 +379,9 @@ describe('what the server says', () => {
     await link(visitor)
     const userId = await userIdOf(house)
     expect((await house.connections.list(userId))[0]?.scopes).toEqual([
-      'offline_access',
       'read',
       'write',
+      'offline_access',
     ])
     remote.answer = () => ({ outcome: 'yes', tokens: { ...tokens, scopes: ['read'] } })
     await link(visitor)

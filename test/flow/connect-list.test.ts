@@ -41,7 +41,7 @@ describe('the list', () => {
       expect(text).toContain(words)
     }
     const home = await (await visitor.get('/')).text()
-    expect(home).toContain('Your account there is connected. ada@notes.')
+    expect(home).toContain('Connected to your account there. <span class="muted">ada@notes</span>')
     expect(home).toContain('aria-label="Connect: Tasks"')
     const account = await (await visitor.get('/account')).text()
     expect(account).toContain('Connected accounts')

@@ -28,7 +28,7 @@ describe('the way there', () => {
       redirect_uri: 'https://auth.example/connect/notes/callback',
       code_challenge_method: 'S256',
       resource: 'https://notes.remote.example/mcp',
-      scope: 'offline_access read write',
+      scope: 'read write offline_access',
       prompt: 'consent',
     })
     const [row] = await house.store.list('connecting', TENANT, undefined, { max: 2 })
