@@ -11,11 +11,11 @@ import { createSecret, key } from '../issuer/ids.ts'
 import { findSignedIn, type SignedIn } from '../issuer/sessions.ts'
 import { Parameters } from '../oauth/parameters.ts'
 import type { Versioned } from '../ports.ts'
+import type { Binding } from './binding.ts'
 import { finishConnect } from './connect-finish.ts'
 import { burnAttempt, connectRefusal, unavailablePage } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
 import { resourceOf } from './connect-scopes.ts'
-import type { Prepared } from './lifecycle.ts'
 
 const STATE_MAX_CHARACTERS = 512
 
@@ -48,8 +48,16 @@ export async function connectCallback(
     const subject = { connector: name, scopes: [], ...client }
     return unavailablePage(house, jar, { signedIn, entry, subject, flowId }, ready.problems)
   }
-  const changed = whatChanged(attempt.value, ready)
+  const { binding } = ready
+  const changed = whatChanged(attempt.value, binding)
   if (changed !== undefined) return burnt(house, attempt, changed)
+  // A renewal may have made another one since; the code is for the client that asked.
+  const { clientId } = attempt.value
+  const client =
+    ready.client.clientId === clientId
+      ? ready.client
+      : house.connecting.registrations.find(binding, clientId)
+  if (client === undefined) return burnt(house, attempt, 'client_changed')
   const { flowId } = attempt.value
   const nowMs = house.runtime.nowMs()
   const once = createSecret(house.runtime)
@@ -57,7 +65,6 @@ export async function connectCallback(
   if (consumed === 'replayed') return refused(house, 'state_replayed', { flowId, connector: name })
   if (consumed === undefined) return refused(house, 'state_unknown', { flowId, connector: name })
   const cookies = [transactionCookie.drop(jar, stateDigest)]
-  const { binding, client } = ready
   const trip = { jar, entry, stateDigest, attempt: consumed, binding, client, cookies }
   return finishConnect(house, trip, parameters)
 }
@@ -98,15 +105,14 @@ export function judgeIssuer(
   return iss === attempt.issuer ? undefined : 'iss_wrong'
 }
 
-/** A code is given only to the server that it was asked for, by the client that asked (CLI-04, O3). */
+/** A code is given only to the server that it was asked for, (CLI-04, O3). */
 function whatChanged(
   attempt: Versioned<'connecting'>['value'],
-  { binding, client }: Extract<Prepared, { ok: true }>,
+  binding: Binding,
 ): string | undefined {
   if (binding.issuer !== attempt.issuer) return 'issuer_changed'
   if (binding.server.token_endpoint !== attempt.tokenEndpoint) return 'token_endpoint_changed'
-  if (resourceOf(binding) !== attempt.resource) return 'resource_changed'
-  return client.clientId === attempt.clientId ? undefined : 'client_changed'
+  return resourceOf(binding) === attempt.resource ? undefined : 'resource_changed'
 }
 
 async function burnt(

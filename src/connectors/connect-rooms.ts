@@ -5,6 +5,7 @@
 import type { ConnectorConfig } from '../config.ts'
 import { type IssuerHouse, mayUse, type Resource } from '../issuer/house.ts'
 import type { Values } from '../records.ts'
+import type { AssertionKeys } from './assertion-keys.ts'
 import type { Connections } from './connections.ts'
 import type { Lifecycle, Prepared } from './lifecycle.ts'
 import type { Registrations } from './registration.ts'
@@ -12,7 +13,8 @@ import type { TokenCalls } from './token-calls.ts'
 
 export interface ConnectRooms {
   readonly lifecycle: Pick<Lifecycle, 'binding' | 'prepare' | 'status'>
-  readonly registrations: Pick<Registrations, 'peek' | 'refused'>
+  readonly registrations: Pick<Registrations, 'peek' | 'find' | 'refused' | 'documentMethod'>
+  readonly assertionKeys: Pick<AssertionKeys, 'jwks'>
   readonly tokenCalls: Pick<TokenCalls, 'exchange' | 'push' | 'revoke'>
   readonly connections: Pick<Connections, 'find' | 'list' | 'connect' | 'end'>
 }

@@ -3,10 +3,11 @@
  * accounts. Our client documents and keys stand beside them.
  */
 import type { Hono } from 'hono'
-import { methodNotAllowed } from '../issuer/answers.ts'
+import { methodNotAllowed, OPEN_CORS, preflight } from '../issuer/answers.ts'
 import type { IssuerHouse } from '../issuer/house.ts'
 import { showConnect, startConnect } from './connect.ts'
 import { connectCallback } from './connect-callback.ts'
+import { showAssertionKeys, showClientDocument } from './connect-documents.ts'
 import { endFromConnections, showConnections } from './connect-list.ts'
 import { decideReplacement, showReplacement } from './connect-replace.ts'
 import type { ConnectHouse } from './connect-rooms.ts'
@@ -22,6 +23,10 @@ export function addConnectRoutes(app: Hono, house: IssuerHouse, guarded: Apology
   app.get(paths.connect, (context) => guarded(own, () => showConnections(own, context.req.raw)))
   app.post(paths.connect, (context) => guarded(own, () => endFromConnections(own, context.req.raw)))
   app.all(paths.connect, () => methodNotAllowed('GET, POST'))
+  const keysPath = `${paths.connect}/jwks.json`
+  app.get(keysPath, (context) => guarded(own, () => showAssertionKeys(own, context.req.raw)))
+  app.options(keysPath, () => preflight('GET, HEAD'))
+  app.all(keysPath, () => methodNotAllowed('GET, HEAD', OPEN_CORS))
   const at = `${paths.connect}/:connector` as const
   const add = (path: string, pages: { readonly get: Page; readonly post?: Page }): void => {
     const { get, post } = pages
@@ -35,6 +40,9 @@ export function addConnectRoutes(app: Hono, house: IssuerHouse, guarded: Apology
     app.all(path, () => methodNotAllowed(post === undefined ? 'GET' : 'GET, POST'))
   }
   add(at, { get: showConnect, post: startConnect })
+  const documentPath = `${at}/client.json`
+  app.options(documentPath, () => preflight('GET, HEAD'))
+  add(documentPath, { get: showClientDocument })
   add(`${at}/callback`, { get: connectCallback })
   add(`${at}/replace`, { get: showReplacement, post: decideReplacement })
 }

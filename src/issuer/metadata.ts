@@ -66,7 +66,11 @@ function authorizationServer(house: IssuerHouse): Record<string, unknown> {
   })
 }
 
-function jsonDocument(house: IssuerHouse, value: unknown, maxAgeSeconds: number): PublicDocument {
+export function jsonDocument(
+  house: Pick<IssuerHouse, 'runtime'>,
+  value: unknown,
+  maxAgeSeconds: number,
+): PublicDocument {
   const body = JSON.stringify(value)
   return {
     body,

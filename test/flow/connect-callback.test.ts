@@ -288,6 +288,18 @@ describe('where the answer comes from', () => {
     }
   })
 
+  it('a client that was renewed meanwhile and lives on still takes its own code', async () => {
+    const house = createConnectHouse()
+    const visitor = await signedIn(house)
+    const { away } = await depart(visitor)
+    const remote = house.remote()
+    remote.formerClients.push(remote.client)
+    remote.client = { ...remote.client, clientId: 'renewed' }
+    expect((await arrive(visitor, callbackUrl(away))).status).toBe(303)
+    const [row] = await house.store.list('connection', TENANT, undefined, { max: 2 })
+    expect(row?.value.clientId).toBe('client-at-notes')
+  })
+
   it('keeps the answer while the server cannot be found out, and takes it afterwards', async () => {
     const house = createConnectHouse()
     const visitor = await signedIn(house)

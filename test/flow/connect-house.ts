@@ -44,6 +44,8 @@ export interface Remote {
   readonly revoked: string[]
   readonly prepared: { readonly retry: boolean }[]
   registeredAnew: number
+  /** Clients that a renewal has replaced and that live on. */
+  readonly formerClients: OurClient[]
 }
 
 export interface ConnectTestHouse extends TestHouse {
@@ -171,6 +173,7 @@ function createRemote(entry: ConnectorConfig, base: string): Remote {
     revoked: [],
     prepared: [],
     registeredAnew: 0,
+    formerClients: [],
   }
 }
 
@@ -208,6 +211,9 @@ function createRooms(remotes: ReadonlyMap<string, Remote>): Omit<ConnectRooms, '
     },
     registrations: {
       peek: (binding) => of(binding).client,
+      find: (binding, clientId) =>
+        of(binding).formerClients.find((client) => client.clientId === clientId),
+      documentMethod: async (name) => (remotes.has(name) ? 'private_key_jwt' : undefined),
       async refused(binding) {
         const remote = of(binding)
         remote.registeredAnew += 1
@@ -215,6 +221,7 @@ function createRooms(remotes: ReadonlyMap<string, Remote>): Omit<ConnectRooms, '
         return remote.client
       },
     },
+    assertionKeys: { jwks: async () => ({ keys: [] }) },
     tokenCalls: {
       async exchange(binding, _client, { code, resource }) {
         const remote = of(binding)

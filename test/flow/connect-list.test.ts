@@ -78,6 +78,26 @@ describe('the list', () => {
     expect(locationOf(await arrive(visitor, url))).toBe('/postern/connect?done=connected')
   })
 
+  it('CLI-02: our client document and keys are for every origin to read, without a cookie', async () => {
+    const house = createConnectHouse()
+    const stranger = new Visitor(house)
+    const answer = await stranger.get('/connect/notes/client.json')
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('access-control-allow-origin')).toBe('*')
+    expect(answer.headers.get('content-type')).toBe('application/json')
+    expect(await answer.json()).toMatchObject({
+      client_id: 'https://auth.example/connect/notes/client.json',
+      redirect_uris: ['https://auth.example/connect/notes/callback'],
+      jwks_uri: 'https://auth.example/connect/jwks.json',
+    })
+    const etag = answer.headers.get('etag') ?? ''
+    const same = await stranger.get('/connect/notes/client.json', { 'if-none-match': etag })
+    expect(same.status).toBe(304)
+    expect((await stranger.get('/connect/nothing/client.json')).status).toBe(404)
+    const keys = await stranger.get('/connect/jwks.json')
+    expect(await keys.json()).toEqual({ keys: [] })
+  })
+
   it('belongs to nobody where no connector needs an account', async () => {
     const house = createConnectHouse({ deps: { connecting: undefined } as never })
     expect(house.routes.handles('/connect')).toBe(false)
