@@ -12,6 +12,11 @@ export {
   type StaticClientInput,
 } from './config.ts'
 export {
+  createDiscover,
+  type DiscoverOptions,
+  type Discovery,
+} from './connectors/discover.ts'
+export {
   ConfigError,
   isPosternError,
   OAuthError,
@@ -20,5 +25,5 @@ export {
   UpstreamError,
 } from './errors.ts'
 export type { AuthInfo, Principal, ProtectOptions } from './middleware/guard.ts'
-export type { EventType, Platform, PosternEvent } from './ports.ts'
+export type { Cache, EventType, Platform, PosternEvent } from './ports.ts'
 export type { Profile } from './records.ts'

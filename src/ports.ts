@@ -328,6 +328,19 @@ export interface LogSettings {
   readonly format: 'auto' | 'text' | 'json'
 }
 
+/**
+ * Remembers text for others and for later, and may forget any of it: never the only place of anything.
+ * What was written is read elsewhere after at most `stalenessSeconds`. Rejects when the product fails;
+ * callers go on without.
+ */
+export interface Cache {
+  readonly stalenessSeconds: number
+  get(key: string): Promise<string | undefined>
+  /** `ttlSeconds`: forgotten after that, or sooner. */
+  set(key: string, value: string, ttlSeconds: number): Promise<void>
+  delete(key: string): Promise<void>
+}
+
 /** What the Request-to-Response carrier sends to a server behind. Redirects are the client's to follow. */
 export interface ProxiedRequest {
   readonly url: string

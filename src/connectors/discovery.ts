@@ -166,6 +166,11 @@ export async function openDiscovery(needs: DiscoveryNeeds): Promise<DiscoveryEng
   return engine
 }
 
+/** Without a store there is nothing to read first. */
+export function createDiscovery(needs: Omit<DiscoveryNeeds, 'durable'>): DiscoveryEngine {
+  return new Discovery(needs, undefined)
+}
+
 class Discovery implements DiscoveryEngine {
   readonly #needs: DiscoveryNeeds
   readonly #facts: StoredFacts<Chain> | undefined

@@ -7,6 +7,11 @@
  */
 import { waitUntil } from 'cloudflare:workers'
 import { createMemoryBus, createMemoryLock, createMemoryStore } from '../adapters/memory.ts'
+import {
+  createDiscover as createDiscoverOn,
+  type DiscoverOptions,
+  type PlatformOptions,
+} from '../connectors/discover.ts'
 import { ConfigError } from '../errors.ts'
 import type { Platform, Store } from '../ports.ts'
 import { type ConsoleEmit, createConsoleEmit } from './emit.ts'
@@ -73,6 +78,20 @@ export function workers(
       return developmentKey
     },
   }
+}
+
+/**
+ * Finds the authorization server of an MCP server, with deadlines, memory, stale serving and breakers.
+ * May be called at module scope: nothing is asked before the first call of what it returns.
+ *
+ * @param options All have defaults; `cache` outlives the isolate. `platform`: `workers(env, { zone })`
+ *   where requests to hosts of the own zone are to be refused (NET-07).
+ * @returns As `createDiscover` of `postern`.
+ */
+export function createDiscover(
+  options: DiscoverOptions & Partial<PlatformOptions> = {},
+): ReturnType<typeof createDiscoverOn> {
+  return createDiscoverOn({ platform: workers({}), ...options })
 }
 
 /** Work after the answer. Outside of a request there is nothing to keep alive. */
