@@ -7,10 +7,12 @@ import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { closeAll } from './children.ts'
 import { type Benchmark, type Line, lineOf, table } from './report.ts'
+import { P13, P14 } from './rows/discovery.ts'
 import { P4, P21 } from './rows/exchanges.ts'
 import { P19 } from './rows/flood.ts'
 import { A16, D3 } from './rows/floods.ts'
 import { P8 } from './rows/go-proxy.ts'
+import { P5 } from './rows/oauth-proxy.ts'
 import { P1, P3 } from './rows/protect.ts'
 import { P6, P7 } from './rows/proxy.ts'
 import { P16, P18 } from './rows/scale.ts'
@@ -21,11 +23,14 @@ const ROWS: readonly Benchmark[] = [
   P1,
   P3,
   P4,
+  P5,
   P6,
   P7,
   P8,
   P9,
   P10,
+  P13,
+  P14,
   P16,
   P18,
   P19,
