@@ -205,6 +205,10 @@ export const SHOWN_ERRORS = {
       'An authorization server puts one of its endpoints on an origin that nobody approved, or moved it there.',
     fix: 'If it belongs to the same operator: `postern connectors approve <name> <origin>`.',
   },
+  ERR_CONNECTOR_REGISTRATION: {
+    meaning: 'This house is no client at the authorization server of a connector.',
+    fix: 'Register a client there; set `POSTERN_CONNECTOR_<NAME>_CLIENT_ID` and `POSTERN_CONNECTOR_<NAME>_CLIENT_SECRET`. The problem says what was tried.',
+  },
   ERR_CONNECTOR_ISSUER: {
     meaning: 'A connector names another authorization server than the one that was accepted.',
     fix: 'If this was meant: `postern connectors approve <name> <origin>`; people connect again.',

@@ -10,7 +10,7 @@ import { ConfigError } from '../errors.ts'
 import { isScopeName } from '../oauth/scope.ts'
 import { isLoopbackHost, parseUrl } from '../oauth/urls.ts'
 import { Secret } from '../secret.ts'
-import { connectorVariable } from './environment.ts'
+import { connectorVariable } from './fields.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
 

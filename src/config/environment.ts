@@ -4,7 +4,13 @@
  */
 import { ConfigError } from '../errors.ts'
 import { PROVIDER_TYPES } from '../providers/index.ts'
-import { environmentName, FIELDS, LIMIT_FIELDS } from './fields.ts'
+import {
+  CONNECTOR_CREDENTIALS,
+  connectorVariable,
+  environmentName,
+  FIELDS,
+  LIMIT_FIELDS,
+} from './fields.ts'
 import { nearest, readReference, type Sources } from './values.ts'
 
 const SHORT_NAMES: Readonly<Record<string, string>> = {
@@ -18,7 +24,6 @@ const KNOWN_BASES = [
   'POSTERN_CONNECTOR',
   ...PROVIDER_TYPES.map(({ type }) => environmentName(type)),
 ]
-const CONNECTOR_CREDENTIALS = ['HEADER_VALUE', 'CLIENT_ID', 'CLIENT_SECRET'] as const
 const KUBERNETES = /_SERVICE_HOST$|_SERVICE_PORT(_.*)?$|_TCP(_.*)?$|_UDP(_.*)?$/
 
 /** Values by field path. A short name wins over the long one. */
@@ -101,14 +106,6 @@ export function refuseUnknownEnvironment(
         : `Did you mean ${near}?`,
     )
   }
-}
-
-/** Where a credential of a connector is read from; a `_FILE` may stand behind it. */
-export function connectorVariable(
-  connector: string,
-  credential: (typeof CONNECTOR_CREDENTIALS)[number],
-): string {
-  return `${environmentName(`connector-${connector}`)}_${credential}`
 }
 
 function knownNames(house: {

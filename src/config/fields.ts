@@ -73,6 +73,17 @@ export function environmentName(path: string): string {
   return `POSTERN_${snake.toUpperCase()}`
 }
 
+/** What the environment may say of a connector; a `_FILE` may stand behind each. */
+export const CONNECTOR_CREDENTIALS = ['HEADER_VALUE', 'CLIENT_ID', 'CLIENT_SECRET'] as const
+
+/** Where a credential of a connector is read from. */
+export function connectorVariable(
+  connector: string,
+  credential: (typeof CONNECTOR_CREDENTIALS)[number],
+): string {
+  return `${environmentName(`connector-${connector}`)}_${credential}`
+}
+
 export const FIELDS: readonly Field[] = [
   field(
     'issuer',

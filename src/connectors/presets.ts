@@ -28,6 +28,8 @@ export interface Preset {
   readonly authMethod?: 'client_secret_basic' | 'client_secret_post'
   /** Refuses `resource` (CLI-07). */
   readonly omitResource?: true
+  /** Where its token answers deviate: the member that they stand in, what they call a bearer token. */
+  readonly answer?: { readonly member: string; readonly tokenType: string }
   /** What the fields above are about, for people; with the report where it is one. */
   readonly note?: string
   readonly noteSource?: string
@@ -138,6 +140,7 @@ export const PRESETS: readonly Preset[] = [
       token: 'https://slack.com/api/oauth.v2.user.access',
     },
     authMethod: 'client_secret_post',
+    answer: { member: 'authed_user', tokenType: 'user' },
     note: 'No dynamic registration; only internal apps and those of the Slack Marketplace. Its metadata names another issuer than its host.',
     noteSource: 'https://docs.slack.dev/ai/slack-mcp-server/developing',
   },
