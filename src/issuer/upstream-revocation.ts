@@ -170,7 +170,8 @@ export async function revokeGrant(
     await grants.revoke(mark, also)
     return true
   } catch (error) {
-    if (error instanceof StoreError && error.certainty === 'not-applied') return false
+    if (!(error instanceof StoreError) || error.code !== 'ERR_STORE_UNAVAILABLE') throw error
+    if (error.certainty === 'not-applied') return false
     throw error
   }
 }
