@@ -14,7 +14,8 @@ function setUp(state: 'works' | 'error' = 'works') {
   const lock: Lock = {
     async acquire(key) {
       if (state === 'error') return { state: 'error', maybeHeld: true, cause: undefined }
-      if (holders.has(key)) return { state: 'held' }
+      // A lock may say when the lease ends; the answer comes long before.
+      if (holders.has(key)) return { state: 'held', retryAfterMs: 10_000 }
       holders.add(key)
       const release = async (): Promise<void> => {
         counts.released++

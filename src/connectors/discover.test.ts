@@ -84,6 +84,18 @@ describe('createDiscover', () => {
     expect([...cache.rows.keys()][0]).toMatch(/^discovery:[\w-]{43}$/)
   })
 
+  it('DSC-14: what the server said of its freshness holds in another process, too', async () => {
+    const cache = memoryCache()
+    remote.settings.cacheControl = 'max-age=7200'
+    await program({ cache })(remote.url)
+    await until(() => cache.rows.size === 1)
+    runtime.advanceMs(1.5 * HOUR_MS)
+    expect(await program({ cache })(remote.url)).toMatchObject({
+      state: 'fresh',
+      ageSeconds: 5_400,
+    })
+  })
+
   it('C3: a copy in the cache whose issuer, resource or shape does not hold is not believed', async () => {
     const cache = memoryCache()
     await program({ cache })(remote.url)

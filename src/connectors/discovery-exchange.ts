@@ -156,6 +156,7 @@ function read(
 ): Answer {
   if (status === 304 && known?.url === url.href) return { kind: 'unchanged', headers }
   if (status >= 400 && status < 500 && !UNAVAILABLE.has(status)) return { kind: 'absent', status }
+  if (status > 200 && status < 300) throw noDocument(party, url, `it came with status ${status}`)
   if (status !== 200) throw failure('ERR_UPSTREAM_STATUS', url, status)
   const type = (headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (!/^application\/(?:json|[\w.!#$&^-]+\+json)$/.test(type)) {

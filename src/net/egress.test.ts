@@ -70,6 +70,23 @@ describe('createEgress', () => {
     },
   )
 
+  it('NET-03: answers a redirect without its body to a caller that judges it, and goes nowhere', async () => {
+    const location = 'http://169.254.169.254/'
+    const { ask, requests } = house(answers(302, 'moved', { location }))
+    const answer = await ask({ answersRedirects: true })
+    expect(answer).toMatchObject({ status: 302, text: '' })
+    expect(answer.headers.get('location')).toBe(location)
+    expect(requests).toHaveLength(1)
+  })
+
+  it('NET-01, NET-02: what the file approves does not count for a URL that a stranger named', async () => {
+    const { ask, requests } = house(answers(200))
+    const url = 'http://127.0.0.1:8000/'
+    await expect(ask({ url, publicOnly: true })).rejects.toMatchObject({ code: 'ERR_UPSTREAM_URL' })
+    expect(requests).toHaveLength(0)
+    await expect(ask({ url })).resolves.toMatchObject({ status: 200 })
+  })
+
   it('S1, NET-01: refuses before the port is asked', async () => {
     const { ask, requests } = house(answers(200))
     await expect(ask({ url: 'http://remote.test/' })).rejects.toMatchObject({
