@@ -4,15 +4,15 @@
  * the same account; a no gives them back to the server.
  */
 import { pageAnswer, redirectAnswer } from '../issuer/answers.ts'
-import { isSameOrigin, readForm } from '../issuer/consent.ts'
 import { openForm } from '../issuer/consent-page.ts'
 import { formCookie, readCookies } from '../issuer/cookies.ts'
+import { report } from '../issuer/house.ts'
 import { createSecret, key } from '../issuer/ids.ts'
 import { findSignedIn, type SignedIn } from '../issuer/sessions.ts'
-import { openTicket, type Ticket } from '../issuer/ticket.ts'
 import type { Values } from '../records.ts'
 import { replacementPage } from '../ui/connect.ts'
-import { noConnectorPage, staleFormPage, unavailablePage } from './connect-refusals.ts'
+import { readAnswer } from './connect-form.ts'
+import { noConnectorPage, refusedStep, staleFormPage, unavailablePage } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
 import { connect, ended, giveBack, type Trip } from './connect-trip.ts'
 import { openAnswer, sealAnswer } from './connecting-rows.ts'
@@ -74,6 +74,8 @@ export async function showReplacement(
   return pageAnswer(page, 200, [form.cookie])
 }
 
+const DECISIONS = ['replace', 'keep'] as const
+
 export async function decideReplacement(
   house: ConnectHouse,
   http: Request,
@@ -81,24 +83,13 @@ export async function decideReplacement(
 ): Promise<Response> {
   const { runtime, store } = house
   const jar = readCookies(http, house.secure)
-  if (!isSameOrigin(house, http)) return staleFormPage(house, name, 'form_cross_site', 403)
-  const form = await readForm(http)
-  const decision = form?.get('decision')
-  const ticket = openTicket(runtime, house.keys.ticketKey(), form?.get('ticket') ?? '')
-  const handle = handleOf(ticket, name)
-  if (ticket === undefined || handle === undefined)
-    return staleFormPage(house, name, 'form_ticket', 400)
-  const cookie = formCookie.read(jar)
-  if (cookie === undefined || !runtime.equal(runtime.sha256(cookie), ticket.formDigest))
-    return staleFormPage(house, name, 'form_cookie', 403, ticket)
-  const signedIn = await findSignedIn(house, jar)
+  const expected = { purpose: 'replace', decisions: DECISIONS } as const
+  const answered = await readAnswer(house, http, jar, name, expected)
+  if (answered instanceof Response) return answered
+  const { ticket, subject, signedIn, entry, decision } = answered
+  const { handle = '' } = subject
   const waiting = await findWaiting(house, handle, name, signedIn)
-  if (signedIn === undefined || waiting === undefined)
-    return staleFormPage(house, name, 'replacement_unknown', 400, ticket)
-  const entry = findOpen(house, signedIn.user.value, name)
-  if (entry === undefined) return noConnectorPage(house, name)
-  if (decision !== 'replace' && decision !== 'keep')
-    return staleFormPage(house, name, 'form_malformed', 400, ticket)
+  if (waiting === undefined) return staleFormPage(house, name, 'replacement_unknown', 400, ticket)
   const ready = await readyFor(house, name)
   if (!ready.ok) {
     const shown = {
@@ -109,38 +100,25 @@ export async function decideReplacement(
     }
     return unavailablePage(house, jar, shown, ready.problems)
   }
-  const id = runtime.sha256(handle)
-  const consumed = await store.consume(
-    'connecting',
-    key(id),
-    createSecret(runtime),
-    runtime.nowMs(),
-  )
+  const at = key(runtime.sha256(handle))
+  const once = createSecret(runtime)
+  const consumed = await store.consume('connecting', at, once, runtime.nowMs())
   if (consumed === undefined || consumed === 'replayed')
     return staleFormPage(house, name, 'replacement_answered', 400, ticket)
-  const cookies = [formCookie.drop(jar)]
   const { binding, client } = ready
-  const trip = {
-    jar,
-    entry,
-    stateDigest: id,
-    attempt: consumed,
-    binding,
-    client,
-    cookies,
-  }
-  const { tokens, subject } = waiting.answer
-  if (decision === 'keep' || binding.issuer !== consumed.issuer) {
-    if (binding.issuer === consumed.issuer) giveBack(house, trip, tokens)
-    else return ended(house, trip, 'issuer_changed')
-    return redirectAnswer(`${house.paths.connect}?done=kept`, cookies)
-  }
-  return connect(house, trip, { outcome: 'yes', tokens, subject })
-}
-
-function handleOf(ticket: Ticket | undefined, name: string): string | undefined {
-  if (ticket?.purpose !== 'replace' || ticket.connect?.connector !== name) return undefined
-  return ticket.connect.handle
+  const cookies = [formCookie.drop(jar)]
+  const trip = { jar, entry, stateDigest: at.id, attempt: consumed, binding, client, cookies }
+  // The tokens are for the server that gave them, and for nobody who came in its place (CLI-04).
+  if (binding.issuer !== consumed.issuer) return ended(house, trip, 'issuer_changed')
+  const { tokens, subject: account } = waiting.answer
+  if (decision === 'replace')
+    return connect(house, trip, { outcome: 'yes', tokens, subject: account })
+  giveBack(house, trip, tokens)
+  await store.commit([refusedStep(house, consumed, 'account_kept')])
+  const { userId, flowId } = consumed
+  const about = { userId, connector: name, flowId }
+  report(house, { type: 'connection.refused', reason: 'account_kept', ...about })
+  return redirectAnswer(`${house.paths.connect}?done=kept`, cookies)
 }
 
 async function findWaiting(

@@ -5,7 +5,6 @@
  * @see requirements CLI-06 to CLI-09, CLI-12, CLI-13, NET-08
  */
 import { redirectAnswer } from '../issuer/answers.ts'
-import { isSameOrigin, readForm } from '../issuer/consent.ts'
 import { signInAnswer } from '../issuer/consent-page.ts'
 import {
   type CookieJar,
@@ -18,17 +17,17 @@ import { report } from '../issuer/house.ts'
 import { createFlowId, createSecret, key } from '../issuer/ids.ts'
 import { answeredPage } from '../issuer/refusals.ts'
 import { findSignedIn, type SignedIn, touchSession } from '../issuer/sessions.ts'
-import { type ConnectSubject, openTicket, type Ticket } from '../issuer/ticket.ts'
+import type { ConnectSubject, Ticket } from '../issuer/ticket.ts'
 import { createVerifier, s256 } from '../oauth/pkce.ts'
 import { formatScope } from '../oauth/scope.ts'
 import type { ConnectorProblem, Values } from '../records.ts'
 import { authorizationUrl } from './authorization-url.ts'
 import type { Binding } from './binding.ts'
+import { readAnswer } from './connect-form.ts'
 import { connectPageAnswer, type Shown } from './connect-page.ts'
 import {
   noConnectorPage,
   otherAccountPage,
-  staleFormPage,
   staleLinkPage,
   unavailablePage,
 } from './connect-refusals.ts'
@@ -38,7 +37,7 @@ import { sealVerifier } from './connecting-rows.ts'
 import { openLink } from './link.ts'
 import type { OurClient } from './registration.ts'
 
-export const CONNECTING_TTL_MS = 600_000
+const CONNECTING_TTL_MS = 600_000
 
 /** Two sign-ins follow each other: people should know which is which. */
 const SIGN_IN_LEAD = 'First here, so that we know who you are. Then at the server, to connect it.'
@@ -78,6 +77,8 @@ export async function showConnect(
   return showFor(house, jar, { signedIn, entry, subject, flowId: createFlowId(house.runtime) })
 }
 
+const DECISIONS = ['connect', 'retry'] as const
+
 /** The answer to the page's form: off to the server, or one more look at what was wrong. */
 export async function startConnect(
   house: ConnectHouse,
@@ -85,11 +86,10 @@ export async function startConnect(
   name: string,
 ): Promise<Response> {
   const jar = readCookies(http, house.secure)
-  const answered = await readAnswer(house, http, jar, name)
+  const expected = { purpose: 'connect', decisions: DECISIONS } as const
+  const answered = await readAnswer(house, http, jar, name, expected)
   if (answered instanceof Response) return answered
-  const { ticket, subject, signedIn, decision } = answered
-  const entry = findOpen(house, signedIn.user.value, name)
-  if (entry === undefined) return noConnectorPage(house, name)
+  const { ticket, subject, signedIn, entry, decision } = answered
   const shown = { signedIn, entry, subject, flowId: ticket.flowId }
   if (decision === 'retry') return showFor(house, jar, shown, true)
   const ready = await readyFor(house, name)
@@ -97,7 +97,7 @@ export async function startConnect(
   const { binding, client } = ready
   // Found anew since: the page named another server, or none.
   if (subject.shown?.issuer !== binding.issuer) return showFor(house, jar, shown)
-  const scopes = subject.shown.scopes
+  const { scopes } = subject.shown
   return depart(house, jar, ticket, { ...shown, binding, client, scopes })
 }
 
@@ -144,44 +144,6 @@ function readSubject(
   return { connector: name, scopes, client }
 }
 
-interface Answered {
-  readonly ticket: Ticket
-  readonly subject: ConnectSubject
-  readonly signedIn: SignedIn
-  readonly decision: 'connect' | 'retry'
-}
-
-/** Same origin, our form, this browser, this account (CON-06, CON-07, W2). */
-async function readAnswer(
-  house: ConnectHouse,
-  http: Request,
-  jar: CookieJar,
-  name: string,
-): Promise<Answered | Response> {
-  if (!isSameOrigin(house, http)) return staleFormPage(house, name, 'form_cross_site', 403)
-  const form = await readForm(http)
-  const decision = form?.get('decision')
-  const ticket = openTicket(house.runtime, house.keys.ticketKey(), form?.get('ticket') ?? '')
-  if (ticket?.purpose !== 'connect' || ticket.connect?.connector !== name)
-    return staleFormPage(house, name, 'form_ticket', 400)
-  if (decision !== 'connect' && decision !== 'retry')
-    return staleFormPage(house, name, 'form_malformed', 400)
-  const cookie = formCookie.read(jar)
-  const { runtime, store } = house
-  if (cookie === undefined || !runtime.equal(runtime.sha256(cookie), ticket.formDigest)) {
-    const isAnswered = (await store.get('transaction', key(ticket.id))) !== undefined
-    return isAnswered
-      ? answeredPage(house, ticket)
-      : staleFormPage(house, name, 'form_cookie', 403, ticket)
-  }
-  if (ticket.expiresAtMs <= runtime.nowMs())
-    return staleFormPage(house, name, 'form_expired', 400, ticket)
-  const signedIn = await findSignedIn(house, jar)
-  if (signedIn === undefined || signedIn.user.value.userId !== ticket.shownUserId)
-    return staleFormPage(house, name, 'session_changed', 403, ticket)
-  return { ticket, subject: ticket.connect, signedIn, decision }
-}
-
 interface Departure extends Shown {
   readonly binding: Binding
   readonly client: OurClient
@@ -197,61 +159,90 @@ async function depart(
   departure: Departure,
 ): Promise<Response> {
   const { runtime, store } = house
-  const { binding, client, signedIn, subject, scopes } = departure
-  const { name } = binding.connector
-  const { userId } = signedIn.user.value
-  const state = createSecret(runtime)
-  const verifier = createVerifier(runtime)
-  const stateDigest = runtime.sha256(state)
-  const cookieValue = createTransactionValue(runtime)
-  const expiresAtMs = Math.trunc(runtime.nowMs()) + CONNECTING_TTL_MS
-  const attempt: Values['connecting'] = {
-    connector: name,
-    userId,
-    cookieDigest: runtime.sha256(cookieValue),
-    verifierSealed: sealVerifier(house, stateDigest, verifier),
-    issuer: binding.issuer,
-    tokenEndpoint: binding.server.token_endpoint,
+  const { signedIn, subject, entry } = departure
+  const secrets: Secrets = {
+    state: createSecret(runtime),
+    verifier: createVerifier(runtime),
+    cookie: createTransactionValue(runtime),
+  }
+  const stateDigest = runtime.sha256(secrets.state)
+  const answered = { step: 'done', flowId: ticket.flowId, expiresAtMs: ticket.expiresAtMs } as const
+  const { won } = await store.commit([
+    { verb: 'create', kind: 'transaction', key: key(ticket.id), value: answered },
+    {
+      verb: 'create',
+      kind: 'connecting',
+      key: key(stateDigest),
+      value: attemptOf(house, departure, secrets),
+    },
+  ])
+  if (!won) return answeredPage(house, ticket)
+  const url = await destination(house, departure, requestOf(house, departure, secrets))
+  if (!(url instanceof URL)) return unavailablePage(house, jar, departure, [url])
+  report(house, {
+    type: 'connection.started',
+    flowId: ticket.flowId,
+    userId: signedIn.user.value.userId,
+    connector: entry.connector.name,
+    ...(subject.client === undefined ? {} : { clientId: subject.client.clientId }),
+  })
+  return redirectAnswer(url.href, [
+    ...transactionCookie.set(jar, stateDigest, secrets.cookie),
+    formCookie.drop(jar),
+  ])
+}
+
+interface Secrets {
+  readonly state: string
+  readonly verifier: string
+  /** Of this browser. */
+  readonly cookie: string
+}
+
+/** All that the answer is held to (CLI-06). */
+function attemptOf(
+  house: ConnectHouse,
+  { binding, client, signedIn, subject, scopes, flowId }: Departure,
+  { state, verifier, cookie }: Secrets,
+): Values['connecting'] {
+  const { runtime } = house
+  const { server, issuer } = binding
+  return {
+    connector: binding.connector.name,
+    userId: signedIn.user.value.userId,
+    cookieDigest: runtime.sha256(cookie),
+    verifierSealed: sealVerifier(house, runtime.sha256(state), verifier),
+    issuer,
+    tokenEndpoint: server.token_endpoint,
     resource: resourceOf(binding),
     clientId: client.clientId,
     redirectUri: client.redirectUri,
     scopes,
-    issRequired: binding.server.authorization_response_iss_parameter_supported === true,
+    issRequired: server.authorization_response_iss_parameter_supported === true,
     ...(subject.client === undefined ? {} : { askedBy: subject.client.clientId }),
-    flowId: ticket.flowId,
-    expiresAtMs,
+    flowId,
+    expiresAtMs: Math.trunc(runtime.nowMs()) + CONNECTING_TTL_MS,
   }
-  const answered = { step: 'done', flowId: ticket.flowId, expiresAtMs: ticket.expiresAtMs } as const
-  const { won } = await store.commit([
-    { verb: 'create', kind: 'transaction', key: key(ticket.id), value: answered },
-    { verb: 'create', kind: 'connecting', key: key(stateDigest), value: attempt },
-  ])
-  if (!won) return answeredPage(house, ticket)
-  const parameters = new URLSearchParams({
+}
+
+/** RFC 6749 section 4.1.1, RFC 7636, RFC 8707. */
+function requestOf(
+  { runtime }: ConnectHouse,
+  { binding, client, scopes }: Departure,
+  { state, verifier }: Secrets,
+): URLSearchParams {
+  return new URLSearchParams({
     response_type: 'code',
     client_id: client.clientId,
     redirect_uri: client.redirectUri,
     state,
     code_challenge: s256(verifier, runtime),
     code_challenge_method: 'S256',
+    ...(scopes.length === 0 ? {} : { scope: formatScope(scopes) }),
+    // OpenID Connect Core section 11: without it the scope is ignored.
+    ...(scopes.includes('offline_access') ? { prompt: 'consent' } : {}),
+    ...(binding.resource === undefined ? {} : { resource: binding.resource }),
   })
-  if (scopes.length > 0) parameters.set('scope', formatScope(scopes))
-  // OpenID Connect Core section 11: without it the scope is ignored.
-  if (scopes.includes('offline_access')) parameters.set('prompt', 'consent')
-  if (binding.resource !== undefined) parameters.set('resource', binding.resource)
-  const url = await destination(house, departure, parameters)
-  if (!(url instanceof URL)) return unavailablePage(house, jar, departure, [url])
-  report(house, {
-    type: 'connection.started',
-    flowId: ticket.flowId,
-    userId,
-    connector: name,
-    ...(subject.client === undefined ? {} : { clientId: subject.client.clientId }),
-  })
-  return redirectAnswer(url.href, [
-    ...transactionCookie.set(jar, stateDigest, cookieValue),
-    formCookie.drop(jar),
-  ])
 }
 
 /** Only a server that demands pushed requests costs an exchange (RFC 9126 section 5). */

@@ -61,7 +61,7 @@ export interface ConnectHouseOptions extends HouseOptions {
   readonly rest?: Partial<ConnectorConfig>
 }
 
-const SEALING_KEY = new Uint8Array(32).fill(9)
+export const SEALING_KEY = new Uint8Array(32).fill(9)
 
 export function createConnectHouse(options: ConnectHouseOptions = {}): ConnectTestHouse {
   const runtime = options.runtime ?? createTestRuntime()
