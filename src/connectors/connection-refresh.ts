@@ -22,7 +22,7 @@ export interface ConnectionRefreshDeps {
   readonly runtime: Runtime
   readonly emit: Emit
   readonly lifecycle: Pick<Lifecycle, 'binding' | 'report'>
-  readonly registrations: Pick<Registrations, 'peek' | 'ensure' | 'refused'>
+  readonly registrations: Pick<Registrations, 'peek' | 'find' | 'ensure' | 'refused'>
   readonly tokenCalls: Pick<TokenCalls, 'refresh' | 'revoke'>
 }
 
@@ -42,7 +42,7 @@ async function refresh(
   record: VaultRecord,
   tokens: TokenSet,
 ): Promise<RefreshAnswer> {
-  const { store, runtime, lifecycle, tokenCalls } = deps
+  const { store, runtime, lifecycle, registrations, tokenCalls } = deps
   const name = connectorOf(record.provider) ?? ''
   const binding = lifecycle.binding(name)
   const { refreshToken } = tokens
@@ -52,9 +52,11 @@ async function refresh(
     tell(deps, record, 'connection_pin')
     return UNKNOWN
   }
-  const client = await clientOf(deps, binding)
-  if (client === undefined) return UNKNOWN
   const row = await store.get('connection', connectionKey(runtime, record.userId, name))
+  // A renewal may have made another client: the one before lives until its secret ends.
+  const given = row === undefined ? undefined : registrations.find(binding, row.value.clientId)
+  const client = given ?? (await clientOf(deps, binding))
+  if (client === undefined) return UNKNOWN
   // A refresh token works for the client that it was given to and for no other (RFC 6749 section 6).
   if (row !== undefined && row.value.clientId !== client.clientId)
     return { outcome: 'no', reason: 'client_replaced' }
