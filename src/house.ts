@@ -2,13 +2,17 @@
  * The house, open: every room made once and wired, in the order in which they need each other. Nothing
  * here decides; what a room does is in the room.
  */
-import { createBreakers } from './cache/breaker.ts'
 import { createSteadyClock } from './cache/steady-clock.ts'
 import { createTokenTable, type TokenTable } from './cache/token-table.ts'
-import { approvedOrigins, isOrigin } from './config/approved-origins.ts'
 import type { Config } from './config.ts'
+import { createTokenDoor, type TokenDoor } from './connectors/auth-provider.ts'
 import { createConnectors } from './connectors/connectors.ts'
 import { createCredentials } from './connectors/credentials.ts'
+import type { Lifecycle } from './connectors/lifecycle.ts'
+import { sealLink } from './connectors/link.ts'
+import type { Outbound } from './connectors/outbound.ts'
+import { outboundConnectors } from './connectors/outbound-connector.ts'
+import { createConnectionCalls } from './gateway/connection-calls.ts'
 import { createGuard } from './gateway/guard.ts'
 import { createPossession } from './gateway/possession.ts'
 import { createProxy } from './gateway/proxy.ts'
@@ -17,22 +21,18 @@ import { createView, type GatewayView } from './gateway/view.ts'
 import { auditStep } from './issuer/audit.ts'
 import { type Authenticator, createAuthenticator, type Session } from './issuer/authenticate.ts'
 import { openClientDocuments } from './issuer/client-documents.ts'
-import { announceMark } from './issuer/endings.ts'
-import type { IssuerProvider } from './issuer/house.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
 import type { Memberships } from './issuer/memberships.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
-import { createProofs, type Proofs } from './issuer/proof.ts'
+import type { Proofs } from './issuer/proof.ts'
 import { createRevocationView, type RevocationView } from './issuer/revocation.ts'
 import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import { createIssuerRoutes, type IssuerRoutes } from './issuer/routes.ts'
-import { createSignals, type Signals } from './issuer/signals.ts'
-import { createUpkeep, type Upkeep } from './issuer/upkeep.ts'
-import { createUpstream, proofsIn, refreshUpstream } from './issuer/upstream.ts'
-import { createUpstreamRevocation, type UpstreamRevocation } from './issuer/upstream-revocation.ts'
+import { openSignIns, type SignIns } from './issuer/sign-ins.ts'
 import { clientAddress } from './middleware/client-address.ts'
 import type { Guard } from './middleware/guard.ts'
-import { createEgress, type Egress } from './net/egress.ts'
+import { openEgress } from './net/configured-egress.ts'
+import type { Egress } from './net/egress.ts'
 import { dpopNonces } from './oauth/dpop.ts'
 import { canonicalResource } from './oauth/urls.ts'
 import { createOperations, type Operations } from './operations.ts'
@@ -40,13 +40,10 @@ import type { Bus, Platform, Store } from './ports.ts'
 import { createProviderContexts } from './providers/contexts.ts'
 import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { type Mark, TENANT } from './records.ts'
-import { connectorOf } from './vault/connection-rows.ts'
-import { createLateConnectorSide, type LateConnectorSide } from './vault/connector-side.ts'
 import { createHandOut } from './vault/hand-out.ts'
-import { createRefresher, type Refresher } from './vault/refresh.ts'
+import type { Refresher } from './vault/refresh.ts'
 import { createResealing } from './vault/resealing.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
-import { createVault, type Vault } from './vault/vault.ts'
 
 export interface House {
   readonly config: Config
@@ -54,6 +51,9 @@ export interface House {
   readonly view: GatewayView
   readonly guard: Guard
   readonly egress: Egress
+  /** Where some connector has an authorization server. */
+  readonly lifecycle: Lifecycle | undefined
+  readonly tokenDoor: TokenDoor
   fetch(request: Request): Promise<Response>
   /** The answer for `/healthz` and `/readyz`; `undefined` for any other path. */
   health(path: string): Health | undefined
@@ -80,7 +80,7 @@ const REVOCATION_DEADLINE_MS = 5_000
 const WRITTEN_DEADLINE_MS = 25_000
 const WRITTEN_POLL_MS = 50
 
-type Outbound = ReturnType<Platform['openFetch']>
+type WayOut = ReturnType<Platform['openFetch']>
 
 /** What every room below stands on. */
 interface Ground {
@@ -88,7 +88,7 @@ interface Ground {
   readonly platform: Platform
   readonly store: Store
   readonly bus: Bus
-  readonly outbound: Outbound
+  readonly outbound: WayOut
   readonly sealing: Sealing
   readonly keys: Keys
   readonly revocation: RevocationView
@@ -158,14 +158,16 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const { config, platform, store, bus, outbound, keys, revocation } = ground
   const { runtime, emit, lock } = platform
   const { sharesPromises } = runtime
-  const egress = openEgress(ground)
+  const egress = openEgress(config, platform, outbound.fetch)
   const contexts = await createProviderContexts({ config, egress, runtime, emit, store, lock })
   const providers = config.providers.map((provider) => ({
     provider,
     context: contexts.of(provider),
   }))
-  const { vault, proofs, refresher, duties, signals, upkeep } = await openProofs(ground, providers)
+  const signIns = await openSignIns(ground, providers)
+  const { vault, proofs, refresher, duties, signals, upkeep } = signIns
   const { memberships } = upkeep
+  const connecting = await openConnecting(ground, egress, signIns)
   const handOut = createHandOut({
     vault,
     refresher,
@@ -173,7 +175,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     deadlineMs: config.limits.tokenCallTimeoutMs,
   })
   const documents = await openClientDocuments({ config, egress, runtime, emit, store, lock })
-  const gateway = openGateway(ground, proofs, memberships)
+  const gateway = openGateway(ground, proofs, memberships, connecting)
   const { adopt } = gateway.authenticator
   const deps = {
     config,
@@ -193,6 +195,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     handOut,
     documents,
     adopt,
+    ...(connecting === undefined ? {} : { connecting: connecting.rooms }),
   }
   if (providers.some(({ provider }) => provider.type === DEVELOPMENT_TYPE))
     emit.event({ type: 'server.warning', level: 'warn', reason: 'insecure_development_sign_in' })
@@ -217,10 +220,19 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
   runtime.waitUntil(contexts.warm())
   const doors = openDoors(ground, gateway, issuer, refresher)
-  const operations = createOperations({ ...deps, signals, sealing: ground.sealing })
+  const operations = createOperations({
+    ...{ ...deps, signals, sealing: ground.sealing },
+    lifecycle: async () => connecting?.lifecycle,
+    connections: connecting?.connections,
+  })
   return {
     config,
     operations,
+    lifecycle: connecting?.lifecycle,
+    tokenDoor: createTokenDoor({
+      ...{ config, revocation, tokens: connecting?.tokens },
+      nowMs: () => runtime.nowMs(),
+    }),
     view: gateway.view,
     guard: sharesPromises ? gateway.guard : polledGuard(gateway.guard, pollOnUse),
     egress,
@@ -233,98 +245,20 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     async runDue() {
       await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
       await duties.run()
+      await connecting?.lifecycle.runDue()
       await sweep()
     },
     async close() {
       stopSweep()
       keys.stop()
       revocation.stop()
-      await Promise.all([duties.stop(), resealing.stop()])
+      await Promise.all([duties.stop(), resealing.stop(), connecting?.close()])
       await Promise.all([proofs.close(), upkeep.close(), contexts.close(), documents.close()])
       await untilWritten(refresher, platform)
       await outbound.close()
       await store.close()
     },
   }
-}
-
-function openEgress({ config, platform, outbound }: Ground): Egress {
-  const { runtime, emit } = platform
-  return createEgress({
-    fetch: outbound.fetch,
-    runtime,
-    emit,
-    approvedOrigins: approvedOrigins(config),
-    allowHosts: config.egress.allowHosts.filter((entry) => !isOrigin(entry)),
-    denyHosts: config.egress.denyHosts,
-    connectTimeoutMs: config.limits.connectTimeoutMs,
-    breakers: createBreakers({ runtime, emit }),
-  })
-}
-
-/** The vault, its refresh, and the proof of each sign-in, which asks and ends through both. */
-async function openProofs(ground: Ground, providers: readonly IssuerProvider[]): Promise<SignIns> {
-  const { config, platform, store, bus, sealing, revocation } = ground
-  const { runtime, emit, lock } = platform
-  const vault = createVault({ store, sealing, runtime })
-  const connectorSide = createLateConnectorSide()
-  const duties = createUpstreamRevocation({
-    store,
-    lock,
-    runtime,
-    emit,
-    config,
-    vault,
-    providers,
-    connectors: connectorSide,
-    announce: (mark) => announceMark({ revocation, runtime, bus }, mark),
-    forget(vaultId) {
-      proofs.forget(vaultId)
-      upkeep.forget(vaultId)
-    },
-  })
-  const ending = { store, runtime, emit, bus, config, revocation, duties }
-  const signals = createSignals({ ...ending, endVault: duties.endVault })
-  const refresher = createRefresher({
-    vault,
-    lock,
-    runtime,
-    emit,
-    call: (record, tokens) =>
-      connectorOf(record.provider) === undefined
-        ? refreshUpstream(providers, record, tokens, (id) => proofs.clientRefused(id))
-        : connectorSide.refresh(record, tokens),
-    revoke: (vaultId, record, tokens) =>
-      duties.queue(vaultId, record, tokens, 'issued_after_the_end'),
-    incident: (provider) => proofs.incident(provider),
-  })
-  const seen: Upkeep['seen'] = (vaultId, record) => upkeep.seen(vaultId, record)
-  const upstream = createUpstream({ ...ending, vault, refresher, providers, signals, seen })
-  const proofs: Proofs = createProofs({
-    check: (vaultId, previous) => upstream.check(vaultId, previous?.etag),
-    secondOpinion: (vaultId) => upstream.secondOpinion(vaultId),
-    limits: config.limits,
-    persist: proofsIn(store, config.limits.upstreamProofStaleIfErrorSeconds * 1000),
-    runtime,
-    emit,
-  })
-  proofs.onDead(async (vaultId, cause) => {
-    if ((await upstream.end(vaultId, cause)) === 'newer') proofs.revive(vaultId)
-  })
-  const upkeep = createUpkeep({ ...ending, vault, refresher, providers, proofs })
-  await Promise.all([proofs.start(), upkeep.start()])
-  return { vault, proofs, refresher, duties, signals, upkeep, connectorSide }
-}
-
-interface SignIns {
-  readonly vault: Vault
-  readonly proofs: Proofs
-  readonly refresher: Refresher
-  readonly duties: UpstreamRevocation
-  readonly signals: Signals
-  readonly upkeep: Upkeep
-  /** Takes the room that refreshes and revokes at connectors. */
-  readonly connectorSide: LateConnectorSide
 }
 
 /** Members of a session with few different values: kept once for all remembered tokens. */
@@ -350,7 +284,24 @@ interface Gateway {
   readonly proxy: (request: Request) => Promise<Response>
 }
 
-function openGateway(ground: Ground, proofs: Proofs, memberships: Memberships): Gateway {
+/** Where some connector has an authorization server; what that takes is loaded only then. */
+async function openConnecting(
+  { config, platform, ...ground }: Ground,
+  egress: Egress,
+  signIns: SignIns,
+): Promise<Outbound | undefined> {
+  if (outboundConnectors(config).length === 0) return undefined
+  const { runtime, emit, lock } = platform
+  const { openOutbound } = await import('./connectors/outbound.ts')
+  return openOutbound({ ...ground, ...signIns, config, runtime, emit, lock, egress })
+}
+
+function openGateway(
+  ground: Ground,
+  proofs: Proofs,
+  memberships: Memberships,
+  connecting: Outbound | undefined,
+): Gateway {
   const { config, platform, store, outbound, keys, revocation } = ground
   const { runtime, emit } = platform
   const { rememberedTokensMax: max, firstByteTimeoutMs } = config.limits
@@ -363,13 +314,26 @@ function openGateway(ground: Ground, proofs: Proofs, memberships: Memberships): 
         nonces: () => dpopNonces(runtime, keys.tagKey(), Math.floor(runtime.nowMs() / 1000)),
       })
     : undefined
+  const sessionIds = createSessionIds({ runtime, key: () => keys.mcpSessionKey() })
+  const connections =
+    connecting &&
+    createConnectionCalls({
+      runtime,
+      tokens: connecting.tokens,
+      link: (facts) => sealLink({ config, runtime, keys }, facts),
+      report: connecting.lifecycle.report,
+      sessionIds,
+      key: () => keys.ticketKey(),
+    })
+  if (connections !== undefined) connecting?.onConnected(connections.connected)
   const view = createView({
     config,
     runtime,
     connectors: createConnectors(config),
     authenticator,
-    credentials: createCredentials({ config, keys, runtime }),
-    sessionIds: createSessionIds({ runtime, key: () => keys.mcpSessionKey() }),
+    credentials: createCredentials({ config, keys, runtime, tokens: connecting?.tokens }),
+    sessionIds,
+    connections,
     proofs,
     memberships,
     revocation,

@@ -4,6 +4,13 @@
  * learn of it as of any revocation, by bus or by poll.
  */
 import type { Config } from './config.ts'
+import {
+  type ConnectorAdministration,
+  createConnectorAdministration,
+} from './connectors/administration.ts'
+import type { Connections } from './connectors/connections.ts'
+import type { Lifecycle } from './connectors/lifecycle.ts'
+import { outboundConnectors } from './connectors/outbound-connector.ts'
 import { auditStep } from './issuer/audit.ts'
 import {
   announceMark,
@@ -16,7 +23,7 @@ import { createKeys, type KeyState, type Keys, type Rotated } from './issuer/key
 import { type OffboardProof, offboard } from './issuer/offboard.ts'
 import { createSignals, type Signals } from './issuer/signals.ts'
 import { createUpstreamRevocation } from './issuer/upstream-revocation.ts'
-import type { Platform, Versioned } from './ports.ts'
+import type { Bus, Platform, Store, Versioned } from './ports.ts'
 import { type Grant, TENANT } from './records.ts'
 import { type Resealed, reseal } from './vault/reseal.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
@@ -38,9 +45,15 @@ export interface Operations {
   reseal(onProgress: (resealed: number) => void): Promise<Resealed>
   /** Upstream revocations that wait. */
   pending(): Promise<number>
+  readonly connectors: ConnectorAdministration
+  /** Absent where nobody connects accounts, and in a command. */
+  readonly connections: Connections | undefined
 }
 
 interface Needs extends EndingHouse {
+  /** `undefined` where no connector has an authorization server. */
+  lifecycle(): Promise<Lifecycle | undefined>
+  readonly connections?: Connections | undefined
   readonly keys: Keys
   readonly signals: Signals
   readonly sealing: Sealing
@@ -74,6 +87,8 @@ export function createOperations(needs: Needs): Operations {
       return done
     },
     pending: () => store.count('duty', TENANT),
+    connectors: createConnectorAdministration(needs.config, () => needs.lifecycle()),
+    connections: needs.connections,
   }
 }
 
@@ -175,12 +190,49 @@ export async function openOperations(
       announce: (mark) => announceMark(ending, mark),
     })
     const signals = createSignals({ ...ending, endVault })
+    const outbound = createLateClientSide(config, platform, { store, bus, sealing })
     return {
-      operations: createOperations({ ...ending, keys, signals, sealing }),
-      close: () => store.close(),
+      operations: createOperations({ ...ending, keys, signals, sealing, lifecycle: outbound.open }),
+      async close() {
+        await outbound.close()
+        await store.close()
+      },
     }
   } catch (error) {
     await store.close()
     throw error
+  }
+}
+
+/** For the commands that ask a connector's servers: opened by the first that needs it, without timers. */
+function createLateClientSide(
+  config: Config,
+  platform: Platform,
+  ground: { readonly store: Store; readonly bus: Bus; readonly sealing: Sealing },
+): { open(): Promise<Lifecycle | undefined>; close(): Promise<void> } {
+  const { runtime, emit, lock } = platform
+  let opening: Promise<{ lifecycle: Lifecycle; close(): Promise<void> }> | undefined
+  const openNow = async () => {
+    const { openClientSide } = await import('./connectors/outbound.ts')
+    const { openEgress } = await import('./net/configured-egress.ts')
+    const outbound = platform.openFetch(config.egress)
+    const egress = openEgress(config, platform, outbound.fetch)
+    const { lifecycle } = await openClientSide({ ...ground, config, runtime, emit, lock, egress })
+    await lifecycle.load()
+    return {
+      lifecycle,
+      async close() {
+        await lifecycle.close()
+        await outbound.close()
+      },
+    }
+  }
+  return {
+    async open() {
+      if (outboundConnectors(config).length === 0) return undefined
+      opening ??= openNow()
+      return (await opening).lifecycle
+    },
+    close: async () => (await opening?.catch(() => undefined))?.close(),
   }
 }

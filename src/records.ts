@@ -246,6 +246,8 @@ export interface Values {
     problems: readonly ConnectorProblem[]
     /** How the server answers: `modern` needs no `initialize`. */
     era?: 'modern' | 'legacy'
+    /** An administrator asked then: older documents are asked for again, on every node. */
+    askedAtMs?: number
     checkedAtMs: number
   }
   /** A signing key or another secret of this house, sealed. */

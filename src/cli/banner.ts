@@ -5,6 +5,7 @@
 
 import { ignoredEnvironment } from '../config/environment.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
+import { connectorLines } from '../connectors/connector-words.ts'
 import { connectorMistake, type Mistake, mistakeLines } from '../mistakes.ts'
 import { knowsClientAddress } from '../node/client-address.ts'
 import type { RunningServer } from '../node/server.ts'
@@ -12,11 +13,16 @@ import { DEVELOPMENT_TYPE } from '../providers/development.ts'
 
 export type ProbeResult = 'reachable' | 'open' | 'unreachable'
 
-/** Asks each connector once whether it answers, and whether it answers without a token. */
+/**
+ * Asks each connector once whether it answers, and whether it answers without a token. Those with an
+ * authorization server are found behind the start (`foundConnectors`).
+ */
 export async function probeConnectors(
   server: RunningServer,
 ): Promise<ReadonlyMap<string, ProbeResult>> {
-  const enabled = server.config.connectors.filter((connector) => connector.enabled)
+  const enabled = server.config.connectors.filter(
+    (connector) => connector.enabled && server.connectors?.status(connector.name) === undefined,
+  )
   const results = await Promise.all(
     enabled.map(async (connector) => [connector.name, await probe(server, connector)] as const),
   )
@@ -54,7 +60,7 @@ export function banner(
       (provider) =>
         `  sign-in   ${provider.title}    callback ${config.issuer}${provider.callbackPath}`,
     ),
-    ...config.connectors.map((connector) => connectorLine(connector, probes.get(connector.name))),
+    ...config.connectors.map((connector) => connectorLine(server, connector, probes)),
     `  store     ${config.databaseUrl.replace(':', ' ')}      revocation bound 0 s here, ${config.limits.upstreamProofStaleSeconds} s at ${config.providers[0]?.title ?? 'the provider'}`,
     ...warnings(server, probes).map((text) => `  warning   ${text}`),
   ]
@@ -80,13 +86,30 @@ export function unreachable(
     })
 }
 
-function connectorLine(connector: ConnectorConfig, result: ProbeResult | undefined): string {
-  const state = !connector.enabled
-    ? 'disabled'
-    : result === 'unreachable'
-      ? 'unreachable'
-      : 'reachable'
+/** What was found of each connector with an authorization server, and what is wrong on which side. */
+export async function foundConnectors(server: RunningServer): Promise<readonly string[]> {
+  await server.connectors?.looked()
+  return (server.connectors?.list() ?? []).flatMap(connectorLines)
+}
+
+function connectorLine(
+  server: RunningServer,
+  connector: ConnectorConfig,
+  probes: ReadonlyMap<string, ProbeResult>,
+): string {
+  const state = startState(server, connector, probes)
   return `  ${connector.name.padEnd(9)} ${connector.resource}  ->  ${connector.url}   ${connector.auth}   ${state}`
+}
+
+function startState(
+  server: RunningServer,
+  { name, enabled }: ConnectorConfig,
+  probes: ReadonlyMap<string, ProbeResult>,
+): string {
+  if (!enabled) return 'disabled'
+  const known = server.connectors?.status(name)
+  if (known !== undefined) return known.discovery === undefined ? 'looking' : known.state
+  return probes.get(name) === 'unreachable' ? 'unreachable' : 'reachable'
 }
 
 function warnings(

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { defineCommand, runCommand, showUsage } from 'citty'
 import { ConfigError, StoreError } from '../errors.ts'
+import { connectorsCommand } from './connectors.ts'
 import { explainCommand } from './explain.ts'
 import { keysCommand } from './keys.ts'
 import { revokeCommand } from './revoke.ts'
@@ -28,6 +29,7 @@ const main = defineCommand({
   },
   subCommands: {
     serve: serveCommand,
+    connectors: connectorsCommand,
     explain: explainCommand,
     keys: keysCommand,
     revoke: revokeCommand,
@@ -46,6 +48,7 @@ try {
 
 async function usage(name: string | undefined): Promise<void> {
   if (name === 'serve') await showUsage(serveCommand)
+  else if (name === 'connectors') await showUsage(connectorsCommand)
   else if (name === 'explain') await showUsage(explainCommand)
   else if (name === 'keys') await showUsage(keysCommand)
   else if (name === 'revoke') await showUsage(revokeCommand)

@@ -8,7 +8,7 @@ import { allowFromList } from '../config/environment.ts'
 import type { PosternConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { node } from '../node/platform.ts'
-import { banner, probeConnectors, unreachable } from './banner.ts'
+import { banner, foundConnectors, probeConnectors, unreachable } from './banner.ts'
 import { loadConfiguration } from './configuration.ts'
 
 export const serveCommand = defineCommand({
@@ -52,6 +52,7 @@ export const serveCommand = defineCommand({
       for (const line of banner(server, probes)) console.log(line)
     }
     console.log(`ready ${server.config.issuer}`)
+    if (!args.quiet) for (const line of await foundConnectors(server)) console.log(line)
     await server.closed
   },
 })

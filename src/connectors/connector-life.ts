@@ -140,6 +140,12 @@ export class ConnectorLife {
   async discover(): Promise<ConnectorStatus> {
     await this.#look
     await this.check('renew')
+    // The other nodes have documents of their own: this tells them that these may be old.
+    await this.#deps.rows.change(this.connector.name, (row) => {
+      const kept = keptRow(row, this.#definition)
+      const askedAtMs = this.#deps.runtime.nowMs()
+      return kept && { row: { ...kept, askedAtMs, checkedAtMs: askedAtMs }, audit: [] }
+    })
     return this.status()
   }
 
@@ -189,8 +195,10 @@ export class ConnectorLife {
     const { runtime, discovery } = this.#deps
     const row = this.#row()
     const bound = this.#bound()
-    const isBehind = row?.state === 'quarantined' && row.refusedOrigin !== undefined && bound?.ok
-    if (isBehind === true) discovery.revalidate(this.target(), 'challenge')
+    const isRefused = row?.state === 'quarantined' && row.refusedOrigin !== undefined
+    const loadedAtMs = runtime.nowMs() - (this.#memory?.discovered.ageSeconds ?? 0) * 1000
+    const isOld = row?.askedAtMs !== undefined && row.askedAtMs > loadedAtMs
+    if (isOld || (isRefused && bound?.ok === true)) discovery.revalidate(this.target(), 'challenge')
     if (!this.isSettled()) runtime.waitUntil(this.check())
   }
 

@@ -116,6 +116,7 @@ function baseOf(
     ...(kept?.tokenOrigin === undefined ? {} : { tokenOrigin: kept.tokenOrigin }),
     ...(kept?.legacy === undefined ? {} : { legacy: kept.legacy }),
     ...(kept?.era === undefined ? {} : { era: kept.era }),
+    ...(kept?.askedAtMs === undefined ? {} : { askedAtMs: kept.askedAtMs }),
     checkedAtMs: nowMs,
   }
 }

@@ -30,7 +30,9 @@ export type Evidence =
   | { readonly kind: 'invalid_client' | 'endpoint_gone' | 'issuer_mismatch' }
 
 export interface Lifecycle {
-  /** Loads what is stored. Discovery and registration go on behind it. */
+  /** Reads what is stored and asks nobody: enough for a command. */
+  load(): Promise<void>
+  /** As `load`, then discovery and registration go on behind it, and other nodes are followed. */
   start(): Promise<void>
   /** From memory; `undefined`: not usable now. */
   binding(connector: string): Binding | undefined
@@ -117,11 +119,15 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       arm()
     })
   }
+  const load = async (): Promise<void> => {
+    await rows.load()
+    await clearRedefined()
+    await registrations.load()
+  }
   return {
+    load,
     async start() {
-      await rows.load()
-      await clearRedefined()
-      await registrations.load()
+      await load()
       for (const life of lives.values()) discovery.keepWarm(life.target())
       if (!runtime.sharesPromises) return
       await rows.start((name) => lives.get(name)?.rowChanged())

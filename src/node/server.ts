@@ -7,6 +7,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { AddressInfo } from 'node:net'
 import { openingOf, type Postern } from '../app.ts'
 import type { Config } from '../config.ts'
+import type { Lifecycle } from '../connectors/lifecycle.ts'
 import { ConfigError } from '../errors.ts'
 import type { Health, House } from '../house.ts'
 import { rememberClientAddress } from '../middleware/client-address.ts'
@@ -30,6 +31,8 @@ export interface RunningServer {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** The port that is really listened on. */
   readonly port: number
+  /** Connectors with an authorization server; absent: there is none. */
+  readonly connectors?: Pick<Lifecycle, 'status' | 'list' | 'looked'>
   /** Status of one POST of our own to a connector, without a token. */
   probe(url: URL, body: string): Promise<number>
   metricsText(): Promise<string>
@@ -130,6 +133,7 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
     version: manifest.version,
     environment: platform.environment,
     port,
+    ...(house.lifecycle === undefined ? {} : { connectors: house.lifecycle }),
     probe: async (url, body) => {
       const headers = {
         'content-type': 'application/json',

@@ -1,0 +1,48 @@
+/**
+ * What an administrator does with connectors, in a running house or by a command: see their state, ask
+ * their servers again, approve an origin. Connectors that need no authorization server are listed too.
+ */
+import type { Config, ConnectorConfig } from '../config.ts'
+import type { ConnectorStatus } from './connector-status.ts'
+import type { Lifecycle } from './lifecycle.ts'
+
+export interface ConnectorAdministration {
+  list(): Promise<readonly ConnectorStatus[]>
+  /** `undefined`: there is no such connector. */
+  find(name: string): Promise<ConnectorStatus | undefined>
+  /** Asks its servers anew while the caller waits. */
+  discover(name: string): Promise<ConnectorStatus | undefined>
+  /**
+   * Lets secrets go to `origin`, which must be what was refused, to the letter.
+   *
+   * @returns `undefined` when it is not, or when a client that was made by hand belongs elsewhere.
+   */
+  approve(name: string, origin: string): Promise<ConnectorStatus | undefined>
+}
+
+type Kept = Pick<Lifecycle, 'status' | 'discover' | 'approve'>
+
+/** @param lifecycle `undefined` where no connector has an authorization server. */
+export function createConnectorAdministration(
+  { connectors }: Pick<Config, 'connectors'>,
+  lifecycle: () => Promise<Kept | undefined>,
+): ConnectorAdministration {
+  const configured = (name: string) => connectors.find((connector) => connector.name === name)
+  const statusOf = async (connector: ConnectorConfig): Promise<ConnectorStatus> =>
+    (await lifecycle())?.status(connector.name) ?? plainStatus(connector)
+  const find = async (name: string): Promise<ConnectorStatus | undefined> => {
+    const connector = configured(name)
+    return connector === undefined ? undefined : statusOf(connector)
+  }
+  return {
+    list: () => Promise.all(connectors.map(statusOf)),
+    find,
+    discover: async (name) => (await (await lifecycle())?.discover(name)) ?? find(name),
+    approve: async (name, origin) => (await lifecycle())?.approve(name, origin),
+  }
+}
+
+function plainStatus({ name, url, auth, enabled }: ConnectorConfig): ConnectorStatus {
+  const state = enabled ? 'ready' : 'disabled'
+  return { name, url: url.href, auth, state, problems: [] }
+}

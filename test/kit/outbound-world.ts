@@ -1,0 +1,227 @@
+/**
+ * One or more nodes with connectors on one store, one lock and one fake clock, and the two servers of a
+ * connector as plain functions on `https://notes.example` and `https://auth.notes.example`. No sockets:
+ * exchanges of the house go through the real egress to a function, and are counted there.
+ */
+import { createMemoryBus } from '../../src/adapters/memory-bus.ts'
+import { createMemoryLock } from '../../src/adapters/memory-lock.ts'
+import { createMemoryStore } from '../../src/adapters/memory-store.ts'
+import { createBreakers } from '../../src/cache/breaker.ts'
+import { parseConfig } from '../../src/config/parse.ts'
+import type { ConnectorInput } from '../../src/config.ts'
+import { openDiscovery } from '../../src/connectors/discovery.ts'
+import { createLifecycle, type Lifecycle } from '../../src/connectors/lifecycle.ts'
+import { createRegistrations } from '../../src/connectors/registration.ts'
+import { createEgress } from '../../src/net/egress.ts'
+import type { Bus, Fetch, FetchRequest, FetchResponse, Lock, Store } from '../../src/ports.ts'
+import { createSealing } from '../../src/vault/sealing.ts'
+import { createRecordingEmit, type RecordingEmit } from './emit.ts'
+import { createTestRuntime, type TestRuntime } from './runtime.ts'
+
+export const NOTES = 'https://notes.example'
+export const AUTH = 'https://auth.notes.example'
+export const POSTERN = 'https://postern.example'
+
+type Json = Readonly<Record<string, unknown>>
+
+/** What the two servers say. Everything may be changed at any time. */
+export interface RemoteWorld {
+  isUp: boolean
+  /** Each answer comes this much later. */
+  delayMs: number
+  issuer: string
+  /** Over the good members of the two documents. */
+  resource: Json
+  server: Json
+  hasResourceMetadata: boolean
+  cacheControl: string | undefined
+  registrationStatus: number
+  /** `METHOD url`, in order. */
+  readonly exchanges: string[]
+  /** Exchanges whose URL contains this text. */
+  count(part: string): number
+  readonly registered: Json[]
+}
+
+export interface OutboundNode {
+  readonly lifecycle: Lifecycle
+  readonly emit: RecordingEmit
+  /** Names of connector events since the start, with their reason. */
+  told(): readonly string[]
+  close(): Promise<void>
+}
+
+export interface OutboundWorld {
+  readonly runtime: TestRuntime
+  readonly store: Store
+  readonly remote: RemoteWorld
+  /** Another node, started; with the definition of this connector that it reads from its file. */
+  node(options?: NodeOptions): Promise<OutboundNode>
+  /** Lets `ms` pass, with whatever is due. */
+  pass(ms: number): Promise<void>
+}
+
+export interface NodeOptions {
+  readonly connector?: Partial<ConnectorInput>
+  /** A bus of its own: other nodes are found by poll. */
+  readonly isAlone?: boolean
+}
+
+/** Given to a node that has started, for what goes on behind. */
+const SETTLE_MS = 1_000
+const SEALING_KEY = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
+
+export function createOutboundWorld(): OutboundWorld {
+  const runtime = createTestRuntime()
+  const store = createMemoryStore()
+  const lock = createMemoryLock(runtime)
+  const bus = createMemoryBus()
+  const remote = createRemote()
+  const fetch: Fetch = async (request) => {
+    remote.exchanges.push(`${request.method} ${request.url.href}`)
+    if (remote.delayMs > 0)
+      await new Promise<void>((resolve) => void runtime.after(remote.delayMs, resolve))
+    if (!remote.isUp) throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
+    return answerOf(remote, request)
+  }
+  return {
+    runtime,
+    store,
+    remote,
+    node: async (options = {}) => {
+      const place = { store, lock, bus: options.isAlone === true ? createMemoryBus() : bus }
+      const node = await openNode({ runtime, fetch, ...place }, options)
+      // What is shared is told apart by its time: a node does nothing in no time.
+      await runtime.elapseMs(SETTLE_MS)
+      return node
+    },
+    async pass(ms) {
+      await runtime.elapseMs(ms)
+      await runtime.settle()
+    },
+  }
+}
+
+interface Place {
+  readonly runtime: TestRuntime
+  readonly fetch: Fetch
+  readonly store: Store
+  readonly lock: Lock
+  readonly bus: Bus
+}
+
+async function openNode(place: Place, { connector }: NodeOptions): Promise<OutboundNode> {
+  const { runtime, fetch, store, lock, bus } = place
+  const config = parseConfig(
+    {
+      issuer: POSTERN,
+      sealingKey: SEALING_KEY,
+      connectors: { notes: { url: `${NOTES}/mcp`, auth: 'oauth', ...connector } },
+    },
+    { environment: {} },
+  )
+  const emit = createRecordingEmit()
+  const egress = createEgress({
+    fetch,
+    runtime,
+    emit,
+    approvedOrigins: new Set([NOTES]),
+    allowHosts: [],
+    denyHosts: [],
+    connectTimeoutMs: config.limits.connectTimeoutMs,
+    breakers: createBreakers({ runtime, emit }),
+  })
+  const { limits } = config
+  const approvedOrigins = new Set([NOTES])
+  const durable = { store, lock }
+  const discovery = await openDiscovery({ egress, runtime, emit, limits, approvedOrigins, durable })
+  const sealing = createSealing(config.sealingKeys, runtime)
+  const registrations = createRegistrations({ config, store, lock, runtime, emit, egress, sealing })
+  const lifecycle = createLifecycle({ config, store, bus, runtime, emit, discovery, registrations })
+  await lifecycle.start()
+  return {
+    lifecycle,
+    emit,
+    told: () =>
+      emit.events
+        .filter(({ type }) => type.startsWith('connector.'))
+        .map(({ type, reason }) => `${type} ${reason}`),
+    close: () => lifecycle.close(),
+  }
+}
+
+function createRemote(): RemoteWorld {
+  const exchanges: string[] = []
+  return {
+    isUp: true,
+    delayMs: 0,
+    issuer: AUTH,
+    resource: {},
+    server: {},
+    hasResourceMetadata: true,
+    cacheControl: undefined,
+    registrationStatus: 201,
+    exchanges,
+    count: (part) => exchanges.filter((line) => line.includes(part)).length,
+    registered: [],
+  }
+}
+
+function answerOf(remote: RemoteWorld, request: FetchRequest): FetchResponse {
+  const { pathname, origin } = request.url
+  if (origin === NOTES && pathname.endsWith('/mcp') && request.method === 'POST')
+    return refusal(remote)
+  if (origin === NOTES && pathname.startsWith('/.well-known/oauth-protected-resource')) {
+    if (!remote.hasResourceMetadata) return reply(404, {})
+    const body = {
+      resource: `${NOTES}/mcp`,
+      authorization_servers: [remote.issuer],
+      scopes_supported: ['read'],
+      ...remote.resource,
+    }
+    return reply(200, body, remote.cacheControl)
+  }
+  if (pathname.includes('/.well-known/oauth-authorization-server')) {
+    if (!remote.hasResourceMetadata && origin !== NOTES) return reply(404, {})
+    const issuer = remote.hasResourceMetadata ? remote.issuer : NOTES
+    return reply(200, { ...serverDocument(issuer), ...remote.server }, remote.cacheControl)
+  }
+  if (pathname === '/register') {
+    if (remote.registrationStatus !== 201)
+      return reply(remote.registrationStatus, { error: 'invalid_client_metadata' })
+    const body = JSON.parse(request.body ?? '{}') as Json
+    remote.registered.push(body)
+    return reply(201, {
+      ...body,
+      client_id: `client-${remote.registered.length}`,
+      client_secret: `secret-${remote.registered.length}`,
+    })
+  }
+  return reply(404, {})
+}
+
+function serverDocument(issuer: string): Json {
+  return {
+    issuer,
+    authorization_endpoint: `${issuer}/authorize`,
+    token_endpoint: `${issuer}/token`,
+    registration_endpoint: `${issuer}/register`,
+    revocation_endpoint: `${issuer}/revoke`,
+    response_types_supported: ['code'],
+    code_challenge_methods_supported: ['S256'],
+    token_endpoint_auth_methods_supported: ['none', 'client_secret_basic'],
+  }
+}
+
+function refusal({ hasResourceMetadata }: RemoteWorld): FetchResponse {
+  if (!hasResourceMetadata) return reply(401, {})
+  const metadata = `${NOTES}/.well-known/oauth-protected-resource/mcp`
+  const headers = new Headers({ 'www-authenticate': `Bearer resource_metadata="${metadata}"` })
+  return { status: 401, headers, body: null }
+}
+
+function reply(status: number, body: Json, cacheControl?: string): FetchResponse {
+  const headers = new Headers({ 'content-type': 'application/json' })
+  if (cacheControl !== undefined) headers.set('cache-control', cacheControl)
+  return { status, headers, body: new Response(JSON.stringify(body)).body }
+}
