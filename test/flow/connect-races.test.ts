@@ -73,13 +73,16 @@ async function play(house: ConnectTestHouse, seed: number): Promise<readonly Jou
     if (roll === 4) url.pathname = `/connect/${pick(CONNECTORS, dice)}/callback`
     if (roll === 5) url.searchParams.set('iss', `https://login.${pick(CONNECTORS, dice)}.example`)
     if (roll === 6) house.runtime.advanceMs(dice(400_000))
-    const times = roll === 7 ? 3 : 1
-    const others = roll === 8 ? [pick(browsers, dice)] : []
-    await Promise.all(
-      [...Array.from({ length: times }, () => journey.browser), ...others].map(({ visitor }) =>
-        arrive(visitor, url),
-      ),
-    )
+    const times = roll === 7 ? 3 : roll === 8 ? dice(2) : 1
+    const own = Array.from({ length: times }, () => arrive(journey.browser.visitor, url))
+    // Sent to somebody else, who is signed in at the server as themselves: the code is of their account.
+    const other = roll === 8 ? pick(browsers, dice) : undefined
+    if (other !== undefined) {
+      const lured = new URL(url)
+      lured.searchParams.set('code', `${journey.name}-${other.subject}-${step}`)
+      own.push(arrive(other.visitor, lured))
+    }
+    await Promise.all(own)
   }
   return journeys
 }
