@@ -54,6 +54,16 @@ describe('judgeServerMetadata', () => {
     },
   )
 
+  it.each(['\r\nSet-Cookie: a=b', '\n', '\r', '\u0000', '\u0085', '\u2028'])(
+    'S11: %j in any member, known or not, alone or in a list, refuses the document',
+    (end) => {
+      for (const name of [...Object.keys(DOCUMENT), 'service_documentation', 'x-own']) {
+        expect(judge({ [name]: `${ISSUER}/a${end}` }).ok, name).toBe(false)
+        expect(judge({ [name]: ['code', 'S256', `a${end}`] }).ok, name).toBe(false)
+      }
+    },
+  )
+
   it('NET-08: http counts only at an origin that the configuration file names', () => {
     const local = { token_endpoint: 'http://127.0.0.1:9/token' }
     expect(judge(local)).toEqual({ ok: false, reason: 'endpoint', member: 'token_endpoint' })

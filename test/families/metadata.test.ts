@@ -161,6 +161,12 @@ function lies(): readonly Lie[] {
     ...['issuer', ...ENDPOINTS.slice(0, 2), 'response_types_supported', LISTS[2] ?? ''].flatMap(
       (name) => [server({ [name]: undefined }), server({ [name]: null })],
     ),
+    ...['service_documentation', 'op_policy_uri', 'x-own'].flatMap((name) =>
+      ['a\r\nb', 'a\nb', 'a\u0000b', ['a', 'b\rc'], 'a\u2028b', 'a\u0085b'].flatMap((value) => [
+        server({ [name]: value }),
+        resource({ [name]: value }),
+      ]),
+    ),
     server({ response_types_supported: ['token'] }),
     server({ response_types_supported: ['code token'] }),
     server({ response_types_supported: ['CODE'] }),
