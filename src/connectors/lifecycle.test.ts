@@ -36,6 +36,18 @@ describe('a connector comes to life', () => {
     expect(told()[1]).toMatch(/^connector\.degraded /)
   })
 
+  it('never delays the start: a server that hangs is waited for behind it, for a while', async () => {
+    const { node, remote, pass } = createOutboundWorld()
+    remote.delayMs = 600_000
+    const { lifecycle } = await node()
+    expect(lifecycle.status('notes')?.problems).toMatchObject([{ party: 'here' }])
+    await pass(10_000)
+    expect(lifecycle.status('notes')).toMatchObject({
+      state: 'unreachable',
+      problems: [{ party: 'server' }],
+    })
+  })
+
   it('is looked at again every minute while it cannot be used, and told as recovered', async () => {
     const { node, remote, pass } = createOutboundWorld()
     remote.isUp = false
