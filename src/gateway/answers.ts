@@ -62,6 +62,7 @@ export type RefusalReason =
   | 'connection_scope'
   | 'connection_given_up'
   | 'request_state'
+  | 'event_too_large'
   | 'draining'
   | 'client_gone'
   | 'internal'

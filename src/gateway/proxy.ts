@@ -17,6 +17,7 @@ import {
 } from './answers.ts'
 import { isRefusalOfToken, mayBeReturn, type Shown } from './connection-calls.ts'
 import { type Decision, decide, type Forward, type Need, type Reconnect } from './decide.ts'
+import { EventBoundary } from './event-boundary.ts'
 import { forwardHeaders } from './forward.ts'
 import { type Head, responseHeaders, scanHeaders } from './headers.ts'
 import { SCAN_MAX_BYTES, scanMessage } from './message.ts'
@@ -265,13 +266,19 @@ function relay(
   })
 }
 
-/** Each event is sent only while its token is good (X2). */
+/** Each event is sent only while its token is good (X2), and while it ends some day (O14). */
 function endWhenRevoked(
   { view }: ProxyDeps,
   session: NonNullable<Forward['session']>,
 ): TransformStream<Uint8Array, Uint8Array> {
+  const boundary = new EventBoundary()
   return new TransformStream({
     transform(chunk, controller) {
+      boundary.read(chunk)
+      if (boundary.isTooLong) {
+        controller.error(new TypeError('the event is too long'))
+        return
+      }
       const ended = session.expiresAtMs <= view.nowMs() || view.marked(session) !== false
       if (ended) controller.terminate()
       else controller.enqueue(chunk)

@@ -25,6 +25,7 @@ import {
   type UpstreamRefusal,
 } from '../gateway/connection-calls.ts'
 import type { Decision, Forward, Reconnect } from '../gateway/decide.ts'
+import { EventBoundary } from '../gateway/event-boundary.ts'
 import { forwardHeaders } from '../gateway/forward.ts'
 import { type Head, responseHeaders } from '../gateway/headers.ts'
 import { isReadOnly, type Message, scanMessage } from '../gateway/message.ts'
@@ -33,7 +34,6 @@ import { type Records, recordable } from '../gateway/records.ts'
 import { inspectBody } from '../gateway/scope-check.ts'
 import type { GatewayView } from '../gateway/view.ts'
 import type { Session } from '../issuer/authenticate.ts'
-import { EventBoundary } from './event-boundary.ts'
 import type { OpenStream, OpenStreams } from './open-streams.ts'
 import { finish, isUploading, reply } from './reply.ts'
 import { type BodyOwner, BUFFERED_MAX_BYTES, RequestBody } from './request-body.ts'
@@ -272,6 +272,11 @@ export class Call implements Sink, BodyOwner, OpenStream {
     if (this.#boundary !== undefined) {
       this.#boundary.read(chunk)
       this.#lastByteAtMs = performance.now()
+      if (this.#boundary.isTooLong) {
+        this.#exchange?.abort()
+        this.#cut('event_too_large')
+        return true
+      }
     }
     if (response.write(chunk)) return true
     this.#pause()

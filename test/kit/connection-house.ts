@@ -11,6 +11,7 @@ export interface Told {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly text: string
+  readonly bytes: Buffer
   /** Of a body that is an object, or of the one event of a stream. */
   readonly json: Json
 }
@@ -45,6 +46,8 @@ export interface SendOptions extends TokenSpec {
   readonly path?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal
+  /** Called with what has come so far. */
+  readonly onData?: (bytes: number) => void
 }
 
 export const MODERN = { 'mcp-protocol-version': '2026-07-28' }
@@ -121,14 +124,17 @@ export async function startConnectionHouse(
       tokens.connect(`usr_${user}`, 'notes', accessToken, server.origin, more)
       return accessToken
     },
-    send(body, { method = 'POST', path = '/mcp/notes', headers = {}, signal, ...spec } = {}) {
-      const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
+    send(
+      body,
+      { method = 'POST', path = '/mcp/notes', headers = {}, signal, onData, ...spec } = {},
+    ) {
+      const text = textOf(body)
       const bearer = headers.authorization ?? `Bearer ${tokenOf(spec)}`
       return exchange(
-        { agent, port: house.port, method, path, text, signal },
+        { agent, port: house.port, method, path, text, signal, onData },
         {
           host: new URL(house.issuer).host,
-          ...(text === '' ? {} : { 'content-type': 'application/json' }),
+          ...(text.length === 0 ? {} : { 'content-type': 'application/json' }),
           ...headers,
           authorization: bearer,
         },
@@ -148,12 +154,13 @@ interface Line {
   readonly port: number
   readonly method: string
   readonly path: string
-  readonly text: string
+  readonly text: string | Uint8Array
   readonly signal: AbortSignal | undefined
+  readonly onData: ((bytes: number) => void) | undefined
 }
 
 function exchange(line: Line, headers: Readonly<Record<string, string>>): Promise<Told> {
-  const { text, signal, ...rest } = line
+  const { text, signal, onData, ...rest } = line
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
       {
@@ -164,14 +171,21 @@ function exchange(line: Line, headers: Readonly<Record<string, string>>): Promis
       },
       (answer) => {
         const chunks: Buffer[] = []
-        answer.on('data', (chunk: Buffer) => chunks.push(chunk))
+        let received = 0
+        answer.on('data', (chunk: Buffer) => {
+          chunks.push(chunk)
+          received += chunk.length
+          onData?.(received)
+        })
         answer.on('error', reject)
         answer.on('end', () => {
-          const body = Buffer.concat(chunks).toString()
+          const bytes = Buffer.concat(chunks)
+          const body = bytes.toString()
           resolve({
             status: answer.statusCode ?? 0,
             headers: answer.headers,
             text: body,
+            bytes,
             json: parsed(body),
           })
         })
@@ -180,6 +194,11 @@ function exchange(line: Line, headers: Readonly<Record<string, string>>): Promis
     outgoing.on('error', reject)
     outgoing.end(text)
   })
+}
+
+function textOf(body: unknown): string | Uint8Array {
+  if (typeof body === 'string' || body instanceof Uint8Array) return body
+  return body === undefined ? '' : JSON.stringify(body)
 }
 
 function parsed(body: string): Json {
