@@ -282,8 +282,6 @@ function roomsOf(server: LinkServer, config: Config) {
       peek: () => server.client,
       find: (_binding: Binding, clientId: string) =>
         clientId === server.client.clientId ? server.client : undefined,
-      find: (_binding: Binding, clientId: string) =>
-        server.client.clientId === clientId ? server.client : undefined,
       ensure: async () => ({ ok: true as const, client: server.client }),
       async refused(_binding: Binding, client: OurClient) {
         server.clientRefused.push(client.clientId)
