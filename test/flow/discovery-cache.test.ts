@@ -55,6 +55,55 @@ describe('budgets', () => {
     await node.close()
   })
 
+  it('DSC-13: a black hole behind a live server is named, and costs one exchange of it', async () => {
+    const runtime = createTestRuntime()
+    const server = new URL('http://notes.test/mcp')
+    const document = JSON.stringify({
+      resource: server.href,
+      authorization_servers: ['http://auth.test'],
+    })
+    const fetch: Fetch = async (request) => {
+      if (request.url.host === 'auth.test') return HANGS(request)
+      const headers = new Headers({ 'content-type': 'application/json' })
+      const isDocument = request.method === 'GET'
+      const body = new Response(isDocument ? document : '{}').body
+      return { status: isDocument ? 200 : 401, headers, body }
+    }
+    const approvedOrigins = [server.origin, 'http://auth.test']
+    const node = await openNode({ runtime, approvedOrigins, fetch })
+    const read = node.engine.read(targetOf(server.href), { deadlineMs: 5_000 })
+    await runtime.elapseMs(3_000)
+    expect(await read).toMatchObject({
+      ok: false,
+      state: 'unreachable',
+      problem: { party: 'authorization-server', requirement: 'DSC-13' },
+    })
+    expect(node.emit.eventsOf('remote.called')).toHaveLength(3)
+    await node.close()
+  })
+
+  it('DSC-13: answers that are slow one by one do not add up beyond the budget', async () => {
+    const runtime = createTestRuntime()
+    const slow: Fetch = async ({ signal }) => {
+      await new Promise<void>((resolve) => void runtime.after(2_000, resolve))
+      signal.throwIfAborted()
+      return { status: 404, headers: new Headers(), body: null }
+    }
+    const node = await openNode({ runtime, approvedOrigins: ['http://slow.test'], fetch: slow })
+    const startedMs = runtime.monotonicMs()
+    let endedMs = 0
+    const read = node.engine
+      .read(targetOf('http://slow.test/mcp'), { deadlineMs: 5_000 })
+      .finally(() => {
+        endedMs = runtime.monotonicMs()
+      })
+    await runtime.elapseMs(20_000)
+    expect(await read).toMatchObject({ ok: false, state: 'unreachable' })
+    expect(endedMs - startedMs).toBe(5_000)
+    expect(node.emit.eventsOf('remote.called')).toHaveLength(3)
+    await node.close()
+  })
+
   it('DSC-13: a caller with less time waits no longer, and the chain goes on behind', async () => {
     const { remote, engine, target, runtime } = await open()
     remote.slow(20)
