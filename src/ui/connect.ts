@@ -154,7 +154,9 @@ const TROUBLE_MAX_CHARACTERS = 300
 
 function sentence(text: string): string {
   const shown = shownText(text, TROUBLE_MAX_CHARACTERS)
-  return `${shown.charAt(0).toUpperCase()}${shown.slice(1)}${/[.!?…]$/.test(shown) ? '' : '.'}`
+  // An address stays as it is written.
+  const first = /^\w+:\/\//.test(shown) ? shown.charAt(0) : shown.charAt(0).toUpperCase()
+  return `${first}${shown.slice(1)}${/[.!?…]$/.test(shown) ? '' : '.'}`
 }
 
 export interface Replacement {
