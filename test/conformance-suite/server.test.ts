@@ -44,7 +44,7 @@ describe('the official conformance suite, server set', () => {
     expect(failed).toEqual([])
   })
 
-  it('through Postern: check by check the same, for both revisions', {
+  it('GW-01, GW-04, GW-07, GW-08, GW-11, GW-13, GW-17, GW-18, GW-19, GW-20: through Postern check by check the same', {
     timeout: SUITE_TEST_DEADLINE_MS,
   }, async (context) => {
     const chromium = need(context, 'chromium', findChromium())
