@@ -4,6 +4,10 @@
  */
 import { ENDPOINT_SEGMENTS, PAGE_SEGMENTS } from './config/paths.ts'
 import { type Config, type PosternConfig, parseConfig } from './config.ts'
+import { type ConnectorDoor, createConnectorDoor } from './connectors/administration.ts'
+import type { AuthProvider, ConnectionToken, TokenOptions } from './connectors/auth-provider.ts'
+import type { ConnectionAdministration } from './connectors/connection-list.ts'
+import type { Discovery } from './connectors/discover.ts'
 import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
@@ -20,6 +24,33 @@ export interface Postern {
     request: Request,
     options?: ProtectOptions,
   ): Promise<{ principal: Principal; authInfo: AuthInfo } | { response: Response; reason: string }>
+  /**
+   * A token of this person for the server of a connector: from memory when warm, refreshed first when
+   * less than `minValiditySeconds` (default 60) of it is left.
+   *
+   * @param user A string is the embedding product's own id; a `Principal` somebody who signed in here.
+   * @throws {OAuthError} `ERR_CONNECTION_NEEDED`, `ERR_CONNECTION_RECONNECT`.
+   * @throws {UpstreamError} when it has ended and its server does not answer. @throws {StoreError}
+   */
+  getToken(
+    user: string | Principal,
+    connector: string,
+    options?: TokenOptions,
+  ): Promise<ConnectionToken>
+  /** For a transport of the official MCP client: its token, renewed when the server refuses it. */
+  authProvider(user: string | Principal, connector: string): AuthProvider
+  /**
+   * The authorization server of an MCP server, by the caches of this house. See `createDiscover`.
+   *
+   * @param options.refresh A person asks anew.
+   * @throws {UpstreamError} what was said is not used, or nobody answered; its `cause` says who is to
+   *   correct what. @throws {StoreError}
+   */
+  discover(mcpUrl: string, options?: { readonly refresh?: boolean }): Promise<Discovery>
+  /** Connectors, their state, and what is wrong on which side. */
+  readonly connectors: ConnectorDoor
+  /** Accounts that people linked. */
+  readonly connections: ConnectionAdministration
   /** Resolves when the store is open, keys and revocations are loaded. Rejects with what is wrong. */
   ready(): Promise<void>
   /** Periodic work, for a platform without timers: sweep, key rotation, renewals. */
@@ -94,6 +125,27 @@ export function createPostern(
       )
       if (answer.ok) return { principal: answer.principal, authInfo: answer.authInfo }
       return { response: refusalResponse(answer.refusal), reason: answer.refusal.reason }
+    },
+    getToken: async (user, connector, options) =>
+      (rooms.opened() ?? (await rooms.open())).tokenDoor.getToken(user, connector, options),
+    authProvider(user, connector) {
+      let provider: AuthProvider | undefined
+      const opened = async (): Promise<AuthProvider> => {
+        const house = rooms.opened() ?? (await rooms.open())
+        provider ??= house.tokenDoor.authProvider(user, connector)
+        return provider
+      }
+      return {
+        token: async () => (await opened()).token(),
+        onUnauthorized: async () => (await opened()).onUnauthorized(),
+      }
+    },
+    discover: async (mcpUrl, options) =>
+      (rooms.opened() ?? (await rooms.open())).discover(mcpUrl, options),
+    connectors: createConnectorDoor(async () => (await rooms.open()).operations.connectors),
+    connections: {
+      list: async (query) => (await rooms.open()).operations.connections.list(query),
+      disconnect: async (id) => (await rooms.open()).operations.connections.disconnect(id),
     },
     ready: async () => void (await rooms.open()),
     runDue: async () => (await rooms.open()).runDue(),

@@ -8,6 +8,7 @@ import type { Config } from './config.ts'
 import { createTokenDoor, type TokenDoor } from './connectors/auth-provider.ts'
 import { createConnectors } from './connectors/connectors.ts'
 import { createCredentials } from './connectors/credentials.ts'
+import { createHouseDiscover, type HouseDiscover } from './connectors/house-discover.ts'
 import type { Lifecycle } from './connectors/lifecycle.ts'
 import { sealLink } from './connectors/link.ts'
 import type { Outbound } from './connectors/outbound.ts'
@@ -53,6 +54,7 @@ export interface House {
   readonly egress: Egress
   /** Where some connector has an authorization server. */
   readonly lifecycle: Lifecycle | undefined
+  readonly discover: HouseDiscover['discover']
   readonly tokenDoor: TokenDoor
   fetch(request: Request): Promise<Response>
   /** The answer for `/healthz` and `/readyz`; `undefined` for any other path. */
@@ -220,6 +222,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
   runtime.waitUntil(contexts.warm())
   const doors = openDoors(ground, gateway, issuer, refresher)
+  const finder = createHouseDiscover({ ...ground, ...platform, egress }, connecting?.discovery)
   const operations = createOperations({
     ...{ ...deps, signals, sealing: ground.sealing },
     lifecycle: async () => connecting?.lifecycle,
@@ -229,6 +232,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     config,
     operations,
     lifecycle: connecting?.lifecycle,
+    discover: finder.discover,
     tokenDoor: createTokenDoor({
       ...{ config, revocation, tokens: connecting?.tokens },
       nowMs: () => runtime.nowMs(),
@@ -253,6 +257,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       keys.stop()
       revocation.stop()
       await Promise.all([duties.stop(), resealing.stop(), connecting?.close()])
+      await finder.close()
       await Promise.all([proofs.close(), upkeep.close(), contexts.close(), documents.close()])
       await untilWritten(refresher, platform)
       await outbound.close()

@@ -11,6 +11,16 @@ export {
   type PosternConfig,
   type StaticClientInput,
 } from './config.ts'
+export type { ConnectorDoor } from './connectors/administration.ts'
+export type { AuthProvider, ConnectionToken, TokenOptions } from './connectors/auth-provider.ts'
+export type {
+  Connection,
+  ConnectionAdministration,
+  ConnectionQuery,
+  EndedConnection,
+  Page,
+} from './connectors/connection-list.ts'
+export type { ConnectorState, ConnectorStatus } from './connectors/connector-status.ts'
 export {
   createDiscover,
   type DiscoverOptions,
@@ -26,4 +36,4 @@ export {
 } from './errors.ts'
 export type { AuthInfo, Principal, ProtectOptions } from './middleware/guard.ts'
 export type { Cache, EventType, Platform, PosternEvent } from './ports.ts'
-export type { Profile } from './records.ts'
+export type { ConnectorProblem, Profile } from './records.ts'

@@ -8,6 +8,10 @@ import {
   type ConnectorAdministration,
   createConnectorAdministration,
 } from './connectors/administration.ts'
+import {
+  type ConnectionAdministration,
+  createConnectionAdministration,
+} from './connectors/connection-list.ts'
 import type { Connections } from './connectors/connections.ts'
 import type { Lifecycle } from './connectors/lifecycle.ts'
 import { outboundConnectors } from './connectors/outbound-connector.ts'
@@ -46,8 +50,7 @@ export interface Operations {
   /** Upstream revocations that wait. */
   pending(): Promise<number>
   readonly connectors: ConnectorAdministration
-  /** Absent where nobody connects accounts, and in a command. */
-  readonly connections: Connections | undefined
+  readonly connections: ConnectionAdministration
 }
 
 interface Needs extends EndingHouse {
@@ -88,7 +91,7 @@ export function createOperations(needs: Needs): Operations {
     },
     pending: () => store.count('duty', TENANT),
     connectors: createConnectorAdministration(needs.config, () => needs.lifecycle()),
-    connections: needs.connections,
+    connections: createConnectionAdministration(store, needs.connections),
   }
 }
 

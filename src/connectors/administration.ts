@@ -3,6 +3,7 @@
  * their servers again, approve an origin. Connectors that need no authorization server are listed too.
  */
 import type { Config, ConnectorConfig } from '../config.ts'
+import { ConfigError, OAuthError } from '../errors.ts'
 import type { ConnectorStatus } from './connector-status.ts'
 import type { Lifecycle } from './lifecycle.ts'
 
@@ -18,6 +19,19 @@ export interface ConnectorAdministration {
    * @returns `undefined` when it is not, or when a client that was made by hand belongs elsewhere.
    */
   approve(name: string, origin: string): Promise<ConnectorStatus | undefined>
+}
+
+/** The same for a program of our operator, where a wrong name is a mistake of its text. */
+export interface ConnectorDoor {
+  list(): Promise<readonly ConnectorStatus[]>
+  find(name: string): Promise<ConnectorStatus | undefined>
+  /** @throws {ConfigError} for a connector that is not there. @throws {StoreError} */
+  discover(name: string): Promise<ConnectorStatus>
+  /**
+   * @throws {OAuthError} `ERR_CONNECTOR_ORIGIN` (409) when this origin is not what was refused, or when
+   *   a client that was made by hand belongs elsewhere. @throws {ConfigError} as above.
+   */
+  approve(name: string, origin: string): Promise<ConnectorStatus>
 }
 
 type Kept = Pick<Lifecycle, 'status' | 'discover' | 'approve'>
@@ -40,6 +54,35 @@ export function createConnectorAdministration(
     discover: async (name) => (await (await lifecycle())?.discover(name)) ?? find(name),
     approve: async (name, origin) => (await lifecycle())?.approve(name, origin),
   }
+}
+
+export function createConnectorDoor(
+  administration: () => Promise<ConnectorAdministration>,
+): ConnectorDoor {
+  return {
+    list: async () => (await administration()).list(),
+    find: async (name) => (await administration()).find(name),
+    discover: async (name) => known(name, await (await administration()).discover(name)),
+    async approve(name, origin) {
+      const connectors = await administration()
+      const { refusedOrigin } = known(name, await connectors.find(name))
+      const status = await connectors.approve(name, origin)
+      if (status !== undefined) return status
+      throw new OAuthError('invalid_request', `refused is ${refusedOrigin ?? 'nothing'}`, {
+        status: 409,
+        code: 'ERR_CONNECTOR_ORIGIN',
+      })
+    },
+  }
+}
+
+function known(name: string, status: ConnectorStatus | undefined): ConnectorStatus {
+  if (status !== undefined) return status
+  throw new ConfigError(
+    'ERR_CONFIG_VALUE',
+    `there is no connector ${JSON.stringify(name)}.`,
+    'Name one of connectors.',
+  )
 }
 
 function plainStatus({ name, url, auth, enabled }: ConnectorConfig): ConnectorStatus {

@@ -83,20 +83,34 @@ export function createDiscover(
   let engine: DiscoveryEngine | undefined
   return async (mcpUrl, { refresh = false } = {}) => {
     engine ??= openEngine(options, limits, approvedOrigins)
-    const url = parseUrl(mcpUrl)
-    if (url === undefined) throw new UpstreamError('ERR_UPSTREAM_URL', INVALID)
-    const target = {
-      url,
-      approved: approvedOrigins.has(url.origin),
-      hasCredentials: false,
-      oauth: { strictResource: false, legacyDiscovery: true, followMetadataRedirects: false },
-    }
-    const wait = { deadlineMs: limits.discoveryTimeoutMs }
-    const result = await (refresh ? engine.renew(target, wait) : engine.read(target, wait))
-    if (!result.ok) throw failure(result, url)
-    const { resource, authorizationServer, state, ageSeconds, source } = result.discovered
-    return { resource, authorizationServer, state, ageSeconds, source }
+    const deadlineMs = limits.discoveryTimeoutMs
+    return discoverWith(engine, mcpUrl, { refresh, approvedOrigins, deadlineMs })
   }
+}
+
+/** By an engine that is open. @throws {UpstreamError} as `createDiscover` says. */
+export async function discoverWith(
+  engine: DiscoveryEngine,
+  mcpUrl: string,
+  asked: {
+    readonly refresh: boolean
+    readonly approvedOrigins: ReadonlySet<string>
+    readonly deadlineMs: number
+  },
+): Promise<Discovery> {
+  const url = parseUrl(mcpUrl)
+  if (url === undefined) throw new UpstreamError('ERR_UPSTREAM_URL', INVALID)
+  const target = {
+    url,
+    approved: asked.approvedOrigins.has(url.origin),
+    hasCredentials: false,
+    oauth: { strictResource: false, legacyDiscovery: true, followMetadataRedirects: false },
+  }
+  const wait = { deadlineMs: asked.deadlineMs }
+  const result = await (asked.refresh ? engine.renew(target, wait) : engine.read(target, wait))
+  if (!result.ok) throw failure(result, url)
+  const { resource, authorizationServer, state, ageSeconds, source } = result.discovered
+  return { resource, authorizationServer, state, ageSeconds, source }
 }
 
 const INVALID = { operation: 'discovery', origin: 'invalid' }
