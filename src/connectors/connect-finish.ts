@@ -89,7 +89,7 @@ async function notExchanged(
   if (answer.outcome === 'unknown') {
     const title = shownText(trip.entry.title ?? trip.attempt.connector)
     return ended(house, trip, 'token_unanswered', {
-      side: 'server',
+      side: 'remote',
       title: `${title} does not answer`,
       text: 'You were signed in there, and then it did not hand over the access in time.',
     })

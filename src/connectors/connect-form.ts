@@ -5,10 +5,9 @@
 import { isSameOrigin, readForm } from '../issuer/consent.ts'
 import { type CookieJar, formCookie } from '../issuer/cookies.ts'
 import { key } from '../issuer/ids.ts'
-import { answeredPage } from '../issuer/refusals.ts'
 import { findSignedIn, type SignedIn } from '../issuer/sessions.ts'
 import { type ConnectSubject, openTicket, type Ticket } from '../issuer/ticket.ts'
-import { noConnectorPage, staleFormPage } from './connect-refusals.ts'
+import { answeredPage, noConnectorPage, staleFormPage } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, type OpenConnector } from './connect-rooms.ts'
 
 export interface Answered<D extends string> {

@@ -113,6 +113,20 @@ export function staleFormPage(
   return connectRefusal(house, message, { reason, status, ...flow })
 }
 
+/** The same form a second time: double submit, back button, another tab (W7). */
+export function answeredPage(
+  house: ConnectHouse,
+  { flowId }: { readonly flowId: string },
+): Promise<Response> {
+  const message = {
+    side: 'you',
+    title: 'Already answered',
+    text: 'This page was answered before, here or in another tab. Nothing happened a second time.',
+    link: { path: house.paths.connect, text: 'See your connections' },
+  } as const
+  return connectRefusal(house, message, { reason: 'form_replayed', flowId })
+}
+
 const RETRY_AFTER_SECONDS = '10'
 
 /** What is wrong, on which side, and a button that looks again (flows.md section 6). */

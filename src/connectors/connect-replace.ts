@@ -5,7 +5,7 @@
  */
 import { pageAnswer, redirectAnswer } from '../issuer/answers.ts'
 import { openForm } from '../issuer/consent-page.ts'
-import { formCookie, readCookies } from '../issuer/cookies.ts'
+import { readCookies } from '../issuer/cookies.ts'
 import { report } from '../issuer/house.ts'
 import { createSecret, key } from '../issuer/ids.ts'
 import { findSignedIn, type SignedIn } from '../issuer/sessions.ts'
@@ -106,7 +106,7 @@ export async function decideReplacement(
   if (consumed === undefined || consumed === 'replayed')
     return staleFormPage(house, name, 'replacement_answered', 400, ticket)
   const { binding, client } = ready
-  const cookies = [formCookie.drop(jar)]
+  const cookies: readonly string[] = []
   const trip = { jar, entry, stateDigest: at.id, attempt: consumed, binding, client, cookies }
   // The tokens are for the server that gave them, and for nobody who came in its place (CLI-04).
   if (binding.issuer !== consumed.issuer) return ended(house, trip, 'issuer_changed')
@@ -118,7 +118,7 @@ export async function decideReplacement(
   const { userId, flowId } = consumed
   const about = { userId, connector: name, flowId }
   report(house, { type: 'connection.refused', reason: 'account_kept', ...about })
-  return redirectAnswer(`${house.paths.connect}?done=kept`, cookies)
+  return redirectAnswer(`${house.paths.connect}?done=kept`)
 }
 
 async function findWaiting(

@@ -71,7 +71,7 @@ export function giveBack(
 }
 
 interface Words {
-  readonly side: 'you' | 'server'
+  readonly side: 'you' | 'remote'
   readonly title: string
   readonly text: string
 }
@@ -86,7 +86,7 @@ export async function ended(
   await house.store.commit([refusedStep(house, attempt, reason)])
   const title = shownText(entry.title ?? attempt.connector)
   const message = words ?? {
-    side: 'server',
+    side: 'remote',
     title: `${title} could not be connected`,
     text: 'Its sign-in server answered with an error.',
   }

@@ -9,13 +9,11 @@ import { signInAnswer } from '../issuer/consent-page.ts'
 import {
   type CookieJar,
   createTransactionValue,
-  formCookie,
   readCookies,
   transactionCookie,
 } from '../issuer/cookies.ts'
 import { report } from '../issuer/house.ts'
 import { createFlowId, createSecret, key } from '../issuer/ids.ts'
-import { answeredPage } from '../issuer/refusals.ts'
 import { findSignedIn, type SignedIn, touchSession } from '../issuer/sessions.ts'
 import type { ConnectSubject, Ticket } from '../issuer/ticket.ts'
 import { createVerifier, s256 } from '../oauth/pkce.ts'
@@ -26,6 +24,7 @@ import type { Binding } from './binding.ts'
 import { readAnswer } from './connect-form.ts'
 import { connectPageAnswer, type Shown } from './connect-page.ts'
 import {
+  answeredPage,
   noConnectorPage,
   otherAccountPage,
   staleLinkPage,
@@ -186,10 +185,8 @@ async function depart(
     connector: entry.connector.name,
     ...(subject.client === undefined ? {} : { clientId: subject.client.clientId }),
   })
-  return redirectAnswer(url.href, [
-    ...transactionCookie.set(jar, stateDigest, secrets.cookie),
-    formCookie.drop(jar),
-  ])
+  // The form cookie stays for pages that are open in other tabs (W7); this ticket is spent.
+  return redirectAnswer(url.href, transactionCookie.set(jar, stateDigest, secrets.cookie))
 }
 
 interface Secrets {

@@ -6,12 +6,13 @@ import { html } from 'hono/html'
 import { type Markup, type PageHouse, page } from './layout.ts'
 
 /** Who has to do something about it. */
-export type Side = 'app' | 'server' | 'provider' | 'you'
+export type Side = 'app' | 'server' | 'provider' | 'remote' | 'you'
 
 const SIDE_WORDS: Readonly<Record<Side, string>> = {
   app: 'The app has to change something.',
   server: 'This server has to be looked at by whoever runs it.',
   provider: 'The sign-in provider did not do its part.',
+  remote: 'The server that you wanted to connect did not do its part.',
   you: 'It is up to you.',
 }
 

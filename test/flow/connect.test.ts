@@ -247,6 +247,22 @@ describe('the form', () => {
     expect(await house.store.list('connecting', TENANT, undefined, { max: 3 })).toHaveLength(1)
   })
 
+  it('W7: two pages open at once are both good, of one connector or of two', async () => {
+    const house = createConnectHouse()
+    const visitor = await signedIn(house)
+    const pages: { readonly name: string; readonly ticket: string }[] = []
+    for (const name of ['notes', 'tasks', 'notes'])
+      pages.push({
+        name,
+        ticket: ticketOf(await (await visitor.get(`/connect/${name}`)).text()),
+      })
+    for (const { name, ticket } of pages) {
+      const away = await visitor.post(`/connect/${name}`, { ticket, decision: 'connect' })
+      expect(away.status).toBe(303)
+      expect((await arrive(visitor, callbackUrl(away))).status).toBe(303)
+    }
+  })
+
   it('a page that another account showed cannot be answered by this one', async () => {
     const house = createConnectHouse()
     const visitor = await signedIn(house)
