@@ -124,14 +124,23 @@ export class ConnectorLife {
     return row.state === 'ready' && this.#memory?.discovered.problem === undefined
   }
 
+  /** Of challenges only another `resource_metadata` of the server's own origin (O9); each value once. */
+  isNews(evidence: Evidence): boolean {
+    if (evidence.kind !== 'challenge') return true
+    const url = URL.parse(evidence.resourceMetadata ?? '')
+    return url?.origin === this.connector.url.origin && !this.#metadataUrls.includes(url.href)
+  }
+
   report(evidence: Evidence): void {
     const { discovery, runtime } = this.#deps
     if (evidence.kind === 'issuer_mismatch') {
       runtime.waitUntil(this.#forget())
       return
     }
-    if (evidence.kind === 'challenge' && !this.#isNews(evidence.resourceMetadata)) return
-    discovery.revalidate(this.target(), evidence.kind)
+    if (evidence.kind === 'challenge') this.#remember(evidence.resourceMetadata)
+    // A token that no refresh helps may be of an authorization server that the server has left (DSC-20).
+    const reason = evidence.kind === 'token_refused' ? 'challenge' : evidence.kind
+    discovery.revalidate(this.target(), reason)
     // Who met it asks for another registration (CLI-05); what came of that is written down here.
     if (evidence.kind === 'invalid_client') runtime.waitUntil(this.check())
   }
@@ -278,14 +287,9 @@ export class ConnectorLife {
     return result.ok ? bind(this.connector, result.discovered, row) : undefined
   }
 
-  /** Another `resource_metadata` of the server's own origin (O9); each value is news once. */
-  #isNews(resourceMetadata: string | undefined): boolean {
-    if (resourceMetadata === undefined) return false
-    const url = URL.parse(resourceMetadata)
-    if (url?.origin !== this.connector.url.origin) return false
-    if (this.#metadataUrls.includes(url.href)) return false
-    this.#metadataUrls = [...usualMetadataUrls(this.connector.url), url.href]
-    return true
+  #remember(resourceMetadata: string | undefined): void {
+    const url = URL.parse(resourceMetadata ?? '')
+    if (url !== null) this.#metadataUrls = [...usualMetadataUrls(this.connector.url), url.href]
   }
 }
 

@@ -133,6 +133,7 @@ describe('DSC-19: what makes a connector be looked at again', () => {
     ['another resource_metadata in a 401', { kind: 'challenge', resourceMetadata: otherMetadata }],
     ['invalid_client', { kind: 'invalid_client' }],
     ['an endpoint that is gone', { kind: 'endpoint_gone' }],
+    ['a token that no refresh helps', { kind: 'token_refused' }],
   ] as const)('soft: %s asks again behind, and keeps the last good copy', async (_, evidence) => {
     const { node, remote, pass } = createOutboundWorld()
     const { lifecycle } = await node()
@@ -172,6 +173,17 @@ describe('DSC-19: what makes a connector be looked at again', () => {
     lifecycle.report('notes', { kind: 'challenge', resourceMetadata })
     await pass(1_000)
     expect(remote.exchanges.length).toBe(before)
+  })
+
+  it('a 401 that is no news does not use up the look of a token that no refresh helps', async () => {
+    const { node, remote, pass } = createOutboundWorld()
+    const { lifecycle } = await node()
+    const before = remote.count('oauth-authorization-server')
+    const resourceMetadata = `${NOTES}/.well-known/oauth-protected-resource/mcp`
+    lifecycle.report('notes', { kind: 'challenge', resourceMetadata })
+    lifecycle.report('notes', { kind: 'token_refused' })
+    await pass(1_000)
+    expect(remote.count('oauth-authorization-server')).toBe(before + 1)
   })
 
   it('O8: a server that names another metadata each time is asked once in 30 s', async () => {

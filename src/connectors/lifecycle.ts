@@ -27,7 +27,7 @@ export type Prepared =
 /** What somebody met at the server: a reason to look again; only a wrong issuer is one to forget. */
 export type Evidence =
   | { readonly kind: 'challenge'; readonly resourceMetadata?: string; readonly scope?: string }
-  | { readonly kind: 'invalid_client' | 'endpoint_gone' | 'issuer_mismatch' }
+  | { readonly kind: 'invalid_client' | 'endpoint_gone' | 'issuer_mismatch' | 'token_refused' }
 
 export interface Lifecycle {
   /** Reads what is stored and asks nobody: enough for a command. */
@@ -144,7 +144,8 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       },
     report(name, evidence) {
       const life = lives.get(name)
-      if (life !== undefined && mayFollow(name)) life.report(evidence)
+      // What is no news must not use up the look of what is.
+      if (life?.isNews(evidence) === true && mayFollow(name)) life.report(evidence)
     },
     status: (name) => lives.get(name)?.status(),
     list: () => [...lives.values()].map((life) => life.status()),

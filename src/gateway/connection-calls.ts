@@ -234,9 +234,9 @@ export function createConnectionCalls(deps: ConnectionCallDeps): ConnectionCalls
     const isHeld = held.state === 'token'
     const refused = runtime.sha256(accessToken)
     const operation = `${message.method ?? ''} ${message.name ?? ''}`
-    const connection = isHeld ? held.connectionId : `${session.userId} ${route.connector.name}`
+    const holder = `${session.userId} ${route.connector.name}`
     const title = titleOf(to)
-    if (!stepUps.tryAgain(connection, operation, refused)) {
+    if (!stepUps.tryAgain(holder, operation, refused)) {
       const why = `${title} still asks for more access than it was given. Ask its administrator.`
       return reconnectAnswer(message, { title, link: undefined, why, reason: 'connection_scope' })
     }
@@ -299,6 +299,7 @@ export function createConnectionCalls(deps: ConnectionCallDeps): ConnectionCalls
           return { credential: heldCredential(held.accessToken) }
         }
       }
+      deps.report(route.connector.name, { kind: 'token_refused' })
       if (route.connector.auth === 'client_credentials' || isMachine(to.session.userId)) {
         return failureAnswer('upstream_unauthorized', route.kind, message.id)
       }

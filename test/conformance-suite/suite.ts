@@ -23,6 +23,7 @@ export interface Check {
   readonly id: string
   readonly name: string
   readonly status: 'SUCCESS' | 'FAILURE' | 'WARNING' | 'SKIPPED' | 'INFO'
+  readonly description?: string
   readonly errorMessage?: string
 }
 

@@ -203,11 +203,14 @@ describe.each(['node', 'fetch'] as const)('calls with a connection, carrier %s',
     const union = ['notes:read', 'notes:write', 'notes:share']
     // Asking again without a new consent is no try.
     for (let asked = 0; asked < 5; asked += 1) expect(await scopesAsked()).toEqual(union)
-    for (const accessToken of ['at_b', 'at_c', 'at_d']) {
+    for (const accessToken of ['at_b', 'at_c']) {
       world.people.set(accessToken, 'ada')
       const held = world.tokens.peek('usr_ada', 'notes')
-      world.tokens.peek = () => (held.state === 'token' ? { ...held, accessToken } : held)
-      expect(await scopesAsked()).toEqual(accessToken === 'at_d' ? undefined : union)
+      // Each consent makes another connection.
+      const connectionId = `con_${accessToken}`
+      world.tokens.peek = () =>
+        held.state === 'token' ? { ...held, accessToken, connectionId } : held
+      expect(await scopesAsked()).toEqual(accessToken === 'at_c' ? undefined : union)
     }
     const last = await world.send(modernCall(), { headers: MODERN })
     expect(last.json.result).toMatchObject({ isError: true })

@@ -70,3 +70,12 @@ export async function disconnectAccount(
 function isAt(list: URL): (url: URL) => boolean {
   return (url) => url.origin === list.origin && url.pathname === list.pathname
 }
+
+/** The link that an answer or error of the gateway carries, as text, as data or as an elicitation. */
+export function connectLinkIn(answer: unknown, issuer: string): string | undefined {
+  const error = answer instanceof Error ? { ...answer, message: answer.message } : answer
+  const start = `${issuer}/connect/`
+  return JSON.stringify(error)
+    .split(/[\s"\\]+/)
+    .find((word) => word.startsWith(start))
+}
