@@ -10,7 +10,7 @@ import type { Exchange, Sockets } from './sockets.ts'
 export const LANES = ['noAuth', 'before', 'postern'] as const
 export type Lane = (typeof LANES)[number]
 /** Servers of the demo that are watched. */
-export type Server = 'openid' | 'github' | 'notes' | 'postern'
+export type Server = 'openid' | 'github' | 'notes' | 'postern' | 'remote'
 
 export interface Measured extends CallResult {
   readonly lane: Lane

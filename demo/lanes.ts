@@ -72,6 +72,11 @@ function signInTo(resource: string, provider: ProviderName): Promise<SignedInCli
   return signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor: createVisitor({ press }) })
 }
 
+/** Ada's token for the endpoint of a connector, of a sign-in of its own. */
+export async function tokenFor(issuer: string, connector: string): Promise<string> {
+  return (await signInTo(`${issuer}/mcp/${connector}`, 'openid')).accessToken
+}
+
 /** A sign-in of its own; the call is the second, because the first makes the server fetch our keys. */
 export async function callPython(issuer: string): Promise<CallResult> {
   const resource = `${issuer}/mcp/python`

@@ -15,6 +15,7 @@ import {
   type Timeline,
   timelineOf,
 } from './comparison.ts'
+import { LiveRemote, type RemoteState } from './live-remote.ts'
 import type { ProviderName } from './registrations.ts'
 import type { Stage } from './stage.ts'
 
@@ -44,6 +45,7 @@ export interface LiveState {
   readonly noAuth: Summary
   readonly before: Summary
   readonly postern: Summary & { readonly providerCallsBehind: number }
+  readonly remote: RemoteState
   readonly revoked: boolean
   readonly revocation: {
     readonly boundSeconds: number
@@ -72,6 +74,8 @@ interface Listener {
 }
 
 export class Live {
+  /** Switches of the remote server. */
+  readonly remote: LiveRemote
   readonly #stage: Stage
   readonly #revocations = new Map<ProviderName, Revocation>()
   readonly #listeners = new Set<Listener>()
@@ -85,6 +89,7 @@ export class Live {
 
   constructor(stage: Stage) {
     this.#stage = stage
+    this.remote = new LiveRemote(stage.remote, () => this.#tell())
     this.#loops = Promise.all([
       this.#loop(['noAuth', 'postern'], FAST_PAUSE_MS),
       this.#loop(['before'], SLOW_PAUSE_MS),
@@ -102,6 +107,7 @@ export class Live {
       noAuth: this.#summary('noAuth'),
       before: this.#summary('before'),
       postern: { ...this.#summary('postern'), providerCallsBehind: this.#providerCallsBehind() },
+      remote: this.remote.state(),
       revoked: revocation?.isOpen === true,
       revocation: {
         boundSeconds: stage.revocationBoundSeconds,
@@ -168,7 +174,7 @@ export class Live {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#listeners.clear()
-    await this.#loops
+    await Promise.all([this.#loops, this.remote.close()])
   }
 
   async #loop(lanes: readonly Lane[], pauseMs: number): Promise<void> {
@@ -209,6 +215,10 @@ export class Live {
 
   #changed(): void {
     this.#changedMs = performance.now()
+    this.#tell()
+  }
+
+  #tell(): void {
     for (const { onState } of this.#listeners) onState()
   }
 

@@ -11,6 +11,7 @@ import {
   type Summary,
   summarize,
 } from './comparison.ts'
+import { PATIENCE_MS } from './remote.ts'
 import type { Stage } from './stage.ts'
 
 const CALLS = 20
@@ -18,6 +19,8 @@ const CALLS = 20
 const WARM_CALLS = 3
 const PROVIDER_DELAY_MS = 1_000
 const PROVIDER = 'openid'
+const CLICKS = 10
+const PLAIN_CLICKS = 3
 
 interface LaneResult extends Summary {
   readonly p50Ms: number
@@ -35,14 +38,30 @@ export interface OnceResult {
   readonly noAuth: LaneResult
   readonly before: LaneResult
   readonly postern: LaneResult & { readonly proofAgeSeconds?: number }
+  readonly initiation: Initiation
   readonly python:
     | { readonly status: number; readonly durationMs: number; readonly text?: string }
     | { readonly missing: string }
 }
 
+/** From the click on "connect" to the redirect, at a remote server that takes half a second. */
+interface Initiation {
+  readonly warmMs: number
+  /** The remote server accepts and says nothing. */
+  readonly deadMs: number
+  /** The metadata fetched on each click. */
+  readonly plainFetchMs: number
+  /** Absent: no answer while anybody would wait. */
+  readonly plainFetchDeadMs?: number
+  /** Exchanges at the remote server during all clicks through Postern, alive and dead. */
+  readonly remoteCalls: number
+}
+
 /** @param say Progress, for a person who waits. */
 export async function compareOnce(stage: Stage, say: (line: string) => void): Promise<OnceResult> {
   const python = await askPython(stage, say)
+  const initiation = await initiate(stage)
+  say('connected a remote server, called it, killed it, clicked again, disconnected')
   await stage.signIn(PROVIDER)
   stage.slow(PROVIDER_DELAY_MS)
   say(`signed in; ${CALLS} calls each, the old way takes two answers of the provider per call`)
@@ -79,8 +98,42 @@ export async function compareOnce(stage: Stage, say: (line: string) => void): Pr
       ...(await afterDeath('postern')),
       ...(proofAgeSeconds === undefined ? {} : { proofAgeSeconds }),
     },
+    initiation,
     python,
   }
+}
+
+async function initiate({ remote }: Stage): Promise<Initiation> {
+  const clicks = async () => {
+    const made = []
+    for (let count = -WARM_CALLS; count < CLICKS; count++) made.push(await remote.click())
+    return made.slice(WARM_CALLS)
+  }
+  const plainClicks = async (count: number): Promise<readonly (number | undefined)[]> => {
+    const made = []
+    while (made.length < count) made.push(await remote.plainClick())
+    return made
+  }
+  const warm = await clicks()
+  const plain = (await plainClicks(PLAIN_CLICKS)).filter((each) => each !== undefined)
+  const status = await remote.connect()
+  if (status !== 200) throw new Error(`the connected server answered ${status}`)
+  remote.kill()
+  const dead = await clicks()
+  const [plainFetchDeadMs] = await plainClicks(1)
+  await remote.revive()
+  await remote.disconnect()
+  return {
+    warmMs: middle(warm.map(({ ms }) => ms)),
+    deadMs: middle(dead.map(({ ms }) => ms)),
+    plainFetchMs: middle(plain),
+    ...(plainFetchDeadMs === undefined ? {} : { plainFetchDeadMs }),
+    remoteCalls: [...warm, ...dead].reduce((sum, { remoteCalls }) => sum + remoteCalls, 0),
+  }
+}
+
+function middle(values: readonly number[]): number {
+  return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
 async function askPython(stage: Stage, say: (line: string) => void): Promise<OnceResult['python']> {
@@ -142,15 +195,26 @@ export function tableOf(result: OnceResult): string {
     row('no auth', noAuth, dead(noAuth)),
     row('ask every time', before, dead(before)),
     row('Postern', postern, `${dead(postern)}${postern.providerDead.status === 200 ? proof : ''}`),
+    connecting(result.initiation),
     verdict(result),
   ].join('\n')
+}
+
+function connecting({ warmMs, deadMs, plainFetchMs, plainFetchDeadMs }: Initiation): string {
+  const dead =
+    plainFetchDeadMs === undefined
+      ? `no answer in ${PATIENCE_MS / 1_000} s`
+      : `${plainFetchDeadMs.toFixed(0)} ms`
+  return `connect a remote server: first click ${warmMs.toFixed(1)} ms, server dead ${deadMs.toFixed(1)} ms (plain fetch: ${plainFetchMs.toFixed(0)} ms, dead: ${dead})`
 }
 
 function ms(value: number): string {
   return `${value.toFixed(1)} ms`.padStart(10)
 }
 
-function verdict({ noAuth, before, postern }: OnceResult): string {
+function verdict({ noAuth, before, postern, initiation }: OnceResult): string {
+  const { remoteCalls } = initiation
+  if (remoteCalls > 0) return `not ok: clicks on connect made ${remoteCalls} remote calls`
   const isKept = postern.providerCalls === 0 && postern.providerDead.status === 200
   const distance = postern.p50Ms - noAuth.p50Ms
   const isAsked = before.providerCallsPerRequest === 2

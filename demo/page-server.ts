@@ -166,6 +166,10 @@ async function press(
     '/demo/revive': () => live.revive(),
     '/demo/revoke': () => live.revoke(),
     '/demo/sign-in': () => live.signIn(),
+    '/demo/remote/connect': () => live.remote.connect(),
+    '/demo/remote/disconnect': () => live.remote.disconnect(),
+    '/demo/remote/kill': () => live.remote.kill(),
+    '/demo/remote/revive': () => live.remote.revive(),
   }
   const run = switches[path]
   if (run === undefined) return send(response, 404, `There is no ${path}.`)

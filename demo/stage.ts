@@ -17,7 +17,7 @@ import { github, oidc } from '../src/providers/index.ts'
 import { type Lane, providerExchanges, type Server } from './comparison.ts'
 import { type GitHubDouble, startGitHubDouble } from './doubles/github.ts'
 import { OPENID_PATHS, type OpenIdDouble, startOpenIdDouble } from './doubles/openid.ts'
-import { callPython, createLanes, startOldWays } from './lanes.ts'
+import { callPython, createLanes, startOldWays, tokenFor } from './lanes.ts'
 import type { CallResult, McpCaller, ToolCall } from './mcp-caller.ts'
 import { type PythonServer, startPythonServer } from './python-server.ts'
 import {
@@ -29,6 +29,7 @@ import {
   REDIRECT_URI,
   TITLES,
 } from './registrations.ts'
+import { createRemoteStory, REMOTE_CONNECTOR, type RemoteStory, startRemote } from './remote.ts'
 import { type NotesServer, startNotesServer } from './servers/notes.ts'
 import { type Sockets, watchSockets } from './sockets.ts'
 
@@ -54,6 +55,8 @@ export interface Stage {
   signIn(provider: ProviderName): Promise<void>
   /** A call to the Python server through Postern, with a sign-in of its own. */
   callPython(): Promise<CallResult>
+  /** Connecting a remote server. */
+  readonly remote: RemoteStory
   /** Age of the last answer that Postern's proof of Ada's sign-in rests on. */
   proofAgeSeconds(provider: ProviderName): number | undefined
   delayMs(): number
@@ -101,12 +104,13 @@ async function build(
   const { port, note: portNote } = await choosePort(options.port)
   const issuer = `http://127.0.0.1:${port}`
   const servers = await startServers(issuer, options, closers)
-  const { openid, gitHub, notes, python } = servers
+  const { openid, gitHub, notes, python, remote } = servers
   const postern = await startPostern({ ...servers, options, issuer, port }, closers)
   sockets.watch('openid', openid.port)
   sockets.watch('github', gitHub.port)
   sockets.watch('notes', Number(new URL(notes.url).port))
   sockets.watch('postern', port)
+  sockets.watch('remote', remote.server.port)
   const oldWays = await startOldWays(new URL(notes.url), openid, gitHub)
   closers.push(...Object.values(oldWays).map((oldWay) => () => oldWay.close()))
   const lanes = createLanes({ issuer, notesUrl: notes.url, oldWays })
@@ -121,6 +125,11 @@ async function build(
     lanes: lanes.of,
     signIn: lanes.signIn,
     callPython: () => callPython(issuer),
+    remote: createRemoteStory(remote, {
+      issuer,
+      accessToken: () => tokenFor(issuer, REMOTE_CONNECTOR),
+      exchanges: () => sockets.exchanges(),
+    }),
     proofAgeSeconds: (name) => proofAgeSeconds(sockets, name),
     ...providerSwitches(openid, gitHub),
     metricsText: () => postern.metricsText(),
@@ -133,6 +142,7 @@ interface Servers {
   readonly gitHub: GitHubDouble
   readonly notes: NotesServer
   readonly python: PythonServer
+  readonly remote: Awaited<ReturnType<typeof startRemote>>
 }
 
 /** Everything around Postern. Each that has started is closed, whatever happens to the next. */
@@ -153,9 +163,14 @@ async function startServers(
   const identity = { jwksUrl: `${issuer}/.well-known/jwks.json`, issuer }
   const notes = await startNotesServer({ identity })
   closers.push(() => notes.close())
+  const remote = await startRemote()
+  closers.push(
+    () => remote.old.close(),
+    () => remote.server.close(),
+  )
   const python = await startPythonServer({ issuer, install: options.installsPython })
   closers.push(() => python.close())
-  return { openid, gitHub, notes, python }
+  return { openid, gitHub, notes, python, remote }
 }
 
 /** Both providers share a fate, so that a switch means the same for whichever is shown. */
@@ -217,7 +232,7 @@ async function startPostern(
   },
   closers: Closers,
 ): Promise<RunningServer> {
-  const { options, issuer, port, openid, gitHub, notes, python } = parts
+  const { options, issuer, port, openid, gitHub, notes, python, remote } = parts
   const folder = await mkdtemp(join(tmpdir(), 'postern-demo-'))
   closers.push(() => rm(folder, { recursive: true, force: true }))
   const config: PosternConfig = {
@@ -236,6 +251,7 @@ async function startPostern(
     ],
     connectors: {
       notes: { url: notes.url, title: 'Notes (TypeScript)' },
+      [REMOTE_CONNECTOR]: { url: remote.server.url, auth: 'oauth', title: 'Remote notes' },
       ...(python.url === undefined
         ? {}
         : {

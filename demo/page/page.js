@@ -64,7 +64,21 @@ function show() {
   element('#bound').textContent =
     `Refused within ${boundSeconds} s while the provider answers; set small here, ${defaultBoundSeconds} s unless configured. ${measured}`
   element('#try').textContent = state.command
+  showRemote(state.remote)
   if (state.problem !== undefined) announce(state.problem)
+}
+
+function showRemote({ warmMs, deadMs, plainMs, plainHungMs, note, connected, killed, busy }) {
+  const shown = (ms) => (ms === undefined ? '–' : `${figure(ms)} ms`)
+  element('#warm').textContent = shown(warmMs)
+  element('#dead').textContent = shown(deadMs)
+  element('#plain').textContent = shown(plainMs)
+  element('#plain-dead').textContent =
+    plainHungMs === undefined ? '–' : `no answer in ${plainHungMs / 1_000} s`
+  if (note !== undefined) element('#remote-note').textContent = note
+  toggle('#connect', connected, connected ? 'Disconnect' : 'Connect')
+  toggle('#kill-remote', killed, killed ? 'Revive server' : 'Kill server')
+  for (const selector of ['#connect', '#kill-remote']) element(selector).disabled = busy
 }
 
 /** A refusal takes the place of the latency: a fast 401 is not a fast call. */
@@ -248,6 +262,15 @@ element('#kill').addEventListener('click', ({ currentTarget }) =>
 )
 element('#revoke').addEventListener('click', ({ currentTarget }) =>
   press(currentTarget, state?.revoked === true ? '/demo/sign-in' : '/demo/revoke'),
+)
+element('#connect').addEventListener('click', () =>
+  press(
+    undefined,
+    state?.remote.connected === true ? '/demo/remote/disconnect' : '/demo/remote/connect',
+  ),
+)
+element('#kill-remote').addEventListener('click', () =>
+  press(undefined, state?.remote.killed === true ? '/demo/remote/revive' : '/demo/remote/kill'),
 )
 setInterval(draw, REDRAW_MS)
 draw()

@@ -13,6 +13,7 @@ import { preparePython } from '../kit/python.ts'
 
 const DEMO = fileURLToPath(new URL('../../demo/main.ts', import.meta.url))
 const PROVIDER_DELAY_MS = 1_000
+const REMOTE_DELAY_MS = 500
 const ONCE_DEADLINE_MS = 300_000
 const PYTHON_DEADLINE_MS = 480_000
 const PAGE_DEADLINE_MS = 120_000
@@ -34,6 +35,12 @@ interface Comparison {
   readonly noAuth: LaneFigures
   readonly before: LaneFigures
   readonly postern: LaneFigures
+  readonly initiation: {
+    readonly warmMs: number
+    readonly deadMs: number
+    readonly plainFetchMs: number
+    readonly remoteCalls: number
+  }
   readonly python: { readonly status: number } | { readonly missing: string }
 }
 
@@ -59,6 +66,12 @@ describe('npm start -- --once', () => {
     expect(postern.p50Ms).toBeLessThanOrEqual(before.p50Ms / 20)
     expect(before.providerDead.status).toBe(401)
     expect(postern.providerDead.status).toBe(200)
+    const { initiation } = comparison
+    expect(initiation.remoteCalls).toBe(0)
+    expect(initiation.plainFetchMs).toBeGreaterThanOrEqual(REMOTE_DELAY_MS)
+    expect(initiation.warmMs).toBeLessThanOrEqual(REMOTE_DELAY_MS / 5)
+    expect(initiation.deadMs).toBeLessThanOrEqual(REMOTE_DELAY_MS / 5)
+    expect(initiation).not.toHaveProperty('plainFetchDeadMs')
     const distanceMs = postern.p50Ms - noAuth.p50Ms
     expect(once.lines.at(-2)).toBe(
       `ok: within ${distanceMs.toFixed(1)} ms of no auth, 0 remote calls on the hot path`,
@@ -150,6 +163,28 @@ describe('the page of npm start', () => {
     await page.getByLabel('GitHub').check()
     await shows(page, '#postern .provider-calls', /^0$/)
     await shows(page, '#before .provider-calls', /^2$/)
+    expect(complaints).toEqual([])
+    await page.close()
+  })
+
+  it('connects a remote server, also the way there when it is dead, and disconnects', {
+    timeout: PAGE_DEADLINE_MS,
+  }, async (context) => {
+    const { page, complaints } = await openPage(context)
+    await shows(page, '#plain', /^5\d\d ms$/)
+    await shows(page, '#warm', /^[\d.]+ ms$/)
+    await page.getByRole('button', { name: 'Connect', exact: true }).click()
+    await shows(page, '#remote-note', /^connected; .*: 200$/)
+    await page.getByRole('button', { name: 'Kill server' }).click()
+    await shows(page, '#dead', /^[\d.]+ ms$/)
+    await shows(page, '#plain-dead', /^no answer in 3 s$/)
+    await page.getByRole('button', { name: 'Revive server' }).click()
+    await page.getByRole('button', { name: 'Disconnect' }).click()
+    await shows(page, '#remote-note', /^disconnected/)
+    const compare = await page.evaluate(async () => (await fetch('/demo/compare.json')).json())
+    expect(compare).toMatchObject({ remote: { connected: false, remoteCalls: 0 } })
+    const height = await page.evaluate(() => document.documentElement.scrollHeight)
+    expect(height).toBe(800)
     expect(complaints).toEqual([])
     await page.close()
   })
