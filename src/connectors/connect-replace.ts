@@ -19,14 +19,17 @@ import { openAnswer, sealAnswer } from './connecting-rows.ts'
 import type { TokenCall } from './token-calls.ts'
 
 const REPLACEMENT_TTL_MS = 600_000
+/** Before its end, because a row that has expired can be taken by nobody. */
+const GIVEN_BACK_BEFORE_END_MS = 5_000
 
 /** Off the URL with the code at once (W6); the page is found by a handle that this account alone can use. */
 export async function askWhichAccount(
   house: ConnectHouse,
-  { attempt, cookies }: Trip,
+  trip: Trip,
   { tokens, subject = '' }: Extract<TokenCall, { outcome: 'yes' }>,
 ): Promise<Response> {
   const { runtime, store } = house
+  const { attempt, cookies } = trip
   const handle = createSecret(runtime)
   const id = runtime.sha256(handle)
   const value: Values['connecting'] = {
@@ -35,10 +38,25 @@ export async function askWhichAccount(
     expiresAtMs: Math.trunc(runtime.nowMs()) + REPLACEMENT_TTL_MS,
   }
   await store.create('connecting', key(id), value)
+  if (runtime.sharesPromises)
+    runtime.after(REPLACEMENT_TTL_MS - GIVEN_BACK_BEFORE_END_MS, () =>
+      runtime.waitUntil(giveBackUnanswered(house, trip, id)),
+    )
   return redirectAnswer(
     `${house.paths.connect}/${attempt.connector}/replace?handle=${handle}`,
     cookies,
   )
+}
+
+/** Nobody has answered: the tokens end at the server, as after a no. */
+async function giveBackUnanswered(house: ConnectHouse, trip: Trip, id: string): Promise<void> {
+  const { runtime, store } = house
+  const once = createSecret(runtime)
+  const taken = await store.consume('connecting', key(id), once, runtime.nowMs())
+  if (taken === undefined || taken === 'replayed') return
+  const answer = openAnswer(house, id, taken.answerSealed)
+  if (answer !== undefined) giveBack(house, trip, answer.tokens)
+  await store.commit([refusedStep(house, taken, 'account_unanswered')])
 }
 
 export async function showReplacement(

@@ -24,6 +24,15 @@ async function auditOf(house: ConnectTestHouse, event: string) {
   return rows.filter(({ value }) => value.event === event).map(({ value }) => value)
 }
 
+/** All rows of the kinds that a trip writes. */
+async function everything(house: ConnectTestHouse): Promise<string> {
+  const kinds = ['connecting', 'transaction', 'connection', 'vault', 'audit', 'duty'] as const
+  const rows = await Promise.all(
+    kinds.map((kind) => house.store.list(kind, TENANT, undefined, { max: 1000 })),
+  )
+  return JSON.stringify(rows)
+}
+
 /** Refused with this reason: no token call, nothing stored, told and audited. */
 async function expectRefused(
   house: ConnectTestHouse,
@@ -118,6 +127,27 @@ describe('the way back', () => {
     expect(house.remote().exchanges).toHaveLength(1)
     expect(await house.connections.list(await userIdOf(house))).toHaveLength(1)
     expect(await auditOf(house, 'connection.active')).toHaveLength(1)
+  })
+
+  it('no row, page, redirect or event holds state, code or token in the clear', async () => {
+    const house = createConnectHouse()
+    const visitor = await signedIn(house)
+    const { away } = await depart(visitor)
+    const url = callbackUrl(away)
+    const state = url.searchParams.get('state') ?? 'none'
+    const during = await everything(house)
+    const answer = await arrive(visitor, url)
+    const texts = [
+      during,
+      await everything(house),
+      house.emit.dump(),
+      JSON.stringify([...answer.headers]),
+      await (await visitor.get('/connect')).text(),
+      await (await visitor.get('/account')).text(),
+    ]
+    for (const text of texts) {
+      for (const secret of [state, 'code-1', 'upstream-']) expect(text).not.toContain(secret)
+    }
   })
 
   it('W7: two tabs both finish; there is one connection, and what it replaced ends', async () => {
@@ -483,6 +513,15 @@ describe('another account than before', () => {
     house.runtime.advanceMs(600_001)
     expect((await visitor.post(at, form)).status).toBe(400)
     expect((await visitor.get(path)).status).toBe(400)
+  })
+
+  it('O15: nobody answers for ten minutes: the new tokens are given back', async () => {
+    const { house, userId } = await waiting()
+    house.runtime.advanceMs(600_000)
+    await house.runtime.settle()
+    expect(house.remote().revoked).toEqual(['upstream-root@notes-code-1'])
+    expect((await house.connections.list(userId))[0]?.accountSubject).toBe('ada@notes')
+    expect(house.runtime.rejections).toEqual([])
   })
 
   it('a server that does not say who it is connects without a question', async () => {

@@ -23,6 +23,7 @@ import {
   ISSUER,
   locationOf,
   type TestHouse,
+  ticketOf,
   Visitor,
 } from './sign-in-house.ts'
 
@@ -254,9 +255,16 @@ export async function signedIn(
 ): Promise<Visitor> {
   house.provider.person = person
   const visitor = new Visitor(house)
-  const start = house.deps.config.prefix === '' ? '/' : `${house.deps.config.prefix}/`
-  await visitor.comeBack(await visitor.press(await visitor.get(start), 'allow:github'))
+  const page = await (await visitor.get(`${baseOf(house)}/`)).text()
+  const form = { ticket: ticketOf(page), decision: 'allow:github' }
+  const { pathname } = new URL(house.issuer)
+  await visitor.comeBack(await visitor.post(`${pathname.replace(/\/$/, '')}/consent`, form))
   return visitor
+}
+
+/** Path of the pages: of the issuer, then the prefix. */
+function baseOf({ issuer, deps }: TestHouse): string {
+  return new URL(issuer).pathname.replace(/\/$/, '') + deps.config.prefix
 }
 
 export async function userIdOf(house: ConnectTestHouse, subject = '1001'): Promise<string> {
@@ -272,10 +280,10 @@ export async function depart(
   name = 'notes',
   search = '',
 ): Promise<{ readonly page: string; readonly away: Response }> {
-  const prefix = visitor.house.deps.config.prefix
-  const page = await (await visitor.get(`${prefix}/connect/${name}${search}`)).text()
+  const at = `${baseOf(visitor.house)}/connect/${name}`
+  const page = await (await visitor.get(`${at}${search}`)).text()
   const ticket = /name="ticket" value="([^"]+)"/.exec(page)?.[1] ?? ''
-  const away = await visitor.post(`${prefix}/connect/${name}`, { ticket, decision: 'connect' })
+  const away = await visitor.post(at, { ticket, decision: 'connect' })
   return { page, away }
 }
 

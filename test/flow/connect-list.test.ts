@@ -78,6 +78,20 @@ describe('the list', () => {
     expect(locationOf(await arrive(visitor, url))).toBe('/postern/connect?done=connected')
   })
 
+  it('CLI-11: below an issuer with a path, the callback is below it too', async () => {
+    const house = createConnectHouse({
+      issuer: 'https://auth.example/t/acme',
+      config: { prefix: '/people' },
+    })
+    const visitor = await signedIn(house)
+    const { away } = await depart(visitor)
+    const url = callbackUrl(away)
+    expect(url.href).toMatch(
+      /^https:\/\/auth\.example\/t\/acme\/people\/connect\/notes\/callback\?/,
+    )
+    expect(locationOf(await arrive(visitor, url))).toBe('/t/acme/people/connect?done=connected')
+  })
+
   it('CLI-02: our client document and keys are for every origin to read, without a cookie', async () => {
     const house = createConnectHouse()
     const stranger = new Visitor(house)

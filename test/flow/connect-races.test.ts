@@ -3,10 +3,15 @@
  * the wrong place, in the wrong browser, from the wrong server, late. Whatever happens, a code reaches
  * only the server it came from, and its tokens only the person who started in that browser.
  */
-import { describe, expect, it } from 'vitest'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { openSqlite } from '../../src/adapters/sqlite.ts'
 import { TENANT } from '../../src/records.ts'
 import { createSealing } from '../../src/vault/sealing.ts'
 import { createVault } from '../../src/vault/vault.ts'
+import { createTestRuntime } from '../kit/runtime.ts'
 import {
   arrive,
   type ConnectTestHouse,
@@ -15,8 +20,9 @@ import {
   depart,
   SEALING_KEY,
   signedIn,
+  userIdOf,
 } from './connect-house.ts'
-import type { Visitor } from './sign-in-house.ts'
+import { ticketOf, Visitor } from './sign-in-house.ts'
 
 const CONNECTORS = ['notes', 'tasks', 'files'] as const
 const PEOPLE = ['1001', '1002', '1003']
@@ -121,5 +127,37 @@ describe('trips that cross', () => {
       expect(journeys.length).toBeGreaterThan(0)
     }
     expect(connected).toBeGreaterThan(RUNS)
+  })
+
+  it('W7 CLI-06: two nodes on one SQLite file get the same form and the same callback at once: one trip, one token call, one connection', async () => {
+    const runtime = createTestRuntime()
+    const folder = await mkdtemp(join(tmpdir(), 'postern-connect-'))
+    const { store } = await openSqlite({ path: join(folder, 'postern.db'), runtime })
+    onTestFinished(async () => {
+      await store.close()
+      await rm(folder, { recursive: true, force: true })
+    })
+    const first = createConnectHouse({ store, runtime })
+    const second = createConnectHouse({ store, runtime, deps: { keys: first.deps.keys } })
+    const here = await signedIn(first)
+    const there = new Visitor(second)
+    const share = () => {
+      for (const [name, value] of here.cookies) there.cookies.set(name, value)
+    }
+    const ticket = ticketOf(await (await here.get('/connect/notes')).text())
+    share()
+    const form = { ticket, decision: 'connect' }
+    const away = await Promise.all([here, there].map((node) => node.post('/connect/notes', form)))
+    const won = away.find(({ status }) => status === 303)
+    expect(away.map(({ status }) => status).toSorted()).toEqual([303, 400])
+    if (won === undefined) throw new Error('nobody departed')
+    for (const [name, value] of there.cookies) here.cookies.set(name, value)
+    share()
+    const url = callbackUrl(won)
+    const answers = await Promise.all([here, there, here, there].map((node) => arrive(node, url)))
+    expect(answers.filter(({ status }) => status === 303)).toHaveLength(1)
+    const exchanges = [first, second].flatMap((house) => house.remote().exchanges)
+    expect(exchanges).toHaveLength(1)
+    expect(await first.connections.list(await userIdOf(first))).toHaveLength(1)
   })
 })
