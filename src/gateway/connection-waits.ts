@@ -69,15 +69,19 @@ export function createConnectionWaits(
       group.members.add(told)
       try {
         while (!call.isGone()) {
-          await look(group, call)
           if (call.isReady()) return true
+          await look(group, call)
+          if (call.isReady()) {
+            // Found in the store: the others of this person need not look as well.
+            for (const member of group.members) member()
+            return true
+          }
           const leftMs = endMs - runtime.monotonicMs()
           if (leftMs <= 0) return false
           await new Promise<void>((resolve) => {
             const cancel = runtime.after(Math.min(leftMs, LOOK_EVERY_MS), resolve)
             wake = () => {
               cancel()
-              group.lookedAtMs = Number.NEGATIVE_INFINITY
               resolve()
             }
           })
@@ -90,7 +94,10 @@ export function createConnectionWaits(
       }
     },
     connected(userId, connector) {
-      for (const wake of groups.get(keyOf(userId, connector))?.members ?? []) wake()
+      const group = groups.get(keyOf(userId, connector))
+      if (group === undefined) return
+      group.lookedAtMs = Number.NEGATIVE_INFINITY
+      for (const member of group.members) member()
     },
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { isReadOnly, scanMessage } from './message.ts'
+import { isReadOnly, scanMessage, withoutParams } from './message.ts'
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -78,5 +78,40 @@ describe('a JSON-RPC message in bytes', () => {
     expect(isReadOnly(bytes(`{"id":1,"method":"tools/list","x":${'['.repeat(100_000)}}`))).toBe(
       false,
     )
+  })
+})
+
+describe('withoutParams', () => {
+  const names = new Set(['requestState', 'inputResponses'])
+  const without = (text: string): string | undefined => {
+    const left = withoutParams(new TextEncoder().encode(text), names)
+    return left === undefined ? undefined : new TextDecoder().decode(left)
+  }
+
+  it.each([
+    ['{"id":1,"params":{"a":1,"requestState":"x"}}', '{"id":1,"params":{"a":1}}'],
+    ['{"params":{"requestState":"x","a":[1, 2]},"id":1.0}', '{"params":{"a":[1, 2]},"id":1.0}'],
+    ['{"params":{ "inputResponses" : {"a":"}"} , "requestState":"x" }}', '{"params":{}}'],
+    [
+      '{"params":{"a":{"requestState":1},"b":"é\\"}"}}',
+      '{"params":{"a":{"requestState":1},"b":"é\\"}"}}',
+    ],
+    ['{"params":{"request\\u0053tate":"x","a":1}}', '{"params":{"a":1}}'],
+    ['{"params":{"requestState":1,"a":2,"requestState":3}}', '{"params":{"a":2}}'],
+    ['{"requestState":1,"params":{}}', '{"requestState":1,"params":{}}'],
+  ])('%s', (text, left) => {
+    expect(without(text)).toBe(left)
+  })
+
+  it.each([
+    '',
+    '{}',
+    '[]',
+    '{"params":1}',
+    '{"params":{}',
+    '{"params":{},"params":{}}',
+    '{"params":[1]}',
+  ])('is nothing for %s', (text) => {
+    expect(without(text)).toBeUndefined()
   })
 })
