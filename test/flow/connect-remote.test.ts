@@ -121,3 +121,29 @@ it('a server that cannot be found out is told in words, and connects once it is 
   )
   expect(back.search).toBe('?done=connected')
 })
+
+it('CLI-12 CLI-13 O1: a call without a connection answers with a link that only its own person can use', async () => {
+  const notes = await openRemote()
+  const plane = await open({ notes })
+  await warm(plane, notes)
+  const caller = await plane.signIn()
+  const resource = `${plane.issuer}/mcp/notes`
+  const refused = await callTool(resource, caller.accessToken)
+  const link = /https?:[^\s"\\]+\/connect\/notes\?link=[\w-]+/.exec(refused.text)?.[0] ?? ''
+  expect(link.startsWith(`${plane.issuer}/connect/notes?link=`)).toBe(true)
+  expect(notes.presented).toEqual([])
+  const asGrace = [/^continue with/i, /^continue as grace/i]
+  const other = await createVisitor({ press: asGrace }).read(new URL(link))
+  expect(other.status).toBe(403)
+  expect(other.text).toContain('This link was made for another account')
+  const own = createVisitor({ press: PRESS })
+  expect((await own.read(new URL(link))).text).toContain('needs your account at')
+  const isEnd = (url: URL) => url.pathname === '/connect'
+  const done = await own.read(new URL(link), { press: GO, isEnd })
+  expect(done.text).toContain('go back to it')
+  await until(async () => {
+    const { text } = await callTool(resource, caller.accessToken)
+    return !text.includes('/connect/notes?link=')
+  }, 'the call')
+  expect(notes.presented.length).toBeGreaterThan(0)
+})
