@@ -55,14 +55,14 @@ export async function connectAccount(
   return { ...page, isConnected: page.url.searchParams.get('done') === 'connected' }
 }
 
-/** Presses the one "Disconnect" on the list of connections; returns the page that follows. */
+/** Presses the one "Disconnect" on the list of connections, signed in anew when need be. */
 export async function disconnectAccount(
   issuer: string,
   person: ReadingVisitor,
 ): Promise<VisitedPage> {
   const list = new URL(`${issuer}/connect`)
   return await person.read(list, {
-    press: [/^disconnect$/i],
+    press: [/^disconnect$/i, ...PRESS],
     isEnd: (url) => isAt(list)(url) && url.searchParams.has('done'),
   })
 }

@@ -1,6 +1,6 @@
 /**
- * Pinned client programs for tests (mcp-remote, the MCP Inspector), installed once into
- * `.cache/programs/` (ignored by git) from `test/clients/programs/`. Needs npm and a registry.
+ * Pinned programs of others for tests (mcp-remote, the MCP Inspector, Cloudflare's authorization
+ * server for Workers), installed once into `.cache/programs/` (ignored by git) from `test/clients/programs/`. Needs npm and a registry.
  *
  * The folder's name carries the digest of the lock, and it appears by one rename, so two test files
  * never see a half-made one. No install script runs, and no package of another platform is taken.
@@ -32,9 +32,10 @@ const INSTALL_VARIABLES =
 const PROGRAMS = {
   'mcp-remote': 'mcp-remote/dist/proxy.js',
   'mcp-inspector': '@modelcontextprotocol/inspector/clients/launcher/build/index.js',
+  'workers-oauth-provider': '@cloudflare/workers-oauth-provider/dist/oauth-provider.js',
 } as const
 
-/** Path of the script to start with this Node. */
+/** Path of the script to start with this Node; of the last one, of the module to bundle. */
 export type ProgramPaths = Readonly<Record<keyof typeof PROGRAMS, string>>
 
 type Found = { value: ProgramPaths } | { missing: string }

@@ -26,6 +26,8 @@ export interface WorkerRequest {
   readonly origin?: string
   /** Where it listens on loopback. Default: any free port. */
   readonly port?: number
+  /** Module name -> file, for what is not among our dependencies. */
+  readonly alias?: Readonly<Record<string, string>>
   /** Further options of miniflare: `d1Databases`, `kvNamespaces`, `durableObjects`. */
   readonly options?: Partial<WorkerOptions>
 }
@@ -51,7 +53,7 @@ export interface RunningWorker {
 /** Bundles and starts a Worker. @throws When the bundle or workerd refuses it. */
 export async function startWorker(worker: WorkerRequest): Promise<RunningWorker> {
   const outboundExchanges: OutboundExchange[] = []
-  const { code: contents, imports } = await bundle(worker.entry)
+  const { code: contents, imports } = await bundle(worker.entry, worker.alias ?? {})
   const miniflare = new Miniflare({
     ...worker.options,
     modules: [{ type: 'ESModule', path: 'worker.js', contents }],
@@ -87,12 +89,19 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
   }
 }
 
-async function bundle(entry: string | URL): Promise<{ code: string; imports: readonly string[] }> {
+async function bundle(
+  entry: string | URL,
+  alias: Readonly<Record<string, string>>,
+): Promise<{ code: string; imports: readonly string[] }> {
   const build = await rolldown({
     input: entry instanceof URL ? entry.pathname : entry,
     external: EXTERNAL,
     platform: 'neutral',
-    resolve: { conditionNames: ['workerd', 'worker', 'import', 'default'], mainFields: ['module'] },
+    resolve: {
+      alias: { ...alias },
+      conditionNames: ['workerd', 'worker', 'import', 'default'],
+      mainFields: ['module'],
+    },
   })
   try {
     const { output } = await build.generate({ format: 'esm', codeSplitting: false })

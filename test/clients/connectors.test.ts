@@ -1,0 +1,153 @@
+/**
+ * Servers that nobody here wrote, as connectors: FastMCP with its own `OAuthProxy` in front of GitHub,
+ * and the demo server of the official 1.x package with its demo authorization server on another port.
+ * Each is found, registered at, connected by a played person, called, refreshed and ended.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it, onTestFailed, onTestFinished, type TestContext } from 'vitest'
+import { startGitHubDouble } from '../../demo/doubles/github.ts'
+import { disconnectAccount } from '../kit/connect.ts'
+import { openJourney } from '../kit/journey.ts'
+import { need } from '../kit/needs.ts'
+import { freePort } from '../kit/postern.ts'
+import { type RunningProcess, startProcess } from '../kit/process.ts'
+import { preparePython } from '../kit/python.ts'
+
+const TEST_DEADLINE_MS = 600_000
+const PROXIED_SERVER = fileURLToPath(new URL('../python/proxied_server.py', import.meta.url))
+const DEMO_SERVER = fileURLToPath(
+  new URL(
+    '../../node_modules/@modelcontextprotocol/sdk/dist/esm/examples/server/simpleStreamableHttp.js',
+    import.meta.url,
+  ),
+)
+/** GitHub's expiring tokens; FastMCP gives its own the same life. */
+const GITHUB_TOKEN_SECONDS = 28_800
+const DEMO_TOKEN_SECONDS = 3_600
+const MARGIN_SECONDS = 60
+
+/** Ended by its own pid when the test ends. */
+function run(options: Parameters<typeof startProcess>[0]): RunningProcess {
+  const child = startProcess(options)
+  onTestFinished(() => child.stop())
+  onTestFailed(() => console.error(child.lines.slice(-60).join('\n')))
+  return child
+}
+
+async function startFastMcp(context: TestContext) {
+  const python = need(context, 'Python with FastMCP 4', await preparePython('fastmcp-4'))
+  const github = await startGitHubDouble({ expiringTokens: true })
+  onTestFinished(() => github.close())
+  const port = await freePort()
+  const home = await mkdtemp(join(tmpdir(), 'fastmcp-'))
+  onTestFinished(() => rm(home, { recursive: true, force: true }))
+  const child = run({
+    name: 'FastMCP behind its OAuthProxy',
+    command: python.executable,
+    args: [PROXIED_SERVER],
+    env: {
+      ...python.env,
+      FASTMCP_HOME: home,
+      PORT: String(port),
+      GITHUB_URL: github.url,
+      GITHUB_CLIENT_ID: github.app.clientId,
+      GITHUB_CLIENT_SECRET: github.app.clientSecret,
+    },
+  })
+  await child.line(/Uvicorn running/)
+  return { url: `http://127.0.0.1:${port}/mcp`, child, github }
+}
+
+async function startDemo() {
+  const [port, authorizationPort] = [await freePort(), await freePort()]
+  const child = run({
+    name: 'demo server of the 1.x package',
+    command: process.execPath,
+    args: [DEMO_SERVER, '--oauth', '--oauth-strict'],
+    env: { MCP_PORT: String(port), MCP_AUTH_PORT: String(authorizationPort) },
+  })
+  await child.line(/MCP Streamable HTTP Server listening/)
+  return {
+    url: `http://localhost:${port}/mcp`,
+    origins: [`http://localhost:${authorizationPort}`],
+    child,
+  }
+}
+
+/** Requests to this path in the server's own log. */
+function asked({ lines }: RunningProcess, line: RegExp): number {
+  return lines.filter((text) => line.test(text)).length
+}
+
+describe('remote servers of others, connected', () => {
+  it('CLI-03 CLI-18 CLI-20 GW-23 GW-24 GW-25: FastMCP with its OAuthProxy in front of GitHub', {
+    timeout: TEST_DEADLINE_MS,
+  }, async (context) => {
+    const { url, child, github } = await startFastMcp(context)
+    const calls = () => asked(child, /"POST \/mcp HTTP/)
+    const refreshes = () => asked(child, /"POST \/token HTTP.*" 200/) - 1
+    const journey = await openJourney({ url })
+    const probes = calls()
+    const before = await journey.call('whoami')
+    expect(before).toMatchObject({ isError: true, link: expect.stringContaining('/connect/notes') })
+    expect(calls(), 'nothing is sent without a connection').toBe(probes)
+
+    const page = await journey.connect(before.link)
+    expect(page, page.text).toMatchObject({ isConnected: true })
+    // It refuses a loopback redirect of `application_type` web.
+    expect(asked(child, /"POST \/register HTTP.*" 201/)).toBe(1)
+    const first = await journey.call('whoami')
+    expect(first).toEqual({ isError: false, link: undefined, text: expect.stringContaining('ada') })
+    expect(refreshes()).toBe(0)
+
+    // It rotates refresh tokens: the second works only when the first answer was kept.
+    for (const round of [1, 2]) {
+      await journey.elapse(GITHUB_TOKEN_SECONDS + MARGIN_SECONDS)
+      expect((await journey.call('whoami')).text).toBe(first.text)
+      expect(refreshes()).toBe(round)
+    }
+
+    // The person takes the access back at GitHub: 401, and no refresh helps.
+    github.revokeEverybody()
+    const refused = await journey.call('whoami')
+    expect(refused).toMatchObject({ isError: true, link: expect.stringContaining('/connect/') })
+    const again = await journey.connect(refused.link)
+    expect(again, again.text).toMatchObject({ isConnected: true })
+    expect((await journey.call('whoami')).text).toBe(first.text)
+
+    const gone = await disconnectAccount(journey.plane.issuer, journey.person)
+    expect(gone.text).toContain('This server cannot be told to end a token')
+    const after = await journey.call('whoami')
+    expect(after).toMatchObject({ isError: true, link: expect.stringContaining('/connect/notes') })
+    expect(asked(child, /"POST \/register HTTP/)).toBe(1)
+  })
+
+  it('CLI-07 CLI-16 DSC-07: the demo of the official package, which gives no refresh tokens', {
+    timeout: TEST_DEADLINE_MS,
+  }, async () => {
+    const { url, origins } = await startDemo()
+    const journey = await openJourney({ url, origins })
+    const greet = () => journey.call('greet', { name: 'Ada' })
+    const before = await greet()
+    const page = await journey.connect(before.link)
+    expect(page, page.text).toMatchObject({ isConnected: true })
+    expect(await greet()).toEqual({ isError: false, link: undefined, text: 'Hello, Ada!' })
+
+    await journey.elapse(DEMO_TOKEN_SECONDS + MARGIN_SECONDS)
+    const expired = await greet()
+    expect(expired).toMatchObject({
+      isError: true,
+      link: expect.stringContaining('/connect/notes'),
+    })
+    const again = await journey.connect(expired.link)
+    expect(again, again.text).toMatchObject({ isConnected: true })
+    expect(await greet()).toMatchObject({ isError: false, text: 'Hello, Ada!' })
+
+    const gone = await disconnectAccount(journey.plane.issuer, journey.person)
+    expect(gone.text).toContain('Disconnected')
+    expect(await greet()).toMatchObject({ isError: true })
+  })
+})
