@@ -15,6 +15,7 @@ import type { Refresher, RefreshResult } from '../vault/refresh.ts'
 import { createRefreshAhead, type RefreshAhead } from '../vault/refresh-ahead.ts'
 import type { Vault, VaultRecord } from '../vault/vault.ts'
 import {
+  bindingOf,
   createMachineTokens,
   type MachineTokens,
   type MachineTokensDeps,
@@ -321,12 +322,14 @@ class Tokens implements ConnectionTokens {
     connector: string,
     force: boolean,
   ): Promise<RefreshResult> {
-    const { refresher, config, emit } = this.#deps
+    const { refresher, config, emit, lifecycle } = this.#deps
     return shareWork(
       this.#deps.runtime,
       this.#refreshes,
       `${force ? 'force' : 'due'}:${vaultId}`,
       async () => {
+        // Before the refresh begins: what it writes down lasts as long as one call, not as a discovery.
+        await bindingOf(lifecycle, connector)
         const deadlineMs = config.limits.tokenCallTimeoutMs + LEASE_WAIT_MS
         const result = await refresher.refresh(vaultId, deadlineMs, { force })
         if (result === 'unknown') {

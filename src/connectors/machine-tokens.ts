@@ -18,7 +18,7 @@ export interface MachineTokensDeps {
   readonly runtime: Runtime
   readonly emit: Emit
   readonly config: Pick<Config, 'connectors'>
-  readonly lifecycle: Pick<Lifecycle, 'binding' | 'report'>
+  readonly lifecycle: Pick<Lifecycle, 'binding' | 'prepare' | 'report'>
   readonly registrations: Pick<Registrations, 'peek' | 'ensure' | 'refused'>
   readonly tokenCalls: Pick<TokenCalls, 'clientCredentials'>
 }
@@ -147,7 +147,7 @@ export function createMachineTokens(deps: MachineTokensDeps): MachineTokens {
 async function ask(deps: MachineTokensDeps, name: string): Promise<Outcome> {
   const { config, lifecycle, registrations, tokenCalls } = deps
   const connector = config.connectors.find((known) => known.name === name)
-  const binding = lifecycle.binding(name)
+  const binding = await bindingOf(lifecycle, name)
   if (connector === undefined || binding === undefined) return { state: 'unknown' }
   const made = registrations.peek(binding)
   const registered = made ?? (await registrations.ensure(binding))
@@ -175,6 +175,20 @@ async function ask(deps: MachineTokensDeps, name: string): Promise<Outcome> {
     resourceOrigin: resourceOriginOf(binding),
     ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
   }
+}
+
+/** Longest wait for a discovery that is still under way, right after a start. */
+const PREPARE_DEADLINE_MS = 5_000
+
+/** From memory; else what can be found out now. */
+export async function bindingOf(
+  lifecycle: Pick<Lifecycle, 'binding' | 'prepare'>,
+  connector: string,
+): Promise<Binding | undefined> {
+  const known = lifecycle.binding(connector)
+  if (known !== undefined) return known
+  const prepared = await lifecycle.prepare(connector, { deadlineMs: PREPARE_DEADLINE_MS })
+  return prepared.ok ? prepared.binding : undefined
 }
 
 function resourceOriginOf({ connector }: Binding): string {

@@ -69,6 +69,7 @@ export async function openSignIns(
     lock,
     runtime,
     emit,
+    callTimeoutMs: config.limits.tokenCallTimeoutMs,
     call: (record, tokens) =>
       connectorOf(record.provider) === undefined
         ? refreshUpstream(providers, record, tokens, (id) => proofs.clientRefused(id))

@@ -29,8 +29,9 @@ const LOCK_DEADLINE_MS = 300
 const HELD_POLLS_MS = [20, 40, 80, 150, 250] as const
 /** Rounds of one flight: with the polls above, longer than any lease and call together. */
 const ROUNDS_MAX = 200
-/** An intent younger than this belongs to a call that may still be under way. */
-const INTENT_LIVE_MS = 30_000
+/** An intent that is older than a call and this belongs to a call that is over. */
+const INTENT_SLACK_MS = 2_000
+const CALL_TIMEOUT_MS = 28_000
 const PERSIST_ATTEMPTS_MAX = 10_000
 const PERSIST_PAUSE_MS = 50
 const PERSIST_PAUSE_MAX_MS = 1_000
@@ -313,7 +314,8 @@ async function forgetIntent(flight: Flight, entry: VaultEntry): Promise<Round> {
 
 function isLive(flight: Flight, startedAtMs: number): boolean {
   const ageMs = flight.deps.runtime.nowMs() - startedAtMs
-  return ageMs >= 0 && ageMs < INTENT_LIVE_MS
+  const liveMs = (flight.deps.callTimeoutMs ?? CALL_TIMEOUT_MS) + INTENT_SLACK_MS
+  return ageMs >= 0 && ageMs < liveMs
 }
 
 /** R3: renewed every third of the lease while the work runs. */

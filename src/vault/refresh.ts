@@ -30,6 +30,8 @@ export interface RefresherOptions {
   call(record: VaultRecord, tokens: TokenSet): Promise<RefreshAnswer>
   /** Revokes upstream what was issued for a record that has ended meanwhile. */
   revoke?(vaultId: string, record: VaultRecord, tokens: TokenSet): Promise<unknown>
+  /** Longest that `call` takes. Default 28 000: what has begun longer ago is over. */
+  readonly callTimeoutMs?: number
   /** While true for a provider, its refusals are not believed (flows.md section 10). */
   incident?(provider: string): boolean
 }

@@ -276,6 +276,7 @@ function roomsOf(server: LinkServer, config: Config) {
         connector:
           config.connectors.find((known) => known.name === name) ?? server.binding.connector,
       }),
+      prepare: async () => ({ ok: false, problems: [], state: 'unreachable' }) as const,
       report: (name: string, evidence: Evidence) => void server.reports.push([name, evidence]),
     },
     registrations: {
