@@ -5,11 +5,11 @@
  * `connect-finish.ts`.
  * @see requirements CLI-06, CLI-10, CLI-11, CLI-12, threats O1, O2, A1, A13
  */
-import { OAuthError } from '../errors.ts'
+import { readResponse } from '../issuer/callback.ts'
 import { type CookieJar, readCookies, transactionCookie } from '../issuer/cookies.ts'
 import { createSecret, key } from '../issuer/ids.ts'
 import { findSignedIn, type SignedIn } from '../issuer/sessions.ts'
-import { Parameters } from '../oauth/parameters.ts'
+import type { Parameters } from '../oauth/parameters.ts'
 import type { Versioned } from '../ports.ts'
 import type { Binding } from './binding.ts'
 import { finishConnect } from './connect-finish.ts'
@@ -24,7 +24,7 @@ export async function connectCallback(
   http: Request,
   name: string,
 ): Promise<Response> {
-  const parameters = readParameters(http)
+  const parameters = readResponse(http)
   const state = parameters?.get('state')
   if (parameters === undefined || state === undefined || state.length > STATE_MAX_CHARACTERS)
     return refused(house, 'state_missing')
@@ -152,13 +152,4 @@ function refused(
     link: { path: house.paths.connect, text: 'See your connections' },
   } as const
   return connectRefusal(house, message, { reason, ...about })
-}
-
-function readParameters(http: Request): Parameters | undefined {
-  try {
-    return Parameters.parse(new URL(http.url).search.slice(1))
-  } catch (error) {
-    if (error instanceof OAuthError) return undefined
-    throw error
-  }
 }

@@ -19,7 +19,7 @@ import type { Answered } from './sign-in-refusals.ts'
 const STATE_MAX_CHARACTERS = 512
 
 export async function callback(house: IssuerHouse, http: Request): Promise<Response> {
-  const parameters = readAnswer(http)
+  const parameters = readResponse(http)
   const state = parameters?.get('state')
   if (parameters === undefined || state === undefined || state.length > STATE_MAX_CHARACTERS) {
     return refused(house, 'state_missing')
@@ -146,7 +146,8 @@ function refused(
   )
 }
 
-function readAnswer(http: Request): Parameters | undefined {
+/** The parameters of an authorization response; `undefined` for what is none, such as a repeated name. */
+export function readResponse(http: Request): Parameters | undefined {
   try {
     return Parameters.parse(new URL(http.url).search.slice(1))
   } catch (error) {
