@@ -183,7 +183,8 @@ export class Call implements Sink, BodyOwner, OpenStream {
       httpMethod: this.#method,
       body,
       isPartial: this.#isPartial || this.#isStreamed,
-      isGone: () => this.#done,
+      // A process that ends does not wait for people: they are asked again.
+      isGone: () => this.#done || this.#deps.streams.draining,
     }
   }
 

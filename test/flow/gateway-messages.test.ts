@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type NotesServer, startNotesServer } from '../../demo/servers/notes.ts'
 import { type Fixture, startFixture } from '../conformance-suite/fixture.ts'
+import type { RpcAnswer } from '../kit/connection-house.ts'
 import { startGateway, type TestGateway } from '../kit/gateway.ts'
 import { dial, request, until } from '../kit/http.ts'
 import { createKeptTokens } from '../kit/kept-tokens.ts'
@@ -16,8 +17,7 @@ const ACCEPT = { accept: 'application/json, text/event-stream', 'content-type': 
 type Headers = Readonly<Record<string, string>>
 interface Told {
   readonly status: number
-  // biome-ignore lint/suspicious/noExplicitAny: an answer under test, looked into by its expectations
-  readonly json: any
+  readonly json: RpcAnswer | undefined
 }
 
 const meta = (capabilities: object = {}, version = VERSION) => ({
@@ -167,21 +167,21 @@ describe.each(['node', 'fetch'] as const)('messages keep their meaning, carrier 
       modern('tools/call', params),
     ] as const
     const direct = await ask(fixture.url, ...call)
-    expect([direct.status, direct.json.error.code]).toEqual([400, -32_021])
+    expect([direct.status, direct.json?.error.code]).toEqual([400, -32_021])
     expect(await ask(`${through}/fixture`, { ...call[0], ...bearer() }, call[1])).toEqual(direct)
   })
 
   it('GW-09: four versions of clients at one endpoint, each with its own era', async () => {
     for (const version of ['2025-03-26', '2025-06-18', '2025-11-25']) {
       const answer = await ask(`${through}/fixture`, bearer(), initialize(version))
-      expect(answer.json.result.protocolVersion).toBe(version)
+      expect(answer.json?.result.protocolVersion).toBe(version)
     }
     const discovered = await ask(
       `${through}/fixture`,
       { ...headersOf('server/discover'), ...bearer() },
       modern('server/discover'),
     )
-    expect(discovered.json.result.supportedVersions).toContain(VERSION)
+    expect(discovered.json?.result.supportedVersions).toContain(VERSION)
   })
 
   it('GW-20: nothing is kept here: each call of each person is answered by the server', async () => {
@@ -192,7 +192,7 @@ describe.each(['node', 'fetch'] as const)('messages keep their meaning, carrier 
         { ...headersOf(LIST), ...bearer('fixture', user) },
         modern(LIST),
       )
-      expect(answer.json.result).toMatchObject({
+      expect(answer.json?.result).toMatchObject({
         ttlMs: expect.any(Number),
         cacheScope: expect.any(String),
       })

@@ -266,6 +266,17 @@ describe.each(['node', 'fetch'] as const)('reconnect answers, carrier %s', (carr
     expect(world.server.seen).toHaveLength(1)
   })
 
+  it('GW-25, T5: a process that ends lets nobody wait: the question is asked again', async () => {
+    if (carrier === 'fetch') return
+    const world = await start()
+    const { state } = question(await world.send(modernCall(), modern))
+    const waiting = world.send(answered(state), modern)
+    await until(() => world.tokens.asked.loads >= 3)
+    const drained = world.house.carrier.drain(10_000)
+    expect((await waiting).json.result.resultType).toBe('input_required')
+    await drained
+  })
+
   it('GW-25: decline and cancel end it, also when a connection is there', async () => {
     const world = await start()
     const { state } = question(await world.send(modernCall(), modern))

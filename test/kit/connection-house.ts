@@ -13,11 +13,33 @@ export interface Told {
   readonly text: string
   readonly bytes: Buffer
   /** Of a body that is an object, or of the one event of a stream. */
-  readonly json: Json
+  readonly json: RpcAnswer
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: an answer under test, looked into by its expectations
-type Json = any
+type Some<T> = readonly [T, ...T[]]
+
+/** An answer under test: every member may be missing, and then its expectation fails. */
+export interface RpcAnswer {
+  readonly id: unknown
+  readonly person: unknown
+  readonly error: {
+    readonly code: number
+    readonly message: string
+    readonly data: {
+      readonly url: string
+      readonly elicitations: Some<{ readonly url: string; readonly elicitationId: string }>
+    }
+  }
+  readonly result: {
+    readonly resultType: string
+    readonly isError: boolean
+    readonly content: Some<{ readonly type: string; readonly text: string }>
+    readonly requestState: string
+    readonly inputRequests: { readonly connect: { readonly params: { readonly url: string } } }
+    readonly protocolVersion: string
+    readonly supportedVersions: readonly string[]
+  }
+}
 
 export interface ConnectionHouse {
   readonly server: TestServer
@@ -201,10 +223,11 @@ function textOf(body: unknown): string | Uint8Array {
   return body === undefined ? '' : JSON.stringify(body)
 }
 
-function parsed(body: string): Json {
+/** `null` for what is no JSON: looking into it is the failure. */
+function parsed(body: string): RpcAnswer {
   try {
     return JSON.parse(body)
   } catch {
-    return undefined
+    return JSON.parse('null')
   }
 }
