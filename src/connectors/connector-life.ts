@@ -152,7 +152,7 @@ export class ConnectorLife {
     // The other nodes have documents of their own: this tells them that these may be old.
     await this.#deps.rows.change(this.connector.name, (row) => {
       const kept = keptRow(row, this.#definition)
-      const askedAtMs = this.#deps.runtime.nowMs()
+      const askedAtMs = this.#nowMs()
       return kept && { row: { ...kept, askedAtMs, checkedAtMs: askedAtMs }, audit: [] }
     })
     return this.status()
@@ -160,13 +160,13 @@ export class ConnectorLife {
 
   async approve(origin: string): Promise<boolean> {
     const hasOwnClient = this.connector.oauth.client !== undefined
-    const { nowMs } = this.#deps.runtime
+    const checkedAtMs = this.#nowMs()
     const { written } = await this.#deps.rows.change(this.connector.name, (row) => {
       const kept = keptRow(row, this.#definition)
       const next = kept === undefined ? undefined : approved(kept, origin, hasOwnClient)
       if (next === undefined) return undefined
       const audit = [{ event: 'connector.recovered', detail: `approved ${origin}` } as const]
-      return { row: { ...next, checkedAtMs: nowMs() }, audit }
+      return { row: { ...next, checkedAtMs }, audit }
     })
     if (written) await this.check('retry')
     return written
@@ -212,12 +212,12 @@ export class ConnectorLife {
   }
 
   async #lookNow(how: How): Promise<void> {
-    const { discovery, registrations, runtime, discoveryTimeoutMs: deadlineMs } = this.#deps
+    const { discovery, registrations, discoveryTimeoutMs: deadlineMs } = this.#deps
     const result =
       how === 'renew'
         ? await discovery.renew(this.target(), { deadlineMs })
         : await discovery.read(this.target(), { deadlineMs, retry: how === 'retry' })
-    this.#checkedAtMs = runtime.nowMs()
+    this.#checkedAtMs = this.#nowMs()
     // Accepted before anything secret is made for it: registering comes after.
     const first = this.#boundOf(result, this.#row())
     if (!first?.ok || !isAccepted(this.#row(), first.binding)) await this.#write(result)
@@ -228,14 +228,14 @@ export class ConnectorLife {
   }
 
   async #write(result: DiscoveryResult, registration?: ConnectorProblem): Promise<void> {
-    const { rows, runtime } = this.#deps
+    const { rows } = this.#deps
     const { connector } = this
     const definition = this.#definition
     const { row, before, written } = await rows.change(connector.name, (current) => {
       // A node that started later has another definition of it: that one holds.
       if (current !== keptRow(current, definition) && isSince(current, this.#startedAtMs))
         return undefined
-      const nowMs = runtime.nowMs()
+      const nowMs = this.#nowMs()
       const about = registration === undefined ? {} : { registration }
       const next = judge(current, { connector, definition, result, nowMs, ...about })
       const audit = changesBetween(current, next).map(({ event, reason }) => ({
@@ -257,6 +257,11 @@ export class ConnectorLife {
     await this.#deps.discovery.drop(this.target(), 'issuer_mismatch')
     await this.#look
     await this.check('retry')
+  }
+
+  /** As it is stored. */
+  #nowMs(): number {
+    return Math.trunc(this.#deps.runtime.nowMs())
   }
 
   #row(): ConnectorRow | undefined {

@@ -68,6 +68,9 @@ export interface LifecycleDeps {
 
 /** What cannot be used is looked at again after this; what another node renewed is noticed. */
 const LOOK_EVERY_MS = 60_000
+/** Nodes that started together do not look together. */
+const LOOK_JITTER = 0.1
+const LOOKS_AT_ONCE_MAX = 20
 /** Evidence of one connector is followed at most this often (DSC-19). */
 const EVIDENCE_EVERY_MS = 30_000
 const CONNECTORS_MAX = 10_000
@@ -94,6 +97,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
   const mayFollow = createCoolDown(runtime, { waitMs: EVIDENCE_EVERY_MS, keysMax: CONNECTORS_MAX })
   let cancel = (): void => undefined
   let firstLook = Promise.resolve()
+  let isLooking = false
 
   /** What belongs to another definition is removed before anybody can use it. */
   const clearRedefined = async (): Promise<void> => {
@@ -109,13 +113,22 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
         await discovery.drop({ ...life.target(), url }, 'url_changed')
     }
   }
+  /** A few at a time, so that a house with many connectors is no herd after a start or an outage (F9). */
   const lookAtAll = async (): Promise<void> => {
-    const unsettled = [...lives.values()].filter((life) => !life.isSettled())
-    await Promise.all(unsettled.map((life) => life.check()))
+    isLooking = true
+    const waiting = [...lives.values()].filter((life) => !life.isSettled())
+    const work = async (): Promise<void> => {
+      for (let life = waiting.pop(); life !== undefined; life = waiting.pop()) await life.check()
+    }
+    await Promise.all(Array.from({ length: LOOKS_AT_ONCE_MAX }, work))
+    isLooking = false
+    console.log('looked', runtime.monotonicMs())
   }
   const arm = (): void => {
-    cancel = runtime.after(LOOK_EVERY_MS, () => {
-      runtime.waitUntil(lookAtAll())
+    const jitter = 1 + LOOK_JITTER * (2 * runtime.random() - 1)
+    cancel = runtime.after(Math.round(LOOK_EVERY_MS * jitter), () => {
+      console.log('tick', runtime.monotonicMs(), isLooking)
+      if (!isLooking) runtime.waitUntil(lookAtAll())
       arm()
     })
   }

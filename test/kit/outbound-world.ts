@@ -13,6 +13,7 @@ import { openDiscovery } from '../../src/connectors/discovery.ts'
 import { createLifecycle, type Lifecycle } from '../../src/connectors/lifecycle.ts'
 import { createRegistrations } from '../../src/connectors/registration.ts'
 import { createEgress } from '../../src/net/egress.ts'
+import { FetchFailure } from '../../src/net/failure.ts'
 import type { Bus, Fetch, FetchRequest, FetchResponse, Lock, Store } from '../../src/ports.ts'
 import { createSealing } from '../../src/vault/sealing.ts'
 import { createRecordingEmit, type RecordingEmit } from './emit.ts'
@@ -36,6 +37,10 @@ export interface RemoteWorld {
   hasResourceMetadata: boolean
   cacheControl: string | undefined
   registrationStatus: number
+  /** In the place of an answer; `hang` never comes. */
+  fault: (url: URL) => FetchResponse | 'hang' | 'reset' | undefined
+  /** Most exchanges under way at once. */
+  inFlightMax: number
   /** `METHOD url`, in order. */
   readonly exchanges: string[]
   /** Exchanges whose URL contains this text. */
@@ -63,6 +68,8 @@ export interface OutboundWorld {
 
 export interface NodeOptions {
   readonly connector?: Partial<ConnectorInput>
+  /** Further connectors, each at a path of its own on the same server. */
+  readonly further?: number
   /** A bus of its own: other nodes are found by poll. */
   readonly isAlone?: boolean
 }
@@ -77,12 +84,16 @@ export function createOutboundWorld(): OutboundWorld {
   const lock = createMemoryLock(runtime)
   const bus = createMemoryBus()
   const remote = createRemote()
+  let inFlight = 0
   const fetch: Fetch = async (request) => {
     remote.exchanges.push(`${request.method} ${request.url.href}`)
-    if (remote.delayMs > 0)
-      await new Promise<void>((resolve) => void runtime.after(remote.delayMs, resolve))
-    if (!remote.isUp) throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
-    return answerOf(remote, request)
+    inFlight += 1
+    remote.inFlightMax = Math.max(remote.inFlightMax, inFlight)
+    try {
+      return await exchange(runtime, remote, request)
+    } finally {
+      inFlight -= 1
+    }
   }
   return {
     runtime,
@@ -102,6 +113,23 @@ export function createOutboundWorld(): OutboundWorld {
   }
 }
 
+async function exchange(
+  runtime: TestRuntime,
+  remote: RemoteWorld,
+  request: FetchRequest,
+): Promise<FetchResponse> {
+  const { promise: isAborted, reject } = Promise.withResolvers<never>()
+  isAborted.catch(() => undefined)
+  request.signal.addEventListener('abort', () => reject(request.signal.reason))
+  const pause = new Promise<void>((resolve) => void runtime.after(remote.delayMs, resolve))
+  if (remote.delayMs > 0) await Promise.race([pause, isAborted])
+  const fault = remote.fault(request.url)
+  if (fault === 'hang') return isAborted
+  if (fault === 'reset') throw new FetchFailure('ERR_UPSTREAM_RESET', 'reset')
+  if (!remote.isUp) throw new FetchFailure('ERR_UPSTREAM_CONNECT', 'refused')
+  return fault ?? answerOf(remote, request)
+}
+
 interface Place {
   readonly runtime: TestRuntime
   readonly fetch: Fetch
@@ -110,13 +138,19 @@ interface Place {
   readonly bus: Bus
 }
 
-async function openNode(place: Place, { connector }: NodeOptions): Promise<OutboundNode> {
+async function openNode(
+  place: Place,
+  { connector, further = 0 }: NodeOptions,
+): Promise<OutboundNode> {
   const { runtime, fetch, store, lock, bus } = place
   const config = parseConfig(
     {
       issuer: POSTERN,
       sealingKey: SEALING_KEY,
-      connectors: { notes: { url: `${NOTES}/mcp`, auth: 'oauth', ...connector } },
+      connectors: {
+        notes: { url: `${NOTES}/mcp`, auth: 'oauth', ...connector },
+        ...Object.fromEntries(Array.from({ length: further }, (_, index) => furtherOne(index))),
+      },
     },
     { environment: {} },
   )
@@ -150,6 +184,10 @@ async function openNode(place: Place, { connector }: NodeOptions): Promise<Outbo
   }
 }
 
+function furtherOne(index: number): readonly [string, ConnectorInput] {
+  return [`n${index}`, { url: `${NOTES}/${index}/mcp`, auth: 'oauth' }]
+}
+
 function createRemote(): RemoteWorld {
   const exchanges: string[] = []
   return {
@@ -161,6 +199,8 @@ function createRemote(): RemoteWorld {
     hasResourceMetadata: true,
     cacheControl: undefined,
     registrationStatus: 201,
+    fault: () => undefined,
+    inFlightMax: 0,
     exchanges,
     count: (part) => exchanges.filter((line) => line.includes(part)).length,
     registered: [],
@@ -170,21 +210,21 @@ function createRemote(): RemoteWorld {
 function answerOf(remote: RemoteWorld, request: FetchRequest): FetchResponse {
   const { pathname, origin } = request.url
   if (origin === NOTES && pathname.endsWith('/mcp') && request.method === 'POST')
-    return refusal(remote)
+    return refusal(remote, pathname)
   if (origin === NOTES && pathname.startsWith('/.well-known/oauth-protected-resource')) {
     if (!remote.hasResourceMetadata) return reply(404, {})
     const body = {
-      resource: `${NOTES}/mcp`,
+      resource: NOTES + pathname.replace('/.well-known/oauth-protected-resource', ''),
       authorization_servers: [remote.issuer],
       scopes_supported: ['read'],
       ...remote.resource,
     }
-    return reply(200, body, remote.cacheControl)
+    return reply(200, body, cached(remote))
   }
   if (pathname.includes('/.well-known/oauth-authorization-server')) {
     if (!remote.hasResourceMetadata && origin !== NOTES) return reply(404, {})
     const issuer = remote.hasResourceMetadata ? remote.issuer : NOTES
-    return reply(200, { ...serverDocument(issuer), ...remote.server }, remote.cacheControl)
+    return reply(200, { ...serverDocument(issuer), ...remote.server }, cached(remote))
   }
   if (pathname === '/register') {
     if (remote.registrationStatus !== 201)
@@ -213,15 +253,27 @@ function serverDocument(issuer: string): Json {
   }
 }
 
-function refusal({ hasResourceMetadata }: RemoteWorld): FetchResponse {
+function refusal({ hasResourceMetadata }: RemoteWorld, path: string): FetchResponse {
   if (!hasResourceMetadata) return reply(401, {})
-  const metadata = `${NOTES}/.well-known/oauth-protected-resource/mcp`
+  const metadata = `${NOTES}/.well-known/oauth-protected-resource${path}`
   const headers = new Headers({ 'www-authenticate': `Bearer resource_metadata="${metadata}"` })
   return { status: 401, headers, body: null }
 }
 
-function reply(status: number, body: Json, cacheControl?: string): FetchResponse {
-  const headers = new Headers({ 'content-type': 'application/json' })
-  if (cacheControl !== undefined) headers.set('cache-control', cacheControl)
-  return { status, headers, body: new Response(JSON.stringify(body)).body }
+/** @param body An object is sent as JSON, a text as it is. */
+export function reply(
+  status: number,
+  body: Json | string,
+  headers: Readonly<Record<string, string>> = {},
+): FetchResponse {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return {
+    status,
+    headers: new Headers({ 'content-type': 'application/json', ...headers }),
+    body: new Response(text).body,
+  }
+}
+
+function cached({ cacheControl }: RemoteWorld): Readonly<Record<string, string>> {
+  return cacheControl === undefined ? {} : { 'cache-control': cacheControl }
 }
