@@ -2,7 +2,9 @@
  * Dynamic registration as a client (RFC 7591), and the renewal of a registration in its place (RFC
  * 7592): one exchange each, JSON, no redirects. What went wrong is a problem in words for people.
  */
+import { RETRY_AFTER_MAX_MS } from '../cache/breaker.ts'
 import { UpstreamError } from '../errors.ts'
+import { retryAfterMs } from '../net/cache-control.ts'
 import type { Egress, EgressResponse } from '../net/egress.ts'
 import { readObject } from '../net/json-answer.ts'
 import { chooseAuthMethod } from '../oauth/client-request.ts'
@@ -19,6 +21,7 @@ export interface RegistrationCallsDeps {
   readonly egress: Egress
   readonly house: DocumentHouse
   readonly timeoutMs: number
+  readonly nowMs: () => number
 }
 
 export type RegistrationCall =
@@ -100,7 +103,7 @@ interface Sending {
 }
 
 async function send(
-  { egress, house, timeoutMs }: RegistrationCallsDeps,
+  { egress, house, timeoutMs, nowMs }: RegistrationCallsDeps,
   binding: Binding,
   { method, url, body, authorization, authMethod, endpoint }: Sending,
 ): Promise<RegistrationCall> {
@@ -124,7 +127,10 @@ async function send(
   }
   const answer = readObject(response)
   const { status } = response
-  if (status < 200 || status >= 300) return refused(house, binding, { status, answer })
+  if (status < 200 || status >= 300) {
+    const waitMs = retryAfterMs(response.headers, nowMs(), RETRY_AFTER_MAX_MS)
+    return refused(house, binding, { status, answer }, waitMs)
+  }
   if (answer === undefined) return refused(house, binding, 'not_json')
   const redirectUri = connectCallbackUrl(house, binding.connector.name)
   const judged = judgeRegistrationAnswer(answer, { redirectUri, authMethod, endpoint })
@@ -135,8 +141,8 @@ function refused(
   house: DocumentHouse,
   binding: Binding,
   why: RegistrationFailure,
+  waitMs = why instanceof UpstreamError ? why.retryAfterMs : undefined,
 ): RegistrationCall {
   const problem = registrationProblem(house, binding, why)
-  const retryAfterMs = why instanceof UpstreamError ? why.retryAfterMs : undefined
-  return { ok: false, problem, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+  return { ok: false, problem, ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }) }
 }

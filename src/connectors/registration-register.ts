@@ -55,7 +55,8 @@ export class ClientRegister {
       auditStep({ runtime, config }, 'client.registered', { detail })
     const documentUrl = (connector: string) => clientDocumentUrl(config, connector)
     this.#rows = createRegistrationRows({ ...deps, audit, documentUrl })
-    this.#calls = { egress, house: config, timeoutMs: config.limits.tokenCallTimeoutMs }
+    const timeoutMs = config.limits.tokenCallTimeoutMs
+    this.#calls = { egress, house: config, timeoutMs, nowMs: () => runtime.nowMs() }
     this.#failed = createWaits(runtime, {
       minMs: FAILED_WAIT_MIN_MS,
       maxMs: FAILED_WAIT_MAX_MS,

@@ -8,6 +8,7 @@ import {
   reply,
   type Sent,
 } from '../../test/kit/authorization-server.ts'
+import { StoreError } from '../errors.ts'
 import { judgeClientDocument } from '../oauth/client-document.ts'
 import { TENANT } from '../records.ts'
 import { createSealing } from '../vault/sealing.ts'
@@ -299,6 +300,15 @@ describe('CLI-04, CLI-14: whose registration it is', () => {
   })
 })
 
+it('goes on with what it knows while the store does not answer', async () => {
+  const registrations = node()
+  const client = await made(registrations, dynamic())
+  world.runtime.advanceMs(60_000)
+  world.store.get = () => Promise.reject(new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied'))
+  expect(await registrations.ensure(dynamic())).toEqual({ ok: true, client })
+  await expect(node().ensure(dynamic())).rejects.toThrow(StoreError)
+})
+
 describe('many at once', () => {
   it('registers once for all who ask, on one node and on four', async () => {
     let open = (): void => undefined
@@ -477,7 +487,7 @@ describe('CLI-05: refused and expired clients', () => {
     ['503', () => reply(503, '', { 'retry-after': '30' }), 'answered 503; it is asked again'],
     ['403', () => json(403, { error: 'access_denied' }), 'refused to register this house (403'],
     ['a page', () => reply(200, '<html>', { 'content-type': 'text/html' }), 'is no JSON'],
-  ])('CLI-05: a failure is told, and the server not hammered: %s', async (_, answer, text) => {
+  ])('CLI-05: a failure is told, and the server not hammered: %s', async (name, answer, text) => {
     world.answers(answer)
     const registrations = node()
     for (let tries = 0; tries < 5; tries += 1)
@@ -486,6 +496,10 @@ describe('CLI-05: refused and expired clients', () => {
         problem: { text: expect.stringContaining(text) },
       })
     expect(registered()).toHaveLength(1)
+    // A server that names its time is not asked before.
+    world.runtime.advanceMs(29_000)
+    if (name === '503') await registrations.ensure(dynamic())
+    if (name === '503') expect(registered()).toHaveLength(1)
     world.answers(registers)
     world.runtime.advanceMs(60_000)
     expect((await made(registrations, dynamic())).clientId).toBe('client-2')

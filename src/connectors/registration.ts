@@ -7,6 +7,7 @@
  * registered once more, then told, never a loop (CLI-05). Reads are from memory.
  */
 import type { Config } from '../config.ts'
+import { StoreError } from '../errors.ts'
 import type { Egress } from '../net/egress.ts'
 import type { Emit, Lock, Runtime, Store } from '../ports.ts'
 import type { ConnectorProblem } from '../records.ts'
@@ -88,7 +89,13 @@ export function createRegistrations(deps: RegistrationsDeps): Registrations {
       if (own !== undefined) return own
       const known = register.peek(binding)
       if (known !== undefined && register.isRead(binding)) return { ok: true, client: known.client }
-      return shared(`ensure\n${place(binding)}`, () => register.obtain(binding))
+      try {
+        return await shared(`ensure\n${place(binding)}`, () => register.obtain(binding))
+      } catch (error) {
+        // What is in memory is still right while the store does not answer.
+        if (known === undefined || !(error instanceof StoreError)) throw error
+        return { ok: true, client: known.client }
+      }
     },
     async refused(binding, client) {
       if (client.how !== 'dynamic') return undefined
