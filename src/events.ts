@@ -12,6 +12,7 @@ const LEVELS: Partial<Readonly<Record<EventType, 'debug' | 'warn' | 'error'>>> =
   'provider.incident': 'error',
   'breaker.opened': 'warn',
   'connector.degraded': 'warn',
+  'connector.quarantined': 'error',
   'token.replayed': 'warn',
   'connection.refreshed': 'debug',
   'connection.reconnect': 'warn',

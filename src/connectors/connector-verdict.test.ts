@@ -116,7 +116,10 @@ describe('what comes later', () => {
   })
 
   it('is degraded while it refuses us as a client, and ready when it does not, by the same documents', () => {
-    const registration = problem({ party: 'authorization-server', requirement: 'CLI-05' })
+    const registration = problem({
+      party: 'authorization-server',
+      code: 'ERR_CONNECTOR_REGISTRATION',
+    })
     const row = judge(ready, look(found(), { registration }))
     expect(row).toMatchObject({ state: 'degraded', problems: [registration] })
     const later = look(found({}, { ageSeconds: 60 }), { nowMs: T0 + 1000 })

@@ -22,8 +22,8 @@ export interface Look {
   readonly nowMs: number
 }
 
-/** Starts with the id of a registration's requirement: not a word on the documents. */
-const REGISTRATION = /^CLI-/
+/** Of a registration: not a word on the documents. */
+const REGISTRATION = 'ERR_CONNECTOR_REGISTRATION'
 
 /** A row of another definition of the connector counts for nothing (O5). */
 export function keptRow(
@@ -126,5 +126,5 @@ function outlives(kept: ConnectorRow, discovered: Discovered, nowMs: number): bo
   const isNewer = nowMs - discovered.ageSeconds * 1000 > kept.checkedAtMs
   if (isNewer || kept.state === 'ready') return false
   if (kept.state === 'quarantined') return kept.refusedOrigin !== undefined
-  return kept.problems.some(({ requirement }) => !REGISTRATION.test(requirement))
+  return kept.problems.some(({ code }) => code !== REGISTRATION)
 }
