@@ -15,7 +15,7 @@ import type { HouseSettings } from './servers/house.ts'
 export interface BenchHouse {
   readonly child: Child<{
     readonly port: number
-    /** `protect` only: the same answers with nothing of ours in front. */
+    /** `protect`: the same answers with nothing of ours in front. With `linked`: a static 303. */
     readonly openPort: number
     readonly issuer: string
     readonly resource: string
@@ -26,6 +26,8 @@ export interface BenchHouse {
   signIn(path: string): Promise<string>
   /** Access tokens that the house issues by its token endpoint, to eight clients. */
   issue(path: string, count: number): Promise<readonly string[]>
+  /** Another node of this house: the same store and keys, a process and port of its own. */
+  addNode(): Promise<BenchHouse['child']>
   /** A counter of the metrics listener; 0 when it was never counted. */
   metric(name: string): Promise<number>
 }
@@ -39,13 +41,19 @@ export const PROTECTED_PATH = '/calls'
 export const CALLS_PATH = '/mcp/calls'
 export const STREAMS_PATH = '/mcp/streams'
 
-const PRESS = [/^allow and continue with bench provider$/i, /^continue as ada/i]
+export const PRESS = [
+  /^allow and continue with bench provider$/i,
+  /^continue as ada/i,
+  /bench provider$/i,
+  /^(re)?connect/i,
+  /^continue/i,
+]
 /** Sign-ins whose refresh tokens are rotated side by side. */
 const CHAINS = 8
 
 export async function openBenchHouse(
   options: Pick<HouseSettings, 'kind'> &
-    Partial<Pick<HouseSettings, 'connectors' | 'limits' | 'marks'>> & {
+    Partial<Pick<HouseSettings, 'connectors' | 'linked' | 'limits' | 'marks'>> & {
       readonly flags?: readonly string[]
     },
 ): Promise<BenchHouse> {
@@ -67,6 +75,7 @@ export async function openBenchHouse(
     connectors: options.connectors ?? {},
     marks: options.marks ?? MARKS,
     limits: options.limits ?? {},
+    ...(options.linked === undefined ? {} : { linked: options.linked }),
   }
   const child = await startChild<BenchHouse['child']['ready']>('house', settings, options.flags)
   return {
@@ -78,6 +87,8 @@ export async function openBenchHouse(
       const resource = `http://127.0.0.1:${port}${path}`
       return (await signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor })).accessToken
     },
+    addNode: async () =>
+      startChild('house', { ...settings, port: await freePort(), issuerPort: port, marks: 0 }),
     async issue(path, count) {
       const resource = `http://127.0.0.1:${port}${path}`
       const chain = async (): Promise<string[]> => {

@@ -7,6 +7,7 @@ import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { closeAll } from './children.ts'
 import { type Benchmark, type Line, lineOf, table } from './report.ts'
+import { P11, P12, P15 } from './rows/connecting.ts'
 import { P13, P14 } from './rows/discovery.ts'
 import { P4, P21 } from './rows/exchanges.ts'
 import { P19 } from './rows/flood.ts'
@@ -29,8 +30,11 @@ const ROWS: readonly Benchmark[] = [
   P8,
   P9,
   P10,
+  P11,
+  P12,
   P13,
   P14,
+  P15,
   P16,
   P18,
   P19,

@@ -25,6 +25,8 @@ export interface ReadingVisitor extends Visitor {
     url: URL,
     options?: { readonly isEnd?: (url: URL) => boolean; readonly press?: readonly RegExp[] },
   ): Promise<VisitedPage>
+  /** The `Cookie` line of this browser's next request there. */
+  cookiesFor(url: URL): string
 }
 
 /** Where a visit stopped. */
@@ -46,6 +48,7 @@ export interface VisitorOptions {
 export function createVisitor(options: VisitorOptions): ReadingVisitor {
   const jar = new CookieJar()
   return {
+    cookiesFor: (url) => jar.header(url),
     async visit(url, redirectUri) {
       let request: PageRequest = { method: 'GET', url }
       for (let step = 0; step < STEPS_MAX; step++) {

@@ -7,6 +7,8 @@
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { Hono } from 'hono'
 import { createPostern, openingOf } from '../../src/app.ts'
 import type { PosternConfig } from '../../src/config.ts'
 import type { Principal } from '../../src/index.ts'
@@ -31,12 +33,16 @@ export interface HouseSettings {
   }
   /** Servers behind the gateway by connector name. */
   readonly connectors: Readonly<Record<string, string>>
+  /** Servers behind it that people connect, by connector name. */
+  readonly linked?: Readonly<Record<string, string>>
+  /** Port of the issuer's URL, where another node of the same house is. Default `port`. */
+  readonly issuerPort?: number
   readonly marks: number
   readonly limits: NonNullable<PosternConfig['limits']>
 }
 
 const settings = readSettings<HouseSettings>()
-const issuer = `http://127.0.0.1:${settings.port}`
+const issuer = `http://127.0.0.1:${settings.issuerPort ?? settings.port}`
 const resource = `${issuer}${settings.kind === 'protect' ? '/calls' : '/mcp/calls'}`
 
 const counts = { records: 0 }
@@ -52,9 +58,14 @@ const config: PosternConfig = {
   sealingKey: settings.sealingKey,
   allow: 'anyone',
   providers: [oidc({ id: 'openid', title: 'Bench provider', ...settings.provider })],
-  connectors: Object.fromEntries(
-    Object.entries(settings.connectors).map(([name, url]) => [name, { url }]),
-  ),
+  connectors: {
+    ...Object.fromEntries(
+      Object.entries(settings.connectors).map(([name, url]) => [name, { url }]),
+    ),
+    ...Object.fromEntries(
+      Object.entries(settings.linked ?? {}).map(([name, url]) => [name, { url, auth: 'oauth' }]),
+    ),
+  },
   ...(settings.kind === 'protect' ? { resources: [resource] } : {}),
   onEvent: (event) => {
     if (event.type === 'call.forwarded' || event.type === 'call.refused') counts.records += 1
@@ -86,6 +97,8 @@ if (settings.kind === 'gateway') {
   await new Promise<void>((resolve) => open.listen(0, '127.0.0.1', resolve))
   openPort = (open.address() as AddressInfo).port
 }
+// The same stack as the pages, with the shortest answer that sends a browser on.
+if (settings.linked !== undefined) openPort = await serveRedirect()
 const house = await opening.open()
 const mint = await createMint({
   ...settings,
@@ -115,6 +128,21 @@ offer(
       for (let at = 0; at < count; at++) house.guard.authenticate(`Bearer ${token}`, { resource })
       return ((performance.now() - startedMs) * 1e6) / count
     },
+    /** Tokens of the one person's connection, asked for by many at once; the time until all have one. */
+    getTokens: async ({ connector, count }: { connector: string; count: number }) => {
+      const [person] = await platform.opened().list('user', TENANT, undefined, { max: 1 })
+      const userId = person?.value.userId ?? ''
+      const principal = { userId, tenant: TENANT } as Principal
+      const startedMs = performance.now()
+      const tokens = await Promise.all(
+        Array.from({ length: count }, () => postern.getToken(principal, connector)),
+      )
+      const distinct = new Set(tokens.map(({ accessToken }) => accessToken))
+      return { tookMs: performance.now() - startedMs, tokens: [...distinct] }
+    },
+    advance: (ms: number) => {
+      platform.aheadMs += ms
+    },
     writes: () => platform.writes(),
     records: () => counts.records,
     countClients: () => platform.opened().count('client', TENANT),
@@ -125,3 +153,13 @@ offer(
     },
   },
 )
+
+async function serveRedirect(): Promise<number> {
+  const app = new Hono().post('*', async (context) => {
+    await context.req.text()
+    return context.redirect('https://login.example/authorize?state=0123456789', 303)
+  })
+  const server = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return (server.address() as AddressInfo).port
+}

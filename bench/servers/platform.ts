@@ -14,6 +14,8 @@ export interface BenchPlatform extends NodePlatform {
   /** Calls of the store that may write, since the house was opened. */
   writes(): number
   stand: Stand | undefined
+  /** Added to the wall clock: for what ends with time. */
+  aheadMs: number
 }
 
 export function benchPlatform(): BenchPlatform {
@@ -25,9 +27,11 @@ export function benchPlatform(): BenchPlatform {
     ...platform,
     runtime: {
       ...platform.runtime,
+      nowMs: () => platform.runtime.nowMs() + bench.aheadMs,
       verify: (key, data, signature) => bench.stand !== undefined || verify(key, data, signature),
     },
     stand: undefined,
+    aheadMs: 0,
     writes: () => writes,
     opened() {
       if (opened === undefined) throw new Error('the store is not open')
