@@ -5,26 +5,27 @@ import {
   createClientWorld,
   json,
   POSTERN,
-  reply,
-  type Sent,
 } from '../../test/kit/authorization-server.ts'
+import {
+  MANAGEMENT,
+  made,
+  registered,
+  registering,
+  registersAll,
+  SECRET,
+} from '../../test/kit/registrar.ts'
 import { StoreError } from '../errors.ts'
 import { judgeClientDocument } from '../oauth/client-document.ts'
 import { TENANT } from '../records.ts'
 import { createSealing } from '../vault/sealing.ts'
 import type { Binding } from './binding.ts'
 import { clientDocument } from './client-document.ts'
-import { createRegistrations, type OurClient, type Registrations } from './registration.ts'
+import { createRegistrations, type Registrations } from './registration.ts'
 
-const SECRET = 'registered-secret-canary'
-const MANAGEMENT = 'management-token-canary'
 const CALLBACK = `${POSTERN}/connect/notes/callback`
 const DOCUMENT = `${POSTERN}/connect/notes/client.json`
-const DAY_SECONDS = 86_400
-const DAY_MS = DAY_SECONDS * 1000
 
 let world: ClientWorld
-let lifeSeconds: number
 
 /** Another node of the same house: memory of its own, the same store, lock and clock. */
 function node(): Registrations {
@@ -32,38 +33,12 @@ function node(): Registrations {
 }
 
 function dynamic(server: Partial<Binding['server']> = {}, over: Partial<Binding> = {}): Binding {
-  return world.binding({ registration_endpoint: `${AS}/register`, ...server }, over)
-}
-
-/** Registers everybody: `client-1`, `client-2`, ... with a secret where one was asked for. */
-function registers(sent: Sent) {
-  const asked = JSON.parse(sent.text)
-  const count = registered().length
-  const hasSecret = String(asked.token_endpoint_auth_method).startsWith('client_secret')
-  const expires = lifeSeconds === 0 ? 0 : Math.floor(world.runtime.nowMs() / 1000) + lifeSeconds
-  return json(201, {
-    ...asked,
-    client_id: `client-${count}`,
-    ...(hasSecret
-      ? { client_secret: `${SECRET}-${count}`, client_secret_expires_at: expires }
-      : {}),
-  })
-}
-
-function registered(): readonly Sent[] {
-  return world.sent.filter(({ method, url }) => method === 'POST' && url.endsWith('/register'))
-}
-
-async function made(registrations: Registrations, binding: Binding): Promise<OurClient> {
-  const result = await registrations.ensure(binding)
-  if (!result.ok) throw new Error(result.problem.text)
-  return result.client
+  return registering(world, server, over)
 }
 
 beforeEach(() => {
   world = createClientWorld()
-  world.answers(registers)
-  lifeSeconds = 0
+  registersAll(world)
 })
 
 describe('CLI-01: how this house becomes a client', () => {
@@ -100,7 +75,7 @@ describe('CLI-01: how this house becomes a client', () => {
     ['https://postern.example:8443/house', 'any other https issuer can'],
   ])('CLI-01: %s: %s', async (issuer) => {
     world = createClientWorld({ issuer })
-    world.answers(registers)
+    registersAll(world)
     const binding = dynamic({ client_id_metadata_document_supported: true })
     const how = issuer.startsWith('https:') ? 'document' : 'dynamic'
     expect((await made(node(), binding)).how).toBe(how)
@@ -117,7 +92,7 @@ describe('CLI-01: how this house becomes a client', () => {
       redirectUri: CALLBACK,
     })
     expect(registrations.peek(dynamic())?.clientId).toBe('client-1')
-    expect(registered()).toHaveLength(1)
+    expect(registered(world)).toHaveLength(1)
   })
 
   it('CLI-01: else an administrator is told what to do', async () => {
@@ -175,8 +150,8 @@ describe('CLI-02: our metadata document', () => {
 describe('what a registration asks for', () => {
   it('CLI-03: is a web client with the exact callback, and says so', async () => {
     await made(node(), dynamic())
-    expect(registered()[0]?.headers).toMatchObject({ 'content-type': 'application/json' })
-    expect(JSON.parse(registered()[0]?.text ?? '')).toEqual({
+    expect(registered(world)[0]?.headers).toMatchObject({ 'content-type': 'application/json' })
+    expect(JSON.parse(registered(world)[0]?.text ?? '')).toEqual({
       client_name: 'Postern',
       client_uri: POSTERN,
       redirect_uris: [CALLBACK],
@@ -189,9 +164,9 @@ describe('what a registration asks for', () => {
 
   it('CLI-03: is a native client on a loopback issuer', async () => {
     world = createClientWorld({ issuer: 'http://127.0.0.1:8414' })
-    world.answers(registers)
+    registersAll(world)
     await made(node(), dynamic())
-    expect(JSON.parse(registered()[0]?.text ?? '')).toMatchObject({
+    expect(JSON.parse(registered(world)[0]?.text ?? '')).toMatchObject({
       application_type: 'native',
       redirect_uris: ['http://127.0.0.1:8414/connect/notes/callback'],
     })
@@ -258,7 +233,7 @@ describe('CLI-04, CLI-14: whose registration it is', () => {
     await made(node(), dynamic())
     const { store, lock } = world
     world = createClientWorld({ issuer: 'https://moved.example', store, lock })
-    world.answers(registers)
+    registersAll(world)
     const moved = node()
     await moved.load()
     expect(moved.peek(dynamic())).toBeUndefined()
@@ -315,6 +290,7 @@ describe('many at once', () => {
     const gate = new Promise<void>((resolve) => {
       open = resolve
     })
+    const registers = registersAll(world)
     world.answers(async (sent) => {
       await gate
       return registers(sent)
@@ -328,7 +304,7 @@ describe('many at once', () => {
     await world.runtime.elapseMs(1_000)
     const clients = (await all).map((result) => result?.ok === true && result.client.clientId)
     expect(new Set(clients)).toEqual(new Set(['client-1']))
-    expect(registered()).toHaveLength(1)
+    expect(registered(world)).toHaveLength(1)
   })
 
   it('decides by the write when the lock cannot be had', async () => {
@@ -349,159 +325,5 @@ describe('many at once', () => {
     const work = made(node(), dynamic())
     await world.runtime.elapseMs(world.config.limits.tokenCallTimeoutMs + 1_000)
     expect((await work).clientId).toBe('client-1')
-  })
-})
-
-describe('CLI-05: refused and expired clients', () => {
-  it('CLI-05: registers once more for all who were refused, then reports', async () => {
-    const registrations = node()
-    const first = await made(registrations, dynamic())
-    const again = await Promise.all(
-      Array.from({ length: 50 }, () => registrations.refused(dynamic(), first)),
-    )
-    expect(new Set(again.map((client) => client?.clientId))).toEqual(new Set(['client-2']))
-    const second = again[0]
-    if (second === undefined) throw new Error('no second client')
-    // A server that always answers invalid_client gets one extra registration, whoever asks.
-    for (const who of [registrations, node(), node()])
-      expect(await who.refused(dynamic(), second)).toBeUndefined()
-    expect(registered()).toHaveLength(2)
-    expect(registrations.find(dynamic(), 'client-1')).toBeUndefined()
-  })
-
-  it('CLI-05: takes what another node has registered meanwhile', async () => {
-    const [one, other] = [node(), node()]
-    const first = await made(one, dynamic())
-    await made(other, dynamic())
-    expect((await one.refused(dynamic(), first))?.clientId).toBe('client-2')
-    expect((await other.refused(dynamic(), first))?.clientId).toBe('client-2')
-    expect(registered()).toHaveLength(2)
-  })
-
-  it('CLI-05: may replace a client again that has worked for a day', async () => {
-    const registrations = node()
-    const second = await registrations.refused(dynamic(), await made(registrations, dynamic()))
-    if (second === undefined) throw new Error('no second client')
-    world.runtime.advanceMs(DAY_MS)
-    expect((await registrations.refused(dynamic(), second))?.clientId).toBe('client-3')
-  })
-
-  it('CLI-05: replaces neither a client made by hand nor our document', async () => {
-    const registrations = node()
-    const documents = dynamic({ client_id_metadata_document_supported: true })
-    expect(
-      await registrations.refused(documents, await made(registrations, documents)),
-    ).toBeUndefined()
-    world = createClientWorld({ connector: { client: { clientId: 'x', clientSecret: 'y' } } })
-    const byHand = node()
-    expect(await byHand.refused(dynamic(), await made(byHand, dynamic()))).toBeUndefined()
-    expect(registered()).toEqual([])
-  })
-
-  it('CLI-05: a secret is renewed ahead of its end; the client before lives on for its tokens', async () => {
-    lifeSeconds = 10 * DAY_SECONDS
-    const registrations = node()
-    await made(registrations, dynamic())
-    world.runtime.advanceMs(8.9 * DAY_MS)
-    expect(registrations.peek(dynamic())?.clientId).toBe('client-1')
-    await world.runtime.settle()
-    expect(registered()).toHaveLength(1)
-    world.runtime.advanceMs(0.2 * DAY_MS)
-    expect(registrations.peek(dynamic())?.clientId).toBe('client-1')
-    await world.runtime.settle()
-    expect(registrations.peek(dynamic())?.clientId).toBe('client-2')
-    expect(registrations.find(dynamic(), 'client-1')).toMatchObject({ secret: `${SECRET}-1` })
-    const restarted = node()
-    await restarted.load()
-    expect(restarted.find(dynamic(), 'client-1')).toMatchObject({ secret: `${SECRET}-1` })
-    world.runtime.advanceMs(DAY_MS)
-    expect(registrations.find(dynamic(), 'client-1')).toBeUndefined()
-    expect(registrations.find(dynamic(), 'client-2')).toBeDefined()
-  })
-
-  it('CLI-05: a server that manages registrations (RFC 7592) renews the same client', async () => {
-    lifeSeconds = 10 * DAY_SECONDS
-    world.answers((sent) => {
-      if (sent.method === 'POST') {
-        const management = { registration_client_uri: `${AS}/register/client-1` }
-        const answer = { ...JSON.parse(sent.text), client_id: 'client-1', client_secret: SECRET }
-        const expires = Math.floor(world.runtime.nowMs() / 1000) + lifeSeconds
-        return json(201, {
-          ...answer,
-          ...management,
-          registration_access_token: MANAGEMENT,
-          client_secret_expires_at: expires,
-        })
-      }
-      const expires = Math.floor(world.runtime.nowMs() / 1000) + lifeSeconds
-      const renewed = { client_secret: `${SECRET}-renewed`, client_secret_expires_at: expires }
-      return json(200, { ...JSON.parse(sent.text), ...renewed })
-    })
-    const registrations = node()
-    await made(registrations, dynamic())
-    world.runtime.advanceMs(9.5 * DAY_MS)
-    registrations.peek(dynamic())
-    await world.runtime.settle()
-    expect(registrations.peek(dynamic())).toMatchObject({
-      clientId: 'client-1',
-      secret: `${SECRET}-renewed`,
-    })
-    const put = world.sent.find(({ method }) => method === 'PUT')
-    expect(put?.headers).toMatchObject({ authorization: `Bearer ${MANAGEMENT}` })
-    expect(JSON.parse(put?.text ?? '')).toMatchObject({ client_id: 'client-1' })
-    expect(registered()).toHaveLength(1)
-  })
-
-  it('CLI-05: the token that manages a registration goes to no other origin', async () => {
-    lifeSeconds = 10 * DAY_SECONDS
-    world.answers((sent) => {
-      const answer = registers(sent)
-      if (sent.method !== 'POST') return answer
-      return json(201, {
-        ...JSON.parse(sent.text),
-        client_id: `client-${registered().length}`,
-        client_secret: SECRET,
-        client_secret_expires_at: Math.floor(world.runtime.nowMs() / 1000) + lifeSeconds,
-        registration_client_uri: 'https://evil.example/register/client-1',
-        registration_access_token: MANAGEMENT,
-      })
-    })
-    const registrations = node()
-    await made(registrations, dynamic())
-    world.runtime.advanceMs(9.5 * DAY_MS)
-    registrations.peek(dynamic())
-    await world.runtime.settle()
-    expect(world.sent.map(({ url }) => new URL(url).origin)).toEqual([AS, AS])
-  })
-
-  it('CLI-05: a client whose secret has ended is not used, and made anew', async () => {
-    lifeSeconds = 3_600
-    const registrations = node()
-    await made(registrations, dynamic())
-    world.runtime.advanceMs(3_600_000)
-    expect(registrations.peek(dynamic())).toBeUndefined()
-    expect((await made(registrations, dynamic())).clientId).toBe('client-2')
-  })
-
-  it.each<[string, () => ReturnType<typeof reply>, string]>([
-    ['503', () => reply(503, '', { 'retry-after': '30' }), 'answered 503; it is asked again'],
-    ['403', () => json(403, { error: 'access_denied' }), 'refused to register this house (403'],
-    ['a page', () => reply(200, '<html>', { 'content-type': 'text/html' }), 'is no JSON'],
-  ])('CLI-05: a failure is told, and the server not hammered: %s', async (name, answer, text) => {
-    world.answers(answer)
-    const registrations = node()
-    for (let tries = 0; tries < 5; tries += 1)
-      expect(await registrations.ensure(dynamic())).toMatchObject({
-        ok: false,
-        problem: { text: expect.stringContaining(text) },
-      })
-    expect(registered()).toHaveLength(1)
-    // A server that names its time is not asked before.
-    world.runtime.advanceMs(29_000)
-    if (name === '503') await registrations.ensure(dynamic())
-    if (name === '503') expect(registered()).toHaveLength(1)
-    world.answers(registers)
-    world.runtime.advanceMs(60_000)
-    expect((await made(registrations, dynamic())).clientId).toBe('client-2')
   })
 })
