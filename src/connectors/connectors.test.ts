@@ -189,3 +189,21 @@ describe('routes', () => {
     ).toEqual([true, true, true, true, false, false, false])
   })
 })
+
+describe('addresses that may be called', () => {
+  it('I6: those of a preset are public ones, unless the operator names that origin', () => {
+    const preset = connector({ name: 'p', preset: 'p', url: new URL('https://p.example/mcp') })
+    const addressesOf = (allowHosts: readonly string[]) => {
+      const config = { issuer: 'https://auth.example.com', connectors: [preset] }
+      const route = createConnectors({ ...config, egress: { allowHosts, denyHosts: [] } }).route(
+        '/mcp/p',
+      )
+      return typeof route === 'object' ? route.upstream.addresses : route
+    }
+    expect(addressesOf([])).toBe('public')
+    expect(addressesOf(['https://other.example', 'p.example'])).toBe('public')
+    expect(addressesOf(['https://p.example'])).toBe('approved')
+    const named = house.route('/mcp/a')
+    expect(typeof named === 'object' && named.upstream.addresses).toBe('approved')
+  })
+})

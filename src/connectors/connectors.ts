@@ -49,14 +49,17 @@ export interface Connectors {
 /** The one scope of a connector without a scope table (flows.md section 3). */
 export const CALL_SCOPE = 'mcp'
 
-export function createConnectors(config: Pick<Config, 'issuer' | 'connectors'>): Connectors {
+export function createConnectors(
+  config: Pick<Config, 'issuer' | 'connectors'> & Partial<Pick<Config, 'egress'>>,
+): Connectors {
   const base = new URL(config.issuer).pathname.replace(/\/$/, '')
   const exact = new Map<string, Route>()
   const prefixes: { readonly prefix: string; readonly route: Route }[] = []
   const list = config.connectors.filter((connector) => connector.enabled)
   const isGuarded = createGuardedPaths(config.connectors)
   for (const connector of list) {
-    const shared = sharedFacts(config.issuer, connector)
+    const isAllowed = config.egress?.allowHosts.includes(connector.url.origin) === true
+    const shared = sharedFacts(config.issuer, connector, isAllowed)
     const { pathname, search } = connector.url
     exact.set(base + connector.path, { ...shared, kind: 'mcp', upstreamPath: pathname + search })
     for (const kind of ['protected', 'public'] as const) {
@@ -90,6 +93,7 @@ export function createConnectors(config: Pick<Config, 'issuer' | 'connectors'>):
 function sharedFacts(
   issuer: string,
   connector: ConnectorConfig,
+  isAllowed: boolean,
 ): Pick<Route, 'connector' | 'upstream' | 'resource' | 'challenges' | 'resourceMetadata'> {
   const resource = canonicalResource(connector.resource) ?? connector.resource
   const resourceMetadata = new URL(issuer).origin + protectedResourceMetadataPath(resource)
@@ -98,7 +102,12 @@ function sharedFacts(
     connector,
     resource,
     resourceMetadata,
-    upstream: { name: connector.name, origin: connector.url.origin, addresses: 'approved' },
+    upstream: {
+      name: connector.name,
+      origin: connector.url.origin,
+      // A preset's host was written by us, not by the operator: it is a public one (I6).
+      addresses: connector.preset === undefined || isAllowed ? 'approved' : 'public',
+    },
     challenges: {
       missing: challenge({ resourceMetadata, scope }),
       invalid: challenge({ resourceMetadata, scope, error: 'invalid_token' }),

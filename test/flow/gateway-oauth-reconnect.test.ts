@@ -75,6 +75,18 @@ describe.each(['node', 'fetch'] as const)('reconnect answers, carrier %s', (carr
     expect(world.server.seen).toHaveLength(0)
   })
 
+  it('GW-25: a caller without a token of ours gets a 401 and no link, whatever it can open', async () => {
+    const world = await start()
+    for (const authorization of ['Bearer x', 'Basic YTpi']) {
+      const answer = await world.send(modernCall(), { headers: { ...MODERN, authorization } })
+      expect(answer.status).toBe(401)
+      expect(answer.headers['www-authenticate']).toContain(
+        'resource_metadata="https://auth.example.com/',
+      )
+      expect(answer.text).not.toContain('link=')
+    }
+  })
+
   it('GW-25, CLI-13: a link says nothing of a person, and a token stands nowhere', async () => {
     const world = await start()
     const answer = await world.send(modernCall(), modern)

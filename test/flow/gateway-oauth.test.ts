@@ -155,6 +155,25 @@ describe.each(['node', 'fetch'] as const)('calls with a connection, carrier %s',
     expect(world.tokens.asked.refused).toEqual(['at_1'])
   })
 
+  it('GW-24: what has no body is asked again as well, with the new token', async () => {
+    const world = await start()
+    for (const method of ['GET', 'DELETE']) {
+      const old = world.connect('ada')
+      world.people.delete(old)
+      world.people.set(`at_${method}`, 'ada')
+      world.tokens.onRefused = () => ({
+        state: 'token',
+        accessToken: `at_${method}`,
+        scopes: [],
+        connectionId: 'con_1',
+        resourceOrigin: world.server.origin,
+      })
+      const before = world.server.seen.length
+      expect((await world.send(undefined, { method })).status).toBe(200)
+      expect(world.server.seen.slice(before).map((seen) => seen.method)).toEqual([method, method])
+    }
+  })
+
   it('GW-24: a refresh that cannot be judged now is 503, and one that failed is a link', async () => {
     const world = await start()
     world.tokens.connect('usr_ada', 'notes', 'at_1', world.server.origin)
