@@ -249,6 +249,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     async runDue() {
       await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
       await duties.run()
+      await resealing.runDue()
       await connecting?.lifecycle.runDue()
       await sweep()
     },

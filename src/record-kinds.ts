@@ -55,7 +55,7 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     sealed: [],
   },
   vault: {
-    holds: 'upstream tokens of a sign-in',
+    holds: 'upstream tokens of a sign-in or a connection',
     key: 'random id',
     life: 'until ended, then 7 d for upstream revocation',
     sealed: ['sealed', 'spareSealed'],

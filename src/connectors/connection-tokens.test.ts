@@ -62,7 +62,7 @@ describe('from memory', () => {
     expect((await tokens.load(user('eve'), 'notes', DEADLINE)).state).toBe('missing')
   })
 
-  it('O5: tokens stay behind when the definition of their connector is edited', async () => {
+  it('O5, CLI-21: tokens stay behind when the definition of their connector is edited', async () => {
     const house = await openLinkHouse()
     await house.link('ada', { resource: 'https://other.example/mcp' })
     await house.link('grace', { resource: 'https://notes.example/mc' })

@@ -204,24 +204,6 @@ describe('disconnect', () => {
       { reason: 'not_offered' },
     ])
   })
-
-  it('R8: a refresh that is under way when it ends leaves nothing alive, in any order', async () => {
-    for (let seed = 1; seed <= 60; seed += 1) {
-      const house = await openLinkHouse({ seed })
-      const other = await house.add()
-      const { connectionId } = await house.link('ada')
-      house.runtime.advanceMs(HOUR_MS + 1_000)
-      house.server.callMs = () => 2 * Math.floor(house.runtime.random() * 100)
-      const refreshing = other.tokens.load(ADA, 'notes', { deadlineMs: 5_000 })
-      await house.runtime.elapseMs(Math.floor(house.runtime.random() * 200))
-      await house.first.connections.end(connectionId, 'disconnected')
-      await house.finish(refreshing)
-      await house.runtime.elapseMs(MINUTE_MS)
-      expect(house.server.living(), `seed ${seed}`).toBe(0)
-      expect((await other.tokens.load(ADA, 'notes', { deadlineMs: 5_000 })).state).toBe('missing')
-      for (const node of [house.first, other]) await node.close()
-    }
-  })
 })
 
 describe('what ends many', () => {

@@ -25,8 +25,10 @@ export interface OverCalls {
 
 const LEASE_MS = 15_000
 const LOCK_DEADLINE_MS = 300
-/** Waits of one who is not the first, growing to the last. */
-const HELD_POLLS_MS = [20, 40, 80, 150, 250] as const
+/** Waits of one who is not the first: short as long as most calls take, then longer. */
+const HELD_POLL_MS = 40
+const HELD_POLL_LATE_MS = 250
+const HELD_POLLS_SHORT = 25
 /** Rounds of one flight: with the polls above, longer than any lease and call together. */
 const ROUNDS_MAX = 200
 /** An intent that is older than a call and this belongs to a call that is over. */
@@ -77,7 +79,7 @@ export async function fly(
 }
 
 function pollMs(round: number): number {
-  return HELD_POLLS_MS[Math.min(round, HELD_POLLS_MS.length - 1)] ?? 250
+  return round < HELD_POLLS_SHORT ? HELD_POLL_MS : HELD_POLL_LATE_MS
 }
 
 /** What the record says without a call, or `undefined` when a call is needed. */

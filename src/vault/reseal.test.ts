@@ -181,6 +181,24 @@ describe('behind a running house', () => {
     expect(runtime.timers()).toBe(0)
   })
 
+  it('K13: without timers it runs when it is due', async () => {
+    const { store, runtime } = await grown(3)
+    const emit = createRecordingEmit()
+    const node = createResealing({
+      ...at(store, [NEW, OLD], runtime),
+      lock: createMemoryLock(runtime),
+      emit,
+      audit: () => ({ verb: 'remove', kind: 'fact', key: { tenant: TENANT, id: 'none' } }),
+    })
+    await finish(runtime, node.runDue())
+    await at(store, [OLD], runtime).vault.save(OWNER, tokens(6))
+    await finish(runtime, node.runDue())
+    expect(emit.eventsOf('key.rotated')).toHaveLength(1)
+    await runtime.elapseMs(7 * 3_600_000)
+    await finish(runtime, node.runDue())
+    expect(emit.eventsOf('key.rotated')).toHaveLength(2)
+  })
+
   it('K13: with one key there is nothing to do', async () => {
     const { store, runtime } = await grown(1)
     const node = createResealing({
@@ -192,6 +210,7 @@ describe('behind a running house', () => {
       },
     })
     node.start()
+    await node.runDue()
     expect(runtime.timers()).toBe(0)
     await node.stop()
   })

@@ -22,7 +22,9 @@ export interface Resealed {
 export interface ResealDeps {
   readonly store: Store
   readonly sealing: Sealing
-  readonly runtime: Pick<Runtime, 'nowMs' | 'after'>
+  readonly runtime: Pick<Runtime, 'nowMs'>
+  /** Between two pages, so that requests are not kept waiting for the writer. Default: none. */
+  readonly pause?: () => Promise<void>
 }
 
 /** Kinds whose columns are sealed with the sealing keys. Others are sealed with a `secret` of those. */
@@ -32,8 +34,6 @@ type ResealedKind = (typeof RESEALED_KINDS)[number]
 const PAGE_ROWS = 100
 const PAGES_MAX = 1_000_000
 const PASSES_MAX = 5
-/** Between two pages, so that requests are not kept waiting for the writer. */
-const PAGE_PAUSE_MS = 10
 /** An intent as young as this belongs to a refresh that may be under way. */
 const INTENT_LIVE_MS = 60_000
 
@@ -65,7 +65,7 @@ async function* resealKind<K extends ResealedKind>(
   deps: ResealDeps,
   kind: K,
 ): AsyncGenerator<Outcome> {
-  const { store, runtime } = deps
+  const { store } = deps
   let after: string | undefined
   for (let page = 0; page < PAGES_MAX; page += 1) {
     const at = { max: PAGE_ROWS, ...(after === undefined ? {} : { after }) }
@@ -73,7 +73,7 @@ async function* resealKind<K extends ResealedKind>(
     for (const row of rows) yield await resealRow(deps, kind, row)
     if (rows.length < PAGE_ROWS) return
     after = rows.at(-1)?.key.id
-    await new Promise<void>((resolve) => runtime.after(PAGE_PAUSE_MS, resolve))
+    await deps.pause?.()
   }
 }
 
