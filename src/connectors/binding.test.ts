@@ -180,10 +180,20 @@ describe('an approval', () => {
   it('is forgotten when no endpoint stands on that origin any more', () => {
     const bound = bind(connectorInput(), documents(), undefined)
     if (!bound.ok) throw new Error('not bound')
-    expect(acceptedBy(bound.binding, [EVIL, ISSUER])).toEqual({
+    expect(acceptedBy(bound.binding, [EVIL])).toEqual({
       issuer: ISSUER,
       tokenOrigin: ISSUER,
       approvedOrigins: [],
+    })
+  })
+
+  it("O4: of a move to the issuer's own origin is kept: connections made before follow by it", () => {
+    const row = rowOf({ tokenOrigin: 'https://tokens.example' })
+    const next = approved({ ...row, refusedOrigin: ISSUER, state: 'quarantined' }, ISSUER, false)
+    const bound = bind(connectorInput(), documents(), next)
+    expect(bound.ok && acceptedBy(bound.binding, next?.approvedOrigins ?? [])).toMatchObject({
+      tokenOrigin: ISSUER,
+      approvedOrigins: [ISSUER],
     })
   })
 })

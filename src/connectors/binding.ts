@@ -101,20 +101,16 @@ export function bind(
   }
 }
 
-/**
- * What is accepted by a binding. Approvals stay as long as an endpoint stands on them; the issuer's own
- * origin needs none, so that the next change of issuer asks again.
- */
+/** What is accepted by a binding. An approval stays as long as an endpoint stands on its origin. */
 export function acceptedBy(
   binding: Pick<Binding, 'issuer' | 'server'>,
   approvedOrigins: readonly string[],
 ): Pick<Accepted, 'issuer' | 'tokenOrigin' | 'approvedOrigins'> {
-  const own = originOf(binding.issuer)
   const used = new Set(endpointOrigins(binding.server).map(({ origin }) => origin))
   return {
     issuer: binding.issuer,
     tokenOrigin: originOf(binding.server.token_endpoint) ?? '',
-    approvedOrigins: approvedOrigins.filter((origin) => origin !== own && used.has(origin)),
+    approvedOrigins: approvedOrigins.filter((origin) => used.has(origin)),
   }
 }
 

@@ -147,7 +147,7 @@ export class ConnectorLife {
 
   /** What was known is dropped; it comes back only when nobody answers at all. */
   async discover(): Promise<ConnectorStatus> {
-    await this.#look
+    await this.#underWay()
     await this.check('renew')
     // The other nodes have documents of their own: this tells them that these may be old.
     await this.#deps.rows.change(this.connector.name, (row) => {
@@ -255,8 +255,13 @@ export class ConnectorLife {
   /** An answer came from another issuer than it should have: what the documents say is in doubt. */
   async #forget(): Promise<void> {
     await this.#deps.discovery.drop(this.target(), 'issuer_mismatch')
-    await this.#look
+    await this.#underWay()
     await this.check('retry')
+  }
+
+  /** What a look that began before has seen is not what is asked for. */
+  async #underWay(): Promise<void> {
+    if (this.#deps.runtime.sharesPromises) await this.#look
   }
 
   /** As it is stored. */

@@ -69,6 +69,15 @@ describe('a connector comes to life', () => {
     expect(told()).toEqual([])
   })
 
+  it('comes to life for a machine, too: with the client that was made by hand', async () => {
+    const { node, remote } = createOutboundWorld()
+    const client = { clientId: 'robot', clientSecret: 'a-secret-that-was-made-by-hand-0123' }
+    const { lifecycle } = await node({ connector: { auth: 'client_credentials', client } })
+    const prepared = await lifecycle.prepare('notes', WAIT)
+    expect(prepared).toMatchObject({ ok: true, client: { clientId: 'robot', how: 'static' } })
+    expect(remote.registered).toHaveLength(0)
+  })
+
   it('is renewed ahead of a click: after its hour the documents are asked for behind', async () => {
     const { node, remote, pass } = createOutboundWorld()
     const { lifecycle } = await node()

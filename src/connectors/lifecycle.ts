@@ -122,12 +122,10 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     }
     await Promise.all(Array.from({ length: LOOKS_AT_ONCE_MAX }, work))
     isLooking = false
-    console.log('looked', runtime.monotonicMs())
   }
   const arm = (): void => {
     const jitter = 1 + LOOK_JITTER * (2 * runtime.random() - 1)
     cancel = runtime.after(Math.round(LOOK_EVERY_MS * jitter), () => {
-      console.log('tick', runtime.monotonicMs(), isLooking)
       if (!isLooking) runtime.waitUntil(lookAtAll())
       arm()
     })

@@ -12,7 +12,7 @@ const REMOTE_DELAY_MS = 500
 const REAL_PATIENCE_MS = 10_000
 
 interface World {
-  readonly plane: Plane<'openid'>
+  readonly plane: Plane<'github'>
   readonly remote: RemoteServer
   readonly person: ReadingVisitor
   /** A click on "connect" up to the redirect to the remote authorization server. */
@@ -28,7 +28,7 @@ async function openWorld(
   const remote = await startRemoteServer({ separate })
   onTestFinished(() => remote.close())
   const plane = await openPlane({
-    provider: 'openid',
+    provider: 'github',
     connectorUrl: remote.url,
     connector: { auth: 'oauth' },
     config: { egress: { allowHosts: [remote.issuer, ...alsoAllowed] } },
@@ -51,7 +51,7 @@ async function openWorld(
 }
 
 /** The first look has ended, behind the start. */
-async function found(plane: Plane<'openid'>): Promise<void> {
+async function found(plane: Plane<'github'>): Promise<void> {
   const untilMs = performance.now() + REAL_PATIENCE_MS
   const told = () => plane.events.some(({ type }) => type === 'client.registered')
   while (!told() && performance.now() < untilMs) await plane.elapse(10, 10)
@@ -106,7 +106,13 @@ describe('a connector in trouble', () => {
       token_endpoint: `${thief.origin}/token`,
       revocation_endpoint: `${thief.origin}/revoke`,
     })
+    const caller = await plane.signIn('ada')
+    expect((await plane.call(caller)).status).toBe(200)
     await plane.elapse(2 * 3_600_000, 30_000)
+    // The access token has ended, and its refresh token goes nowhere.
+    const fresh = await plane.signIn('ada')
+    expect((await plane.call(fresh)).status).toBe(503)
+    expect(remote.tokenCalls).toHaveLength(1)
     expect(thief.total()).toBe(0)
     expect(plane.events.some(({ type }) => type === 'connector.quarantined')).toBe(true)
     const page = await plane.during(
