@@ -45,6 +45,9 @@ const STILL_COLD: Readonly<Record<Need, Answer>> = {
   credential: ANSWERS.credential,
 }
 
+/** nginx's word for a client that left; nobody reads it but the record. */
+const CLIENT_GONE: Answer = { status: 499, reason: 'client_gone', headers: [], body: '' }
+
 interface Exchange {
   readonly request: Request
   readonly head: Head
@@ -178,6 +181,8 @@ async function forward(
   isSecond = false,
 ): Promise<Response> {
   const { request, head } = exchange
+  // It may have left while something was waited for: then nothing is done in its name (GW-15).
+  if (request.signal.aborted) return refused(deps, records, exchange, to, CLIENT_GONE, body)
   const abort = new AbortController()
   let timedOut = false
   const cancel = deps.runtime.after(deps.firstByteTimeoutMs, () => {

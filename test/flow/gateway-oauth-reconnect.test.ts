@@ -278,6 +278,23 @@ describe.each(['node', 'fetch'] as const)('reconnect answers, carrier %s', (carr
     expect(world.server.seen).toHaveLength(1)
   })
 
+  it('GW-15, GW-25: for a client that left while it waited no call is made', async () => {
+    const world = await start()
+    const { state } = question(await world.send(modernCall(), modern))
+    const leaving = new AbortController()
+    const left = world
+      .send(answered(state), { ...modern, signal: leaving.signal })
+      .catch(() => 'left')
+    await until(() => world.tokens.asked.loads >= 3)
+    leaving.abort()
+    expect(await left).toBe('left')
+    const records = () => world.house.emit.events.filter(({ type }) => type === 'call.forwarded')
+    world.connect('ada', { asleep: true })
+    world.house.connections?.connected('usr_ada', 'notes')
+    await until(() => records().length >= 2)
+    expect(world.server.seen).toHaveLength(0)
+  })
+
   it('GW-25, T5: a process that ends lets nobody wait: the question is asked again', async () => {
     if (carrier === 'fetch') return
     const world = await start()
