@@ -90,7 +90,7 @@ describe('the official conformance suite, client set', () => {
     },
   )
 
-  it.each(runs)(
+  it.concurrent.each(runs)(
     '$requirement: $scenario at $revision',
     { timeout: SCENARIO_TEST_DEADLINE_MS },
     async ({ scenario, revision, ids }) => {
