@@ -30,7 +30,7 @@ const HELD_POLL_MS = 40
 const HELD_POLL_LATE_MS = 250
 const HELD_POLLS_SHORT = 25
 /** Rounds of one flight: with the polls above, longer than any lease and call together. */
-const ROUNDS_MAX = 200
+const ROUNDS_MAX = 240
 /** An intent that is older than a call and this belongs to a call that is over. */
 const INTENT_SLACK_MS = 2_000
 const CALL_TIMEOUT_MS = 28_000
