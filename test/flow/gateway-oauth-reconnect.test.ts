@@ -1,4 +1,5 @@
 /** What each client is told when a person has to connect first, and how the call goes on (GW-25, flows.md section 8). */
+import type { Server } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createScopeTable } from '../../src/oauth/scope-table.ts'
 import {
@@ -288,6 +289,7 @@ describe.each(['node', 'fetch'] as const)('reconnect answers, carrier %s', (carr
     await until(() => world.tokens.asked.loads >= 3)
     leaving.abort()
     expect(await left).toBe('left')
+    await until(async () => (await connectionsOf(world.house.server)) === 0, 'the house sees it')
     const records = () => world.house.emit.events.filter(({ type }) => type === 'call.forwarded')
     world.connect('ada', { asleep: true })
     world.house.connections?.connected('usr_ada', 'notes')
@@ -448,3 +450,7 @@ describe.each(['node', 'fetch'] as const)('reconnect answers, carrier %s', (carr
     expect(JSON.parse(world.server.seen[0]?.body ?? '').params).not.toHaveProperty('requestState')
   })
 })
+
+function connectionsOf(server: Server): Promise<number> {
+  return new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))
+}
