@@ -6,13 +6,17 @@
 import { type AddressInfo, createServer } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-server.ts'
+import type { Binding } from '../../src/connectors/binding.ts'
 import { type DiscoveryTarget, openDiscovery } from '../../src/connectors/discovery.ts'
+import type { OurClient } from '../../src/connectors/registration.ts'
+import { createTokenCalls } from '../../src/connectors/token-calls.ts'
 import { createEgress, type Egress } from '../../src/net/egress.ts'
 import { createNodeFetch, type NodeFetch } from '../../src/node/fetch.ts'
 import { createNodeRuntime } from '../../src/node/runtime.ts'
 import { type Attempts, watchAttempts } from '../kit/attempts.ts'
 import { createRecordingEmit } from '../kit/emit.ts'
 import { checkFamily, countOf, createDraw, type Draw, distinct } from '../kit/family.ts'
+import { connectorInput } from '../kit/outbound.ts'
 import { specialAnswers, specialHost } from '../kit/special-hosts.ts'
 
 /** All of a family in one test, on a busy machine. */
@@ -230,4 +234,46 @@ describe('B4: URLs that a remote server names', { timeout: FAMILY_TIMEOUT_MS }, 
     })
     expect(trap.connections).toBe(0)
   })
+})
+
+it('I6 S1 O4 B4: no token call of a connector reaches an address that is not public, whatever was accepted', {
+  timeout: FAMILY_TIMEOUT_MS,
+}, async () => {
+  const { egress, attempts, trap } = await openOutside()
+  const calls = createTokenCalls({
+    egress,
+    runtime: createNodeRuntime(),
+    assertionKeys: { sign: async () => 'assertion' },
+    tokenCallTimeoutMs: 2_000,
+  })
+  const client: OurClient = {
+    clientId: 'ours',
+    how: 'static',
+    authMethod: 'client_secret_basic',
+    secret: 'secret-of-our-client',
+    redirectUri: 'https://postern.example/connect/notes/callback',
+  }
+  const urls = distinct(countOf(300), (draw) => odd(draw, trap.port))
+  await checkFamily('B4 token calls', urls, async (url) => {
+    const issuer = 'https://auth.notes.example'
+    const server: Binding['server'] = {
+      issuer,
+      authorization_endpoint: `${issuer}/authorize`,
+      token_endpoint: url,
+      revocation_endpoint: url,
+      pushed_authorization_request_endpoint: url,
+    }
+    const binding: Binding = { connector: connectorInput(), issuer, resource: undefined, server }
+    const trip = { redirectUri: client.redirectUri, resource: undefined }
+    const answers = await Promise.all([
+      calls.exchange(binding, client, { code: 'code', verifier: 'v'.repeat(43), ...trip }),
+      calls.refresh(binding, client, { refreshToken: 'refresh', resource: undefined }),
+      calls.clientCredentials(binding, client, { scopes: [] }),
+      calls.push(binding, client, new URLSearchParams()),
+    ])
+    expect(answers.map(({ outcome }) => outcome)).toEqual(answers.map(() => 'unknown'))
+    expect(await calls.revoke(binding, client, 'refresh', 'refresh_token')).toBe('unknown')
+    expect(attempts.list()).toEqual([])
+  })
+  expect(trap.connections).toBe(0)
 })
