@@ -131,6 +131,40 @@ describe('CLI-20: what an answer means', () => {
   })
 })
 
+describe('how it is asked', () => {
+  it('CLI-07: for the resource that the tokens were made for, or for none where it is left out', async () => {
+    const house = await openLinkHouse()
+    await house.link('ada', { resource: 'https://notes.example/' })
+    house.runtime.advanceMs(HOUR_MS + 1_000)
+    await load(house)
+    const { resource: _, ...rest } = house.server.binding
+    house.server.binding = { ...rest, resource: undefined }
+    house.runtime.advanceMs(HOUR_MS + 1_000)
+    await load(house)
+    expect(house.server.resources).toEqual(['https://notes.example/', undefined])
+  })
+
+  it('CLI-20, F4: a server that asks to wait about one connection is left alone about it, 5 minutes at most', async () => {
+    const house = await expired()
+    await house.link('grace', { tokens: { ...house.server.issue('grace'), expiresAtMs: 1 } })
+    house.server.faults.push({ outcome: 'unknown', retryAfterMs: 86_400_000 })
+    const askBoth = async (): Promise<readonly string[]> => {
+      const people = [ADA, 'app:default:grace']
+      const { tokens } = house.first
+      const asked = people.map((user) => tokens.load(user, 'notes', { deadlineMs: 5_000 }))
+      return (await house.finish(Promise.all(asked))).map(({ state }) => state)
+    }
+    await load(house)
+    for (let second = 0; second < 290; second += 10) {
+      expect(await askBoth()).toEqual(['unknown', 'token'])
+      await house.runtime.elapseMs(9_000)
+    }
+    expect(house.server.refreshes).toBe(2)
+    await house.runtime.elapseMs(120_000)
+    expect(await askBoth()).toEqual(['token', 'token'])
+  })
+})
+
 describe('revocation at the server', () => {
   it('CLI-04, O4: not at another issuer: it waits until the connector is what it was', async () => {
     const house = await openLinkHouse()

@@ -5,6 +5,7 @@
  * a byte goes anywhere else (O4, CLI-04). Only the server's own word that the refresh token is dead
  * is a *no*; everything else is *unknown* and keeps the connection (CLI-20).
  */
+import { LRUCache } from 'lru-cache'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Emit, Runtime, Store } from '../ports.ts'
 import { TENANT, type Values } from '../records.ts'
@@ -28,11 +29,29 @@ export interface ConnectionRefreshDeps {
 
 /** How servers say that a refresh token is dead: the standard's word, GitHub's, Slack's. */
 const DEAD_TOKEN = new Set(['invalid_grant', 'bad_refresh_token', 'invalid_refresh_token'])
+/** Longest that a server may ask us to wait (threat F4). */
+const RETRY_AFTER_MAX_MS = 300_000
+const WAITING_MAX = 10_000
 const UNKNOWN: RefreshAnswer = { outcome: 'unknown' }
 
 export function createConnectionRefresh(deps: ConnectionRefreshDeps): ConnectorSide {
+  const { runtime } = deps
+  // Until when a server asks to be left alone about a connection (RFC 9110 section 10.2.3). One person's
+  // 429 says nothing about the others; an origin that has to rest as a whole is the egress's to hold.
+  const asksToWait = new LRUCache<string, number>({ max: WAITING_MAX })
   return {
-    refresh: (record, tokens) => refresh(deps, record, tokens),
+    async refresh(record, tokens) {
+      const name = `${record.provider}\n${record.userId}`
+      const leftMs = (asksToWait.get(name) ?? 0) - runtime.monotonicMs()
+      if (leftMs > 0) return { outcome: 'unknown', retryAfterMs: leftMs }
+      asksToWait.delete(name)
+      const answer = await refresh(deps, record, tokens)
+      if (answer.outcome === 'unknown' && answer.retryAfterMs !== undefined) {
+        const waitMs = Math.min(RETRY_AFTER_MAX_MS, answer.retryAfterMs)
+        asksToWait.set(name, runtime.monotonicMs() + waitMs)
+      }
+      return answer
+    },
     revoke: (duty, tokens) => revoke(deps, duty, tokens),
   }
 }
@@ -62,7 +81,9 @@ async function refresh(
     return { outcome: 'no', reason: 'client_replaced' }
   const answer = await tokenCalls.refresh(binding, client, {
     refreshToken,
-    resource: binding.resource,
+    // As it was asked for, so that no other is asked for now (RFC 8707 section 2.2).
+    resource:
+      binding.resource === undefined ? undefined : (row?.value.resource ?? binding.resource),
   })
   if (answer.outcome === 'unknown') return answer
   if (answer.outcome === 'no') return refused(deps, binding, client, answer.error)

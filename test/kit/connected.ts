@@ -61,6 +61,8 @@ export interface LinkServer {
   machineCalls: number
   /** Tokens it was asked to revoke, `hint:token`, also when it did not answer. */
   readonly revoked: string[]
+  /** `resource` of each refresh. */
+  readonly resources: (string | undefined)[]
   readonly reports: (readonly [string, Evidence])[]
   readonly clientRefused: string[]
   issue(person: string): TokenSet
@@ -348,6 +350,7 @@ function createLinkServer(runtime: TestRuntime, config: Config): LinkServer {
     refreshes: 0,
     machineCalls: 0,
     revoked: [],
+    resources: [],
     reports: [],
     clientRefused: [],
     issue: (person) => grant({ isLive: true }, person, true),
@@ -355,8 +358,9 @@ function createLinkServer(runtime: TestRuntime, config: Config): LinkServer {
     living: () => [...accessTokens.values()].filter(({ isLive }) => isLive).length,
   }
   CALLS.set(server, {
-    async refresh(_binding, _client, { refreshToken }) {
+    async refresh(_binding, _client, { refreshToken, resource }) {
       server.refreshes += 1
+      server.resources.push(resource)
       const waitMs = server.callMs()
       await wait(waitMs / 2)
       const fault = server.faults.shift()
