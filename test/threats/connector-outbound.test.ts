@@ -208,8 +208,6 @@ describe('connector traffic: servers that do not end', () => {
     async (_name, habit) => {
       const { wire, calls, discover } = await open()
       wire.speak = habit
-      // Four at once, then the revocation: two limits of time.
-      const startedMs = performance.now()
       expect(await calls()).toEqual(NOTHING)
       expect(await discover()).toBe('unreachable')
       await until(() => wire.sockets.size === 0, 'no socket is left')
