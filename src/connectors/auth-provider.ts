@@ -9,8 +9,8 @@ import type { Config, ConnectorConfig } from '../config.ts'
 import { ConfigError, OAuthError, StoreError, UpstreamError } from '../errors.ts'
 import type { RevocationView } from '../issuer/revocation.ts'
 import type { Principal } from '../middleware/guard.ts'
+import { APP_USER_PREFIX } from '../vault/connection-rows.ts'
 import type { ConnectionTokens, HeldToken, UnknownToken } from './connection-tokens.ts'
-import { APP_USER_PREFIX } from './connections.ts'
 
 export interface ConnectionToken {
   readonly accessToken: string

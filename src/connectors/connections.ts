@@ -14,7 +14,12 @@ import { encodeBase64url } from '../oauth/base64url.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Emit, Key, Runtime, Step, Store, Versioned } from '../ports.ts'
 import { type Mark, TENANT, type Values } from '../records.ts'
-import { connectionKey, endConnectionStep, providerOfConnector } from '../vault/connection-rows.ts'
+import {
+  APP_USER_PREFIX,
+  connectionKey,
+  endConnectionStep,
+  providerOfConnector,
+} from '../vault/connection-rows.ts'
 import type { Vault, VaultEntry } from '../vault/vault.ts'
 
 export interface ConnectionView {
@@ -85,8 +90,6 @@ export interface ConnectionsDeps {
 
 type Row = Versioned<'connection'>
 
-/** The embedding product's own people: they have no row here. */
-export const APP_USER_PREFIX = 'app:'
 const ATTEMPTS_MAX = 20
 const LIST_MAX = 200
 const ID_BYTES = 16

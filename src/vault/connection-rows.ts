@@ -7,6 +7,8 @@ import { TENANT, type Values } from '../records.ts'
 import { ENDED_KEPT_MS } from './vault.ts'
 
 const PREFIX = 'connector:'
+/** User ids of an embedding product's own people: they have no row of their own here. */
+export const APP_USER_PREFIX = 'app:'
 
 /** What a vault record of a connection says as its provider. */
 export function providerOfConnector(connector: string): string {
