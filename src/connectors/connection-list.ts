@@ -5,8 +5,9 @@
 import type { Principal } from '../middleware/guard.ts'
 import type { Store } from '../ports.ts'
 import { TENANT } from '../records.ts'
+import { APP_USER_PREFIX } from '../vault/connection-rows.ts'
 import { appUserId } from './auth-provider.ts'
-import { APP_USER_PREFIX, type Connections, type ConnectionView } from './connections.ts'
+import type { Connections, ConnectionView } from './connections.ts'
 
 export interface Connection {
   readonly id: string
