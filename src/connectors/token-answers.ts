@@ -115,6 +115,10 @@ function refusalOf(answered: Answered, word: string): No | Unknown {
   const { status } = answered.response
   const isTrouble = status === 429 || status >= 500 || TRANSIENT.has(word) || NO_WORD.has(word)
   if (isTrouble) return unknownAnswer(answered)
+  // RFC 6749 section 5.2: 401 is for a client that is not known or not proved. The official Python
+  // package answers so with the word for a grant that a client may not use.
+  if (status === 401 && word === 'unauthorized_client')
+    return { outcome: 'no', error: 'invalid_client' }
   return { outcome: 'no', error: ALIASES[word] ?? word }
 }
 

@@ -137,6 +137,12 @@ describe('CLI-20: what an answer to a refresh means', () => {
     ['400 invalid_grant', json(400, { error: 'invalid_grant' }), 'invalid_grant'],
     ['Atlassian: 403 invalid_grant', json(403, { error: 'invalid_grant' }), 'invalid_grant'],
     ['401 invalid_client', json(401, { error: 'invalid_client' }), 'invalid_client'],
+    [
+      'the official Python package: 401 unauthorized_client',
+      json(401, { error: 'unauthorized_client' }),
+      'invalid_client',
+    ],
+    ['400 unauthorized_client', json(400, { error: 'unauthorized_client' }), 'unauthorized_client'],
     ['S7: an error object with 200', json(200, { error: 'invalid_grant' }), 'invalid_grant'],
     ['GitHub: 200 bad_refresh_token', json(200, { error: 'bad_refresh_token' }), 'invalid_grant'],
     [

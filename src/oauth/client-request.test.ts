@@ -52,6 +52,9 @@ it('CLI-16: takes what the server lists, and the first where it lists nothing', 
   const wanted = ['client_secret_basic', 'client_secret_post', 'none'] as const
   expect(chooseAuthMethod(undefined, wanted)).toBe('client_secret_basic')
   expect(chooseAuthMethod(['client_secret_post', 'none'], wanted)).toBe('client_secret_post')
+  const python = ['client_secret_post', 'client_secret_basic']
+  expect(chooseAuthMethod(python, wanted), 'in the order of the server').toBe('client_secret_post')
+  expect(chooseAuthMethod(['none', 'client_secret_basic'], wanted)).toBe('client_secret_basic')
   expect(chooseAuthMethod(['tls_client_auth'], wanted)).toBeUndefined()
   expect(chooseAuthMethod([], wanted)).toBeUndefined()
 })

@@ -57,14 +57,28 @@ export function clientRequest(
 }
 
 /**
- * The first of `wanted` that the server lists; RFC 8414 section 2: one that lists none takes
- * `client_secret_basic`, and a client without a secret as RFC 6749 section 2.1 knows it.
+ * The first of `wanted` that the server lists, ways of sending a secret in the server's order; RFC
+ * 8414 section 2: one that lists none takes `client_secret_basic`, and a client without a secret as RFC
+ * 6749 section 2.1 knows it.
  */
 export function chooseAuthMethod<Method extends AuthMethod>(
   listed: readonly string[] | undefined,
   wanted: readonly Method[],
 ): Method | undefined {
-  return listed === undefined ? wanted[0] : wanted.find((method) => listed.includes(method))
+  if (listed === undefined) return wanted[0]
+  const first = wanted.find((method) => listed.includes(method))
+  if (!sendsSecret(first)) return first
+  // Of the two ways to send a secret the one that the server names first. The official Python package
+  // names `client_secret_post`, and takes Basic only together with a `client_id` in the form.
+  return listed.find((method): method is Method => sendsSecret(method) && isIn(wanted, method))
+}
+
+function sendsSecret(method: string | undefined): boolean {
+  return method === 'client_secret_basic' || method === 'client_secret_post'
+}
+
+function isIn<Method extends string>(methods: readonly Method[], method: string): boolean {
+  return methods.some((known) => known === method)
 }
 
 /** RFC 6749 section 2.3.1: both parts form-encoded before they are joined (CLI-16). */

@@ -2,7 +2,8 @@
  * A house with one remote server as its connector, and everybody who uses it: an operator who named
  * the server, a person who connects the account, and an official client that calls through the gateway.
  *
- * The house's clock is the test's, so tokens expire without waiting; the server's own clock is real.
+ * The house's clock is the test's, so tokens expire without waiting; it stands still while the server,
+ * whose own clock is real, takes its time.
  */
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { onTestFailed } from 'vitest'
@@ -62,14 +63,10 @@ export async function openJourney(options: JourneyOptions): Promise<Journey> {
     person,
     connector,
     connect: (link) =>
-      plane.during(
-        connectAccount({ issuer, connector, ...(link === undefined ? {} : { link }) }, person),
-      ),
+      connectAccount({ issuer, connector, ...(link === undefined ? {} : { link }) }, person),
     async call(tool, parameters = {}) {
-      const { accessToken } = await plane.during(plane.signIn())
-      return await plane.during(
-        callOnce(plane, options.era ?? 'legacy', accessToken, tool, parameters),
-      )
+      const { accessToken } = await plane.signIn()
+      return await callOnce(plane, options.era ?? 'legacy', accessToken, tool, parameters)
     },
     async elapse(seconds) {
       await plane.elapse(seconds * 1_000 - LAST_STEPS_MS, STEP_MS)

@@ -16,7 +16,8 @@ const WRITES = ['create', 'put', 'consume', 'remove', 'commit', 'redeem', 'rotat
 const QUIET_TURNS = 6
 /** As many for exchanges that the other side holds open: they have arrived by then. */
 const HANGING_TURNS = 40
-const TURNS_MAX = 200_000
+/** A few seconds: what a slow server of others may take. */
+const TURNS_MAX = 2_000_000
 
 export type SeenEvent = PosternEvent & { readonly atMs: number }
 

@@ -1,4 +1,4 @@
-"""A FastMCP 4.x server that is its own authorization server: its `OAuthProxy` in front of GitHub.
+"""A FastMCP server, 2.13 or 4.x, that is its own authorization server: its `OAuthProxy` in front of GitHub.
 
 Environment: PORT, GITHUB_URL, GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET. One tool that tells who calls.
 Prints nothing but its own log; it answers when it listens.
