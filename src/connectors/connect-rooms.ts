@@ -2,9 +2,12 @@
  * What the pages of `/connect` stand on, and the two questions that each of them asks: may this person
  * use this connector, and is all in memory that a trip to its authorization server needs.
  */
+import type { Hono } from 'hono'
 import type { ConnectorConfig } from '../config.ts'
 import { type IssuerHouse, mayUse, type Resource } from '../issuer/house.ts'
+import type { SignedIn } from '../issuer/sessions.ts'
 import type { Values } from '../records.ts'
+import type { ShownConnection } from '../ui/connect.ts'
 import type { AssertionKeys } from './assertion-keys.ts'
 import type { Connections } from './connections.ts'
 import type { Lifecycle, Prepared } from './lifecycle.ts'
@@ -17,7 +20,16 @@ export interface ConnectRooms {
   readonly assertionKeys: Pick<AssertionKeys, 'jwks'>
   readonly tokenCalls: Pick<TokenCalls, 'exchange' | 'push' | 'revoke'>
   readonly connections: Pick<Connections, 'find' | 'list' | 'connect' | 'end'>
+  readonly pages: ConnectPages
 }
+
+/** The pages themselves: loaded only where somebody can link accounts. */
+export interface ConnectPages {
+  /** @param guarded Turns what fails unexpectedly into a page with a flow id. */
+  addRoutes(app: Hono, house: ConnectHouse, guarded: Apology): void
+  describe(house: ConnectHouse, signedIn: SignedIn): Promise<readonly ShownConnection[]>
+}
+export type Apology = (house: IssuerHouse, serve: () => Promise<Response>) => Promise<Response>
 
 /** A house in which people link accounts. */
 export interface ConnectHouse extends IssuerHouse {

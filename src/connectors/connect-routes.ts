@@ -4,22 +4,22 @@
  */
 import type { Hono } from 'hono'
 import { methodNotAllowed, OPEN_CORS, preflight } from '../issuer/answers.ts'
-import type { IssuerHouse } from '../issuer/house.ts'
 import { showConnect, startConnect } from './connect.ts'
 import { connectCallback } from './connect-callback.ts'
 import { showAssertionKeys, showClientDocument } from './connect-documents.ts'
-import { endFromConnections, showConnections } from './connect-list.ts'
+import { describeConnections, endFromConnections, showConnections } from './connect-list.ts'
 import { decideReplacement, showReplacement } from './connect-replace.ts'
-import type { ConnectHouse } from './connect-rooms.ts'
+import type { Apology, ConnectHouse, ConnectPages } from './connect-rooms.ts'
 
-type Apology = (house: IssuerHouse, serve: () => Promise<Response>) => Promise<Response>
 type Page = (house: ConnectHouse, http: Request, connector: string) => Promise<Response>
 
-/** @param guarded Turns what fails unexpectedly into a page with a flow id. */
-export function addConnectRoutes(app: Hono, house: IssuerHouse, guarded: Apology): void {
-  const { connecting, paths } = house
-  if (connecting === undefined) return
-  const own: ConnectHouse = { ...house, connecting }
+export const connectPages: ConnectPages = {
+  addRoutes: addConnectRoutes,
+  describe: describeConnections,
+}
+
+function addConnectRoutes(app: Hono, own: ConnectHouse, guarded: Apology): void {
+  const { paths } = own
   app.get(paths.connect, (context) => guarded(own, () => showConnections(own, context.req.raw)))
   app.post(paths.connect, (context) => guarded(own, () => endFromConnections(own, context.req.raw)))
   app.all(paths.connect, () => methodNotAllowed('GET, POST'))

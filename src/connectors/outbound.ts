@@ -18,6 +18,7 @@ import type { Sealing } from '../vault/sealing.ts'
 import type { Vault } from '../vault/vault.ts'
 import { type AssertionKeys, createAssertionKeys } from './assertion-keys.ts'
 import type { ConnectRooms } from './connect-rooms.ts'
+import { connectPages } from './connect-routes.ts'
 import { createConnectionRefresh } from './connection-refresh.ts'
 import { type ConnectionTokens, createConnectionTokens } from './connection-tokens.ts'
 import { type Connections, createConnections } from './connections.ts'
@@ -117,7 +118,7 @@ export async function openOutbound(ground: OutboundGround): Promise<Outbound> {
     ...side,
     connections,
     tokens,
-    rooms: { ...side, connections },
+    rooms: { ...side, connections, pages: connectPages },
     onConnected: (listener) => void listeners.push(listener),
     async close() {
       tokens.close()

@@ -3,7 +3,6 @@
  * approvals, each with a button that ends it. Only rows found by the person's own id are shown, named
  * by handles that mean nothing elsewhere. Asks nobody outside.
  */
-import { describeConnections } from '../connectors/connect-list.ts'
 import { redirectHost } from '../oauth/redirect-uri.ts'
 import type { Versioned } from '../ports.ts'
 import { type Grant, type Kind, TENANT } from '../records.ts'
@@ -82,7 +81,7 @@ async function describe(
     liveGrants(house, user.userId),
     liveRows(house, 'session', user.userId),
     liveRows(house, 'approval', user.userId),
-    connecting === undefined ? [] : describeConnections({ ...house, connecting }, signedIn),
+    connecting?.pages.describe({ ...house, connecting }, signedIn) ?? [],
   ])
   const detail = accountDetail(user)
   const names = createNames(house)

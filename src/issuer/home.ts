@@ -2,7 +2,6 @@
  * Pages for people that need no client: `/` (the servers they may use, or sign-in), `/mcp.json`, and
  * sign-out of this browser.
  */
-import { describeConnections } from '../connectors/connect-list.ts'
 import { type HomeServer, homePage } from '../ui/home.ts'
 import { messagePage } from '../ui/message.ts'
 import { jsonAnswer, pageAnswer, redirectAnswer } from './answers.ts'
@@ -54,7 +53,7 @@ async function withConnections(
   const { connecting } = house
   const shown = servers(house, signedIn)
   if (connecting === undefined || signedIn === undefined) return shown
-  const known = await describeConnections({ ...house, connecting }, signedIn)
+  const known = await connecting.pages.describe({ ...house, connecting }, signedIn)
   return shown.map((server) => {
     const found = known.find(({ connector }) => connector === server.name)
     if (found?.connectPath === undefined || found.state === 'gone') return server

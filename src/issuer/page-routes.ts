@@ -3,7 +3,6 @@
  * a stack or a blank page: what failed is in the log under the flow id that the page shows.
  */
 import type { Context, Hono } from 'hono'
-import { addConnectRoutes } from '../connectors/connect-routes.ts'
 import { isPosternError, placeOf } from '../errors.ts'
 import { MARK_ICON } from '../ui/layout.ts'
 import { messagePage } from '../ui/message.ts'
@@ -61,7 +60,9 @@ export function addPageRoutes(app: Hono, house: IssuerHouse): void {
   app.get(paths.account, page(account))
   app.post(paths.account, page(endFromAccount))
   app.all(paths.account, () => methodNotAllowed('GET, POST'))
-  addConnectRoutes(app, house, pageOrApology)
+  const { connecting } = house
+  if (connecting !== undefined)
+    connecting.pages.addRoutes(app, { ...house, connecting }, pageOrApology)
   app.get(`${paths.errors}:code`, page(explainError))
   app.get(paths.mcpJson, page(mcpJson))
   app.get(paths.style, () => asset(house.style, 'text/css; charset=utf-8'))

@@ -7,6 +7,7 @@ import { createMemoryLock, createMemoryStore } from '../../src/adapters/memory.t
 import type { ConnectorConfig } from '../../src/config.ts'
 import type { Binding } from '../../src/connectors/binding.ts'
 import type { ConnectRooms } from '../../src/connectors/connect-rooms.ts'
+import { connectPages } from '../../src/connectors/connect-routes.ts'
 import { type Connections, createConnections } from '../../src/connectors/connections.ts'
 import type { OurClient } from '../../src/connectors/registration.ts'
 import type { TokenCall } from '../../src/connectors/token-calls.ts'
@@ -95,6 +96,7 @@ export function createConnectHouse(options: ConnectHouseOptions = {}): ConnectTe
   let connections: Connections | undefined
   const rooms: ConnectRooms = {
     ...createRooms(remotes),
+    pages: connectPages,
     get connections() {
       if (connections === undefined) throw new Error('the house is not open')
       return connections
@@ -178,7 +180,9 @@ function createRemote(entry: ConnectorConfig, base: string): Remote {
   }
 }
 
-function createRooms(remotes: ReadonlyMap<string, Remote>): Omit<ConnectRooms, 'connections'> {
+function createRooms(
+  remotes: ReadonlyMap<string, Remote>,
+): Omit<ConnectRooms, 'connections' | 'pages'> {
   const of = ({ connector: { name } }: Binding): Remote => {
     const remote = remotes.get(name)
     if (remote === undefined) throw new Error(`no connector ${name}`)
