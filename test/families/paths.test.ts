@@ -146,6 +146,32 @@ const MILD = [
 ] as const
 const FOLDERS = ['/data/', '/open/', '/open/', '/data/docs/', '/open/staff/'] as const
 
+/** Always asked: each has led somebody out of a folder, or into one. */
+const TRAPS = [
+  '/open/../data/x',
+  '/open/..',
+  '/open/%2e%2e/data/x',
+  '/open/.%2E/data/x',
+  '/open/..%2fdata/x',
+  '/open/..%5cdata/x',
+  '/open/..\\data/x',
+  '/open/..;/data/x',
+  '/open/%252e%252e/data/x',
+  '/open//staff/x',
+  '/open/./staff/x',
+  '/open/st%61ff/x',
+  '/open/Staff/x',
+  '/open/staff;v=1/x',
+  '/open/staff%2fx',
+  '/open/staff%00/x',
+  '/data/docs/../x',
+  '/data/docs/%2e%2e/x',
+  '/data/../open/x',
+  '/mcp/notes/../../data/x',
+  '/mcp/notes%2f..%2fdata',
+  '/open/x%0d%0aX-A:%201',
+] as const
+
 function oddPath(draw: Draw): string {
   const parts = (pieces: readonly string[], joins: readonly string[]): string =>
     Array.from({ length: draw.whole(4) }, () => draw.pick(pieces) + draw.pick(joins)).join('')
@@ -251,7 +277,7 @@ describe('B7: paths of calls', { timeout: FAMILY_TIMEOUT_MS }, () => {
     const house = await openHouse()
     const outcomes = { open: 0, guarded: 0, refused: 0 }
     // The house answers at its own paths, and those are no calls.
-    const paths = distinct(countOf(300), oddPath)
+    const paths = [...TRAPS, ...distinct(countOf(300), oddPath)]
     await checkFamily('B7 calls', paths, async (path) => {
       const bare = await house.ask(path)
       if (bare.routed !== undefined) {

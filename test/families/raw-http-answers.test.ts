@@ -155,7 +155,7 @@ const CUT: ReadonlySet<string> = new Set(['a body that is cut off', 'a chunk siz
 function brokenAnswers(count: number): { name: string; bytes: string }[] {
   const draw = createDraw()
   const kinds = Object.entries(ANSWERS)
-  return Array.from({ length: count }, (_, at) => {
+  return Array.from({ length: Math.max(count, kinds.length) }, (_, at) => {
     const [name, make] = kinds[at % kinds.length] ?? ['', () => '']
     return { name, bytes: make(draw) }
   })

@@ -168,13 +168,16 @@ const BREAKERS: Readonly<Record<string, Breaker>> = {
         `${'N'.repeat(17_000)}: 1`,
       ]),
     ),
-  'no host, or two': (house, draw) =>
-    draw.pick([
-      goodCall(house).replace(`${house.host}\r\n`, ''),
-      goodCall(house).replace(house.host, `${house.host}\r\nHost: ${letters(draw, 5)}.example`),
-      goodCall(house).replace(house.host, `${house.host}\r\n${house.host}`),
-      goodCall(house).replace(house.host, `Host: evil.example\r\n${house.host}`),
-    ]),
+  'no host': (house) => goodCall(house).replace(`${house.host}\r\n`, ''),
+  'two hosts': (house, draw) =>
+    goodCall(house).replace(
+      house.host,
+      draw.pick([
+        `${house.host}\r\nHost: ${letters(draw, 5)}.example`,
+        `${house.host}\r\n${house.host}`,
+        `Host: evil.example\r\n${house.host}`,
+      ]),
+    ),
   'a length that is none': (house, draw) =>
     message(
       [
@@ -249,6 +252,11 @@ const BREAKERS: Readonly<Record<string, Breaker>> = {
     ]),
     isCut: true,
   }),
+  // Nothing behind it: the parser would end the connection for that, and hide what was done before.
+  'a version without this framing': (house) => ({
+    bytes: goodCall(house).replace('HTTP/1.1', 'HTTP/0.9'),
+    isCut: true,
+  }),
   'half a head': (house, draw) => ({
     bytes: goodCall(house).slice(0, 1 + draw.whole(goodCall(house).length - CALL.length - 6)),
     isCut: true,
@@ -269,10 +277,11 @@ const BREAKERS: Readonly<Record<string, Breaker>> = {
     ]),
 }
 
-/** `count` broken requests; every kind comes once before any comes twice. */
-function brokenRequests(house: EchoHouse, count: number): Broken[] {
+/** At least `count` broken requests, of every kind one. */
+function brokenRequests(house: EchoHouse, least: number): Broken[] {
   const draw = createDraw()
   const kinds = Object.entries(BREAKERS)
+  const count = Math.max(least, kinds.length)
   const cases: Broken[] = []
   const seen = new Set<string>()
   for (let at = 0; cases.length < count && at < count * 50; at += 1) {
@@ -305,4 +314,14 @@ it('G5 B13: a broken request ends its connection, is not forwarded, and hides no
   const alive = await speak(port, goodCall(house), (text) => text.includes('"result"'))
   expect(alive.statuses).toEqual([200])
   expect(echo.whole.at(-1)?.body).toBe(CALL)
+})
+
+it('G5 B13: what follows a request with two readings does not run while its refusal is held back', async () => {
+  const house = await openEchoHouse({ refusalsPerSecondMax: 1 })
+  const twoHosts = goodCall(house).replace(house.host, `${house.host}\r\nHost: evil.example`)
+  const spoken = await Promise.all(
+    Array.from({ length: 4 }, () => speak(house.port, twoHosts + goodCall(house, EVIL))),
+  )
+  for (const { statuses } of spoken) expect(statuses.filter((status) => status !== 400)).toEqual([])
+  expect(house.echo.whole).toEqual([])
 })

@@ -2,6 +2,7 @@
  * A house on a real listener in front of a bare socket, one person signed in, and calls as bytes: for
  * the families that break HTTP itself.
  */
+import type { PosternConfig } from '../../src/config.ts'
 import { type Echo, startEcho } from './echo.ts'
 import type { Draw } from './family.ts'
 import { openPlane } from './plane.ts'
@@ -16,9 +17,14 @@ export interface EchoHouse {
   readonly authorization: string
 }
 
-export async function openEchoHouse(): Promise<EchoHouse> {
+export async function openEchoHouse(limits: PosternConfig['limits'] = {}): Promise<EchoHouse> {
   const echo = await startEcho()
-  const plane = await openPlane({ provider: 'openid', clock: 'real', connectorUrl: echo.url })
+  const plane = await openPlane({
+    provider: 'openid',
+    clock: 'real',
+    connectorUrl: echo.url,
+    limits,
+  })
   const { accessToken } = await plane.signIn()
   const { host, port } = new URL(plane.issuer)
   const authorization = `Authorization: Bearer ${accessToken}`
