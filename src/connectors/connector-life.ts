@@ -51,6 +51,7 @@ export class ConnectorLife {
   #memory: Memory | undefined
   #look: Promise<void> | undefined
   #checkedAtMs: number | undefined
+  #isClosed = false
   readonly #startedAtMs: number
   /** `resource_metadata` values that are no news. */
   #metadataUrls: readonly string[]
@@ -61,6 +62,10 @@ export class ConnectorLife {
     this.#deps = deps
     this.#startedAtMs = deps.runtime.nowMs()
     this.#metadataUrls = usualMetadataUrls(connector.url)
+  }
+
+  close(): void {
+    this.#isClosed = true
   }
 
   /** As discovery is asked now: what is stored decides whether old rules may still be used (DSC-10). */
@@ -109,7 +114,10 @@ export class ConnectorLife {
     const look = this.#look
     if (look !== undefined && runtime.sharesPromises) return look
     const work = this.#lookNow(how)
-      .catch(() => emit.event({ type: 'server.failed', reason: 'connector' }))
+      .catch(() => {
+        // A look that is under way when the house closes finds no store.
+        if (!this.#isClosed) emit.event({ type: 'server.failed', reason: 'connector' })
+      })
       .finally(() => {
         this.#look = undefined
       })
@@ -165,7 +173,12 @@ export class ConnectorLife {
       const kept = keptRow(row, this.#definition)
       const next = kept === undefined ? undefined : approved(kept, origin, hasOwnClient)
       if (next === undefined) return undefined
-      const audit = [{ event: 'connector.recovered', detail: `approved ${origin}` } as const]
+      const audit = [
+        {
+          event: 'connector.recovered',
+          detail: `${this.connector.name} approved ${origin}`,
+        } as const,
+      ]
       return { row: { ...next, checkedAtMs }, audit }
     })
     if (written) await this.check('retry')

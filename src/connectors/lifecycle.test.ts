@@ -287,6 +287,23 @@ describe('quarantine', () => {
     expect(remote.count(`POST ${EVIL}/register`)).toBe(1)
   })
 
+  it('I12: what is accepted, refused and approved is in the audit, in the commit of the row', async () => {
+    const { node, remote, store } = createOutboundWorld()
+    remote.server = { registration_endpoint: `${EVIL}/register` }
+    const { lifecycle } = await node()
+    await lifecycle.approve('notes', EVIL)
+    const rows = await store.list('audit', 'default', undefined, { max: 20 })
+    const told = rows.map(({ value }) => `${value.event} ${value.detail}`)
+    expect(told).toEqual(
+      expect.arrayContaining([
+        'connector.created notes new',
+        `connector.quarantined notes ${EVIL}`,
+        `connector.recovered notes approved ${EVIL}`,
+        `connector.discovered notes ${AUTH}`,
+      ]),
+    )
+  })
+
   it('DSC-20: another issuer is asked about first; then it has a registration of its own', async () => {
     const { node, remote, store } = createOutboundWorld()
     const { lifecycle } = await node()

@@ -173,6 +173,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     async close() {
       cancel()
       rows.stop()
+      for (const life of lives.values()) life.close()
       await discovery.close()
     },
   }
