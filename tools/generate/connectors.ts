@@ -41,7 +41,8 @@ Which authorization server: \`pinnedIssuer\` where it is listed, else the one th
 resource's \`authorization_servers\`. All its endpoints must stand on the issuer's own origin; any other origin is approved by name,
 and the approval is forgotten when no endpoint stands there any more. After another issuer was approved, this house registers there
 anew and people connect again: what was stored for the old one is never sent to the new one. A \`client\` that was made by hand
-belongs to its issuer: an approval does not move it, another \`client\` or \`pinnedIssuer\` does.
+belongs to its issuer: an approval does not move it, another \`client\` or \`pinnedIssuer\` does. With one, a server without RFC 9728
+metadata needs \`pinnedIssuer\` or \`endpoints\`: a missing document never decides where a secret goes.
 
 Another \`url\`, \`auth\`, \`client\`, \`pinnedIssuer\` or \`endpoints\` in the configuration starts anew: what was accepted and registered
 before counts for nothing. Nodes share all this through the store; one of them asks, all of them know within 5 s.
