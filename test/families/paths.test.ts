@@ -296,7 +296,6 @@ describe('B7: paths of calls', { timeout: FAMILY_TIMEOUT_MS }, () => {
       const judged = path.replace(/\?.*$/s, '')
       if (judged === '/mcp/notes') return expect(signed.routed).toMatch(/^\/mcp(\?|$)/)
       expect(signed.routed).toBe(path)
-      expect(isGuarded(judged)).toBe(true)
       // Whatever it is taken for, it stays below what this connector was given.
       for (const reading of readingsOf(judged))
         expect(reading).toMatch(/^\/(data|exact|open|mcp)(\/|$)/i)

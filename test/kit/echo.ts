@@ -22,8 +22,8 @@ export interface Echo {
   readonly connections: number
   /** Bytes to answer with; `undefined`: cut. Default: 200 with a JSON-RPC result. */
   answer: (request: Echoed) => string | undefined
-  /** Every connection ends now. */
-  hangUp(): void
+  /** Each connection ends after its answer. Default false. */
+  endsAfter: boolean
   close(): Promise<void>
 }
 
@@ -53,17 +53,15 @@ export async function startEcho(): Promise<Echo> {
         whole.push(next.request)
         const answer = echo.answer(next.request)
         if (answer === undefined) socket.destroy()
+        else if (echo.endsAfter) socket.end(answer, 'latin1')
         else socket.write(answer, 'latin1')
       }
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
-  const hangUp = (): void => {
-    for (const socket of sockets) socket.destroy()
-  }
   const close = async (): Promise<void> => {
-    hangUp()
+    for (const socket of sockets) socket.destroy()
     await new Promise((resolve) => server.close(resolve))
   }
   onTestFinished(close)
@@ -78,7 +76,7 @@ export async function startEcho(): Promise<Echo> {
       return counts.connections
     },
     answer: () => okAnswer(),
-    hangUp,
+    endsAfter: false,
     close,
   }
   return echo
