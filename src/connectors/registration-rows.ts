@@ -6,7 +6,8 @@
 import type { RegisteredClient } from '../oauth/registration-answer.ts'
 import type { Key, Runtime, Step, Store, Versioned } from '../ports.ts'
 import { TENANT, type Values } from '../records.ts'
-import { type Sealing, sealedOwner } from '../vault/sealing.ts'
+import { registrationOwner } from '../vault/reseal.ts'
+import type { Sealing } from '../vault/sealing.ts'
 import type { Binding } from './binding.ts'
 import type { OurClient } from './registration.ts'
 
@@ -141,7 +142,7 @@ function sealRow(
     authMethod,
     redirectUri,
     createdAtMs: runtime.nowMs(),
-    ...(isEmpty ? {} : sealing.seal(JSON.stringify(secrets), ownerOf(id))),
+    ...(isEmpty ? {} : sealing.seal(JSON.stringify(secrets), registrationOwner(id))),
     ...(management === undefined ? {} : { registrationUri: management.uri }),
     ...(secretExpiresAtMs === undefined ? {} : { secretExpiresAtMs }),
     ...(replacesRefused ? { replacesRefused } : {}),
@@ -156,7 +157,7 @@ async function open(
   const { store, sealing } = deps
   const { sealed, keyId = '' } = row
   if (sealed === undefined) return opened(deps, row, version, {})
-  const owner = ownerOf(key.id)
+  const owner = registrationOwner(key.id)
   const text = sealing.open(sealed, keyId, owner)
   if (text === undefined) return undefined
   // Authenticated by its seal, written by `sealRow`.
@@ -193,14 +194,4 @@ function opened(
       : { management: { uri: registrationUri, accessToken: managementToken } }),
     ...(previous === undefined ? {} : { previous }),
   }
-}
-
-function ownerOf(id: string): string {
-  return sealedOwner({
-    tenant: TENANT,
-    kind: 'registration',
-    id,
-    column: 'sealed',
-    purpose: 'client',
-  })
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { createRecordingEmit } from '../../test/kit/emit.ts'
 import { createTestRuntime } from '../../test/kit/runtime.ts'
 import { createMemoryLock, createMemoryStore } from '../adapters/memory.ts'
+import { createRegistrationRows } from '../connectors/registration-rows.ts'
 import { auditStep } from '../issuer/audit.ts'
 import { revokeStep } from '../issuer/duty-steps.ts'
 import { createKeys } from '../issuer/keys.ts'
@@ -10,7 +11,7 @@ import { KINDS } from '../record-kinds.ts'
 import { type Kind, TENANT } from '../records.ts'
 import { RESEALED_KINDS, reseal } from './reseal.ts'
 import { createResealing } from './resealing.ts'
-import { createSealing, sealedOwner } from './sealing.ts'
+import { createSealing } from './sealing.ts'
 import { createVault } from './vault.ts'
 
 const OLD = new Uint8Array(32).fill(1)
@@ -46,21 +47,26 @@ async function grown(rows = ROWS) {
   const entry = await vault.load(first)
   await vault.update(entry, { spareSealed: vault.sealSpare(first, tokens(-1)) })
   await store.commit([revokeStep(runtime, first, entry.record, 'disconnected')])
-  const place = { tenant: TENANT, kind: 'registration', id: 'reg', column: 'sealed' }
-  await store.create(
-    'registration',
-    { tenant: TENANT, id: 'reg' },
-    {
-      connector: 'notes',
-      issuer: OWNER.issuer,
-      clientId: 'client',
-      authMethod: 'client_secret_basic',
-      ...sealing.seal('secret', sealedOwner({ ...place, purpose: 'registration' })),
-      redirectUri: 'https://auth.example/connect/notes/callback',
-      createdAtMs: runtime.nowMs(),
-    },
-  )
+  await registrationsOf(house).write(PLACE, REGISTERED, undefined)
   return { ...house, ids }
+}
+
+const CONFIG = { limits: { auditTtlDays: 1 } } as Parameters<typeof auditStep>[0]['config']
+const PLACE = { issuer: OWNER.issuer, connector: { name: 'notes' } }
+const REGISTERED = {
+  how: 'dynamic',
+  client: { clientId: 'client', authMethod: 'client_secret_basic', secret: 'secret' },
+  redirectUri: 'https://auth.example/connect/notes/callback',
+  replacesRefused: false,
+} as const
+
+/** By the room that writes and reads them, so that both seal to the same place. */
+function registrationsOf(house: ReturnType<typeof at>) {
+  return createRegistrationRows({
+    ...house,
+    documentUrl: () => 'https://auth.example/connect/notes/client.json',
+    audit: (detail) => auditStep({ ...house, config: CONFIG }, 'client.registered', { detail }),
+  })
 }
 
 async function finish<T>(runtime: ReturnType<typeof createTestRuntime>, work: Promise<T>) {
@@ -85,6 +91,7 @@ describe('sealing keys rotate online', () => {
     const [duty] = await store.list('duty', TENANT, undefined, { max: 1 })
     const { sealed = '', keyId = '' } = duty?.value ?? {}
     expect(alone.vault.openTokens(ids[0] ?? '', sealed, keyId)).toEqual(tokens(0))
+    expect((await registrationsOf(alone).find(PLACE))?.client.secret).toBe('secret')
     await createKeys(alone).load()
     expect(await finish(runtime, reseal(alone))).toEqual({ resealed: 0, left: 0, unreadable: 0 })
   })
@@ -159,13 +166,12 @@ describe('behind a running house', () => {
     const { store, runtime } = await grown(5)
     const emit = createRecordingEmit()
     const lock = createMemoryLock(runtime)
-    const config = { limits: { auditTtlDays: 1 } } as Parameters<typeof auditStep>[0]['config']
     const made = [0, 1].map(() =>
       createResealing({
         ...at(store, [NEW, OLD], runtime),
         lock,
         emit,
-        audit: (detail) => auditStep({ runtime, config }, 'key.rotated', { detail }),
+        audit: (detail) => auditStep({ runtime, config: CONFIG }, 'key.rotated', { detail }),
       }),
     )
     for (const node of made) node.start()

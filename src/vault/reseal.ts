@@ -116,7 +116,7 @@ const COLUMNS: {
     plain(value, tokenOwner(id)),
     ...(value.spareSealed === undefined ? [] : [spare(id, value.spareSealed)]),
   ],
-  registration: (id, value) => optional(value, placeOf('registration', id, 'registration')),
+  registration: (id, value) => optional(value, registrationOwner(id)),
   // Sealed to the vault record that they came from.
   duty: (_id, value) => optional(value, tokenOwner(value.vaultId ?? '')),
 }
@@ -150,6 +150,11 @@ function spare(id: string, spareSealed: string): SealedColumn {
     owner: spareOwner(id),
     write: (fresh) => ({ spareSealed: `${fresh.keyId}.${fresh.sealed}` }),
   }
+}
+
+/** Where the secrets of a client that we registered elsewhere are sealed to. */
+export function registrationOwner(id: string): string {
+  return placeOf('registration', id, 'client')
 }
 
 function placeOf(kind: Kind, id: string, purpose: string): string {
