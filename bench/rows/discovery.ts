@@ -25,7 +25,7 @@ export const P13: Benchmark = {
     const { engine, egress } = await openBenchDiscovery(remote.origin)
     const target = targetOf(remote.url)
     const cold = async (): Promise<number> => {
-      await engine.drop(target, 'asked')
+      await engine.drop(target)
       const startedMs = performance.now()
       const result = await engine.read(target, { deadlineMs: READ_DEADLINE_MS })
       if (!result.ok) throw new Error(`not discovered: ${result.problem.text}`)
@@ -53,7 +53,7 @@ export const P13: Benchmark = {
       times.ordered.push(await ordered())
       times.again.push(await ordered())
     }
-    await engine.drop(target, 'asked')
+    await engine.drop(target)
     remote.forget()
     const starts = await Promise.all(
       Array.from({ length: STARTS }, () => engine.read(target, { deadlineMs: READ_DEADLINE_MS })),

@@ -135,20 +135,15 @@ export class ConnectorLife {
   /** Of challenges only another `resource_metadata` of the server's own origin (O9); each value once. */
   isNews(evidence: Evidence): boolean {
     if (evidence.kind !== 'challenge') return true
-    const url = URL.parse(evidence.resourceMetadata ?? '')
+    const url = URL.parse(evidence.resourceMetadata)
     return url?.origin === this.connector.url.origin && !this.#metadataUrls.includes(url.href)
   }
 
   report(evidence: Evidence): void {
     const { discovery, runtime } = this.#deps
-    if (evidence.kind === 'issuer_mismatch') {
-      runtime.waitUntil(this.#forget())
-      return
-    }
     if (evidence.kind === 'challenge') this.#remember(evidence.resourceMetadata)
     // A token that no refresh helps may be of an authorization server that the server has left (DSC-20).
-    const reason = evidence.kind === 'token_refused' ? 'challenge' : evidence.kind
-    discovery.revalidate(this.target(), reason)
+    discovery.revalidate(this.target())
     // Who met it asks for another registration (CLI-05); what came of that is written down here.
     if (evidence.kind === 'invalid_client') runtime.waitUntil(this.check())
   }
@@ -220,7 +215,7 @@ export class ConnectorLife {
     const isRefused = row?.state === 'quarantined' && row.refusedOrigin !== undefined
     const loadedAtMs = runtime.nowMs() - (this.#memory?.discovered.ageSeconds ?? 0) * 1000
     const isOld = row?.askedAtMs !== undefined && row.askedAtMs > loadedAtMs
-    if (isOld || (isRefused && bound?.ok === true)) discovery.revalidate(this.target(), 'challenge')
+    if (isOld || (isRefused && bound?.ok === true)) discovery.revalidate(this.target())
     if (!this.isSettled()) runtime.waitUntil(this.check())
   }
 
@@ -265,13 +260,6 @@ export class ConnectorLife {
       this.#deps.emit.event({ type, tenant: TENANT, connector: this.connector.name, reason })
   }
 
-  /** An answer came from another issuer than it should have: what the documents say is in doubt. */
-  async #forget(): Promise<void> {
-    await this.#deps.discovery.drop(this.target(), 'issuer_mismatch')
-    await this.#underWay()
-    await this.check('retry')
-  }
-
   /** What a look that began before has seen is not what is asked for. */
   async #underWay(): Promise<void> {
     if (this.#deps.runtime.sharesPromises) await this.#look
@@ -310,8 +298,8 @@ export class ConnectorLife {
     return result.ok ? bind(this.connector, result.discovered, row) : undefined
   }
 
-  #remember(resourceMetadata: string | undefined): void {
-    const url = URL.parse(resourceMetadata ?? '')
+  #remember(resourceMetadata: string): void {
+    const url = URL.parse(resourceMetadata)
     if (url !== null) this.#metadataUrls = [...usualMetadataUrls(this.connector.url), url.href]
   }
 }

@@ -107,12 +107,9 @@ export interface DiscoveryEngine {
     options: { readonly deadlineMs: number; readonly retry?: boolean },
   ): Promise<DiscoveryResult>
   /** Soft (DSC-19): asked again behind, last good kept, once per connector per 30 s. */
-  revalidate(
-    target: DiscoveryTarget,
-    reason: 'challenge' | 'invalid_client' | 'endpoint_gone',
-  ): void
+  revalidate(target: DiscoveryTarget): void
   /** Hard (DSC-19): forgotten here and in the store before it resolves. */
-  drop(target: DiscoveryTarget, reason: 'asked' | 'url_changed' | 'issuer_mismatch'): Promise<void>
+  drop(target: DiscoveryTarget): Promise<void>
   /**
    * Somebody wants to know now: asked anew while the caller waits. When nobody answers, the last good
    * documents are given, and are back.
@@ -347,6 +344,7 @@ class Discovery implements DiscoveryEngine {
       egress,
       runtime,
       signal,
+      server: rules.url,
       endsAtMs: runtime.monotonicMs() + limits.discoveryTimeoutMs,
       metadataTimeoutMs: limits.metadataTimeoutMs,
       publicOnly: !approved,

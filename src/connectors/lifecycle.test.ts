@@ -222,15 +222,6 @@ describe('DSC-19: what makes a connector be looked at again', () => {
     expect(lifecycle.binding('notes')).toBeUndefined()
   })
 
-  it('hard: an answer of another issuer drops the documents', async () => {
-    const { node, remote, pass } = createOutboundWorld()
-    const { lifecycle } = await node()
-    remote.isUp = false
-    lifecycle.report('notes', { kind: 'issuer_mismatch' })
-    await pass(1_000)
-    expect(lifecycle.binding('notes')).toBeUndefined()
-  })
-
   it('hard: another URL starts anew, and the registration of the old one is gone', async () => {
     const { node, remote, store } = createOutboundWorld()
     await (await node()).close()

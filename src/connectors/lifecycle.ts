@@ -24,10 +24,10 @@ export type Prepared =
       readonly state: Values['connector']['state']
     }
 
-/** What somebody met at the server: a reason to look again; only a wrong issuer is one to forget. */
+/** What somebody met at the server: a reason to look again, never one to forget. */
 export type Evidence =
-  | { readonly kind: 'challenge'; readonly resourceMetadata?: string; readonly scope?: string }
-  | { readonly kind: 'invalid_client' | 'endpoint_gone' | 'issuer_mismatch' | 'token_refused' }
+  | { readonly kind: 'challenge'; readonly resourceMetadata: string }
+  | { readonly kind: 'invalid_client' | 'endpoint_gone' | 'token_refused' }
 
 export interface Lifecycle {
   /** Reads what is stored and asks nobody: enough for a command. */
@@ -110,7 +110,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       for (const { key: registered } of old) await store.remove('registration', registered)
       const url = URL.parse(row.url)
       if (url !== null && url.href !== life.connector.url.href)
-        await discovery.drop({ ...life.target(), url }, 'url_changed')
+        await discovery.drop({ ...life.target(), url })
     }
   }
   /** A few at a time, so that a house with many connectors is no herd after a start or an outage (F9). */

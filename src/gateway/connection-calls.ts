@@ -212,13 +212,9 @@ export function createConnectionCalls(deps: ConnectionCallDeps): ConnectionCalls
   }
 
   const challenged = (to: Bound, challenge: UpstreamChallenge): void => {
-    const { resourceMetadata, scopes } = challenge
-    if (resourceMetadata === undefined && scopes.length === 0) return
-    deps.report(to.route.connector.name, {
-      kind: 'challenge',
-      ...(resourceMetadata === undefined ? {} : { resourceMetadata }),
-      ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
-    })
+    const { resourceMetadata } = challenge
+    if (resourceMetadata !== undefined)
+      deps.report(to.route.connector.name, { kind: 'challenge', resourceMetadata })
   }
 
   /** CLI-09: the union of what the token has and what the server asks for. */

@@ -182,7 +182,7 @@ describe('B4: URLs that a remote server names', { timeout: FAMILY_TIMEOUT_MS }, 
     onTestFinished(() => engine.close())
     const oauth = { strictResource: false, legacyDiscovery: true, followMetadataRedirects }
     const ask = async (target: DiscoveryTarget) => {
-      await engine.drop(target, 'asked')
+      await engine.drop(target)
       return await engine.read(target, { deadlineMs: 5_000, retry: true })
     }
     return { remote, oauth, ask, ...outside }

@@ -62,7 +62,7 @@ for (const [party, endpoint] of [
 ] as const) {
   it.each(REFUSED)(`S7, NET-04: %s at the ${party} is no document`, async (_, answer) => {
     const { remote, engine, target } = house
-    await engine.drop(target, 'asked')
+    await engine.drop(target)
     remote.answerWith(endpoint, answer())
     const result = await engine.read(target, { deadlineMs: 5_000, retry: true })
     remote.answerWith(endpoint, undefined)
@@ -87,7 +87,7 @@ it.each([
   ['members that say null', () => json(good().replace('{', '{"jwks_uri":null,'))],
 ])('NET-04: %s is taken', async (_, answer) => {
   const { remote, engine, target } = house
-  await engine.drop(target, 'asked')
+  await engine.drop(target)
   remote.answerWith(PATH, answer())
   const result = await engine.read(target, { deadlineMs: 5_000, retry: true })
   remote.answerWith(PATH, undefined)

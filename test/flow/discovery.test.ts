@@ -36,7 +36,7 @@ describe('where metadata is looked for', () => {
     expect((await read()).source).toBe('path')
     expect(exchanges()).toEqual({ [POST]: 1, [PATH]: 1, [SERVER]: 1 })
     remote.settings.resourceMetadata = 'root'
-    await engine.drop(target, 'asked')
+    await engine.drop(target)
     expect((await read()).source).toBe('root')
     expect(exchanges()).toEqual({ [POST]: 1, [PATH]: 1, [ROOT]: 1, [SERVER]: 1 })
   })
@@ -104,7 +104,7 @@ describe('where metadata is looked for', () => {
     expect(asked).toEqual(places)
     for (const [index, place] of [...places.entries()].reverse()) {
       remote.answerWith(place, { status: 200, headers: JSON_TYPE, body: JSON.stringify(document) })
-      await house.engine.drop(house.target, 'asked')
+      await house.engine.drop(house.target)
       expect((await read()).authorizationServer.issuer).toBe(remote.issuer)
       const places2 = Object.keys(exchanges()).filter((it) => it !== POST && it !== PATH)
       expect(places2).toEqual(places.slice(0, index + 1))
@@ -125,7 +125,7 @@ describe('where metadata is looked for', () => {
       refused += 1
       return { status: 400 }
     }
-    await house.engine.drop(house.target, 'asked')
+    await house.engine.drop(house.target)
     expect((await read()).source).toBe('challenge')
     expect(refused).toBe(2)
     expect(exchanges()).toEqual({ [POST]: 1, [PATH]: 2, [SERVER]: 2 })
@@ -142,14 +142,14 @@ describe('what a document must say', () => {
     expect((await read({ target: strict })).resource.resource).toBe(remote.url)
     publish(remote.origin)
     expect((await read()).resource.resource).toBe(remote.origin)
-    await engine.drop(strict, 'asked')
+    await engine.drop(strict)
     expect(await refusal({ target: strict })).toMatchObject({
       party: 'server',
       code: 'ERR_DISCOVERY_RESOURCE',
     })
     for (const other of [`${remote.origin}/mc`, 'https://evil.example/mcp', `${remote.url}/more`]) {
       publish(other)
-      await engine.drop(house.target, 'asked')
+      await engine.drop(house.target)
       expect(await refusal(), other).toMatchObject({ code: 'ERR_DISCOVERY_RESOURCE' })
     }
   })
@@ -255,7 +255,7 @@ describe('servers of 2025-03-26', () => {
     })
     expect(exchanges()).toEqual({ [POST]: 1, [PATH]: 1, [ROOT]: 1, [SERVER]: 1 })
     remote.answerWith(SERVER, { status: 404 })
-    await house.engine.drop(house.target, 'asked')
+    await house.engine.drop(house.target)
     expect(await read()).toMatchObject({
       source: 'legacy-endpoints',
       authorizationServer: {
@@ -355,7 +355,7 @@ describe('the era of a server', () => {
     expect(exchanges()).toEqual({})
     remote.answerWith(POST, answer({ jsonrpc: '2.0', id: 1, result: {} }))
     house.runtime.advanceMs(1_000)
-    engine.revalidate(target, 'endpoint_gone')
+    engine.revalidate(target)
     await until(() => engine.peek(target)?.state === 'fresh')
     expect(engine.peek(target)?.era).toBe('modern')
     expect(exchanges()[POST]).toBe(1)

@@ -153,7 +153,7 @@ async function open(): Promise<Outside> {
       const oauth = { strictResource: false, legacyDiscovery: true, followMetadataRedirects: false }
       const url = new URL('/mcp', wire.origin)
       const target: DiscoveryTarget = { url, approved: true, oauth, hasCredentials: false }
-      await engine.drop(target, 'asked')
+      await engine.drop(target)
       const result = await engine.read(target, { deadlineMs: 10 * TIMEOUT_MS, retry: true })
       return result.ok ? 'found' : result.state
     },
