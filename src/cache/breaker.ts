@@ -45,7 +45,8 @@ export interface Breaker {
 }
 
 export interface Breakers {
-  for(origin: string): Breaker
+  /** @param apart Who named a URL there that nobody here chose: failures of it are no one else's. */
+  for(origin: string, apart?: string): Breaker
   size(): number
 }
 
@@ -59,15 +60,16 @@ export interface BreakersOptions {
 export function createBreakers(options: BreakersOptions): Breakers {
   const breakers = new Map<string, Breaker & { idle(): boolean }>()
   return {
-    for(origin) {
-      let breaker = breakers.get(origin)
+    for(origin, apart) {
+      const key = apart === undefined ? origin : `${origin} ${apart}`
+      let breaker = breakers.get(key)
       if (breaker === undefined) {
         if (breakers.size >= ORIGINS_MAX) forgetOne(breakers)
         breaker = createBreaker(origin, options)
       } else {
-        breakers.delete(origin)
+        breakers.delete(key)
       }
-      breakers.set(origin, breaker)
+      breakers.set(key, breaker)
       return breaker
     },
     size: () => breakers.size,

@@ -47,6 +47,8 @@ export interface AskerNeeds {
   readonly egress: Egress
   readonly runtime: Pick<Runtime, 'monotonicMs'>
   readonly signal: AbortSignal
+  /** Of the server that is asked about: it names all the rest. */
+  readonly server: URL
   /** On the monotonic clock. */
   readonly endsAtMs: number
   readonly metadataTimeoutMs: number
@@ -68,6 +70,7 @@ export function createAsker(needs: AskerNeeds): Asker {
       maxBytes: METADATA_MAX_BYTES,
       signal: needs.signal,
       publicOnly: needs.publicOnly,
+      namedBy: needs.server.href,
       ...request,
     })
   }

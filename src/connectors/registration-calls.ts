@@ -29,6 +29,8 @@ export type RegistrationCall =
   | { readonly ok: false; readonly problem: ConnectorProblem; readonly retryAfterMs?: number }
 
 const ANSWER_MAX_BYTES = 65_536
+/** A secret that ends sooner is none: each click and each minute would make another client (CLI-05). */
+const SECRET_LIFE_MIN_MS = 300_000
 
 /** Asks for a client; the server decides what it gets. */
 export async function registerClient(
@@ -134,7 +136,9 @@ async function send(
   if (answer === undefined) return refused(house, binding, 'not_json')
   const redirectUri = connectCallbackUrl(house, binding.connector.name)
   const judged = judgeRegistrationAnswer(answer, { redirectUri, authMethod, endpoint })
-  return judged.ok ? judged : refused(house, binding, judged.reason)
+  if (!judged.ok) return refused(house, binding, judged.reason)
+  const lifeMs = (judged.client.secretExpiresAtMs ?? Infinity) - nowMs()
+  return lifeMs < SECRET_LIFE_MIN_MS ? refused(house, binding, 'secret_life') : judged
 }
 
 function refused(

@@ -21,6 +21,7 @@ export type RegistrationFailure =
   | 'redirect_uris'
   | 'auth_method'
   | 'client_secret'
+  | 'secret_life'
   | 'lost'
   | { readonly status: number; readonly answer: JsonObject | undefined }
   | UpstreamError
@@ -31,6 +32,7 @@ const ODD_ANSWERS: Readonly<Record<string, string>> = {
   redirect_uris: 'leaves our callback out',
   auth_method: 'asks for a way of authentication that we do not have',
   client_secret: 'promises a client_secret and has none',
+  secret_life: 'gives a client_secret that ends within five minutes',
 }
 
 export function registrationProblem(

@@ -213,7 +213,8 @@ async function fetchJson(
   let answer: EgressResponse
   try {
     const timeoutMs = FETCH_TIMEOUT_MS
-    answer = await egress.exchange({ operation, method: 'GET', url, timeoutMs, maxBytes })
+    const request = { operation, method: 'GET', url, timeoutMs, maxBytes } as const
+    answer = await egress.exchange({ ...request, namedBy: 'strangers' })
   } catch (error) {
     const retryAfterMs = error instanceof UpstreamError ? error.retryAfterMs : undefined
     return { outcome: 'unknown', error, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }

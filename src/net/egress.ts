@@ -43,6 +43,11 @@ export interface EgressRequest {
   readonly signal?: AbortSignal
   /** A stranger named the URL: what the configuration file approves does not count for it. */
   readonly publicOnly?: boolean
+  /**
+   * URL of the server that named this one, or a word for strangers. At another origin than its own, a
+   * failure counts against this naming alone: or a server could keep us from somebody else's.
+   */
+  readonly namedBy?: string
   /** A redirect is answered with its headers and without its body, for a caller that judges it (NET-03). */
   readonly answersRedirects?: boolean
 }
@@ -123,7 +128,7 @@ class Exchange {
   async run(): Promise<EgressResponse> {
     const request = this.#prepare()
     this.#request.signal?.throwIfAborted()
-    const breaker = this.#options.breakers?.for(this.#origin)
+    const breaker = this.#options.breakers?.for(this.#origin, this.#apart())
     const pass = this.#enter(breaker)
     const release = this.#armDeadline()
     try {
@@ -159,6 +164,12 @@ class Exchange {
       connectTimeoutMs: Math.min(this.#options.connectTimeoutMs, this.#request.timeoutMs),
       addresses: verdict.addresses,
     }
+  }
+
+  #apart(): string | undefined {
+    const { namedBy } = this.#request
+    if (namedBy === undefined || URL.parse(namedBy)?.origin === this.#origin) return undefined
+    return namedBy
   }
 
   #enter(breaker: Breaker | undefined): Pass | undefined {
