@@ -316,7 +316,11 @@ export function removeHeader(out: string[], name: string): void {
   out.length = kept
 }
 
-/** Answer headers that stay here: hop-by-hop, the upstream's cookies and challenges, our namespace. */
+/**
+ * Answer headers that stay here: hop-by-hop, the upstream's cookies and challenges, our namespace, and
+ * what a browser applies to all of our origin, whoever of it said so: a server behind must not have our
+ * callbacks reported elsewhere, nor take our transport security away.
+ */
 const STAYS = new Set([
   'connection',
   'keep-alive',
@@ -338,6 +342,17 @@ const STAYS = new Set([
   'x-accel-buffering',
   'x-sendfile',
   'service-worker-allowed',
+  'strict-transport-security',
+  'public-key-pins',
+  'public-key-pins-report-only',
+  'expect-ct',
+  'nel',
+  'report-to',
+  'accept-ch',
+  'use-as-dictionary',
+  'sec-session-registration',
+  'secure-session-registration',
+  'set-login',
 ])
 
 export interface ResponseFacts {

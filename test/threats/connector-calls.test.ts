@@ -133,6 +133,30 @@ describe.each(['node', 'fetch'] as const)('calls with tokens of servers, carrier
     expect(JSON.stringify(headers)).not.toMatch(/evil|at_ada|Domain|Basic|eve|plain|clear-site/)
   })
 
+  it('I1, O7: an answer sets no policy of a browser for all of our origin', async () => {
+    const world = await start()
+    world.connect('ada')
+    world.server.respond((_request, response) => {
+      response.writeHead(200, {
+        'content-type': 'application/json',
+        // Chrome would report every URL of ours, codes in callbacks included, to the endpoint.
+        nel: '{"report_to":"evil","max_age":31536000,"success_fraction":1}',
+        'report-to':
+          '{"group":"evil","max_age":31536000,"endpoints":[{"url":"https://evil.example"}]}',
+        'strict-transport-security': 'max-age=0',
+        'accept-ch': 'Sec-CH-UA-Model',
+        'use-as-dictionary': 'match="/*"',
+        'secure-session-registration': '(ES256);path="/evil"',
+        'set-login': 'logged-in',
+        'x-kept': 'yes',
+      })
+      response.end('{}')
+    })
+    const { headers } = await world.send(modernCall(), { headers: MODERN })
+    expect(headers['x-kept']).toBe('yes')
+    expect(JSON.stringify(headers)).not.toMatch(/evil|max-age=0|accept-ch|match=|set-login/)
+  })
+
   it('O8, GW-24: a server that refuses every token gets each call once, the first one twice, and clients get links', async () => {
     const world = await start()
     world.tokens.connect('usr_ada', 'notes', 'at_0', world.server.origin)
