@@ -136,6 +136,8 @@ export interface Values {
     issuer: string
     subject: string
     tokenOrigin: string
+    /** Of a connection: our client there, which alone can refresh and revoke its tokens. */
+    clientId?: string
     sealed: string
     keyId: string
     scopes: readonly string[]
@@ -280,6 +282,7 @@ export interface Values {
     vaultId?: string
     userId?: string
     provider?: string
+    clientId?: string
     issuer?: string
     subject?: string
     sealed?: string

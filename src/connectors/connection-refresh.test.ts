@@ -166,6 +166,24 @@ describe('how it is asked', () => {
 })
 
 describe('revocation at the server', () => {
+  it.each([
+    ['lives on', 'client-1'],
+    ['is gone', 'client-2'],
+  ])(
+    'O15: by the client that the tokens were given to, which %s after a renewal',
+    async (how, by) => {
+      const house = await openLinkHouse()
+      const { connectionId } = await house.link('ada')
+      const { client } = house.server
+      if (how === 'lives on') house.server.formerClients.push(client)
+      house.server.client = { ...client, clientId: 'client-2' }
+      await house.link('grace')
+      await house.first.connections.end(connectionId, 'disconnected')
+      await house.runtime.elapseMs(60_000)
+      expect(house.server.revokers).toEqual([by, by])
+    },
+  )
+
   it('CLI-04, O4: not at another issuer: it waits until the connector is what it was', async () => {
     const house = await openLinkHouse()
     const { connectionId } = await house.link('ada')

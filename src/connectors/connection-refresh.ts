@@ -150,14 +150,16 @@ async function clientOf(
 
 async function revoke(
   deps: ConnectionRefreshDeps,
-  { provider = '', issuer }: Values['duty'],
+  { provider = '', issuer, clientId }: Values['duty'],
   tokens: TokenSet,
 ): Promise<RevokedThere> {
   const { lifecycle, tokenCalls } = deps
   const binding = lifecycle.binding(connectorOf(provider) ?? '')
   if (binding === undefined) return { outcome: 'unknown', reason: 'connector_not_usable' }
   if (binding.issuer !== issuer) return { outcome: 'unknown', reason: 'issuer_changed' }
-  const client = await clientOf(deps, binding)
+  // RFC 7009 section 2.1: a token is revoked by the client that it was given to.
+  const given = clientId === undefined ? undefined : deps.registrations.find(binding, clientId)
+  const client = given ?? (await clientOf(deps, binding))
   if (client === undefined) return { outcome: 'unknown', reason: 'not_registered' }
   const { refreshToken, accessToken } = tokens
   let confirmed = false

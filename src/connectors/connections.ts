@@ -230,7 +230,7 @@ function vaultRecord(
   input: ConnectInput,
   vaultId: string,
 ): Values['vault'] {
-  const { userId, connector, issuer, tokenOrigin, tokens, scopes, account } = input
+  const { userId, connector, issuer, tokenOrigin, clientId, tokens, scopes, account } = input
   return {
     userId,
     userKey: '',
@@ -238,6 +238,7 @@ function vaultRecord(
     issuer,
     subject: account?.subject ?? '',
     tokenOrigin,
+    clientId,
     ...vault.sealTokens(vaultId, tokens),
     ...vault.describeTokens(tokens),
     scopes,

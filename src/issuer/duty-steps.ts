@@ -67,8 +67,9 @@ export function revokeStep(
   cause: string,
   tokens: Sealed = record,
 ): Step {
-  const { userId, provider, issuer, subject } = record
+  const { userId, provider, issuer, subject, clientId } = record
   const { sealed, keyId } = tokens
   const facts = { purpose: 'revoke', vaultId, userId, provider, issuer, subject, cause } as const
-  return dutyStep(runtime, { ...facts, sealed, keyId })
+  const client = clientId === undefined ? {} : { clientId }
+  return dutyStep(runtime, { ...facts, ...client, sealed, keyId })
 }

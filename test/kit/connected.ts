@@ -59,8 +59,11 @@ export interface LinkServer {
   client: OurClient
   refreshes: number
   machineCalls: number
-  /** Tokens it was asked to revoke, `hint:token`, also when it did not answer. */
+  /** Tokens it was asked to revoke, `hint:token`, also when it did not answer; and by which client. */
   readonly revoked: string[]
+  readonly revokers: string[]
+  /** Clients that a renewal has replaced and that live on. */
+  readonly formerClients: OurClient[]
   /** `resource` of each refresh. */
   readonly resources: (string | undefined)[]
   readonly reports: (readonly [string, Evidence])[]
@@ -284,7 +287,7 @@ function roomsOf(server: LinkServer, config: Config) {
     registrations: {
       peek: () => server.client,
       find: (_binding: Binding, clientId: string) =>
-        clientId === server.client.clientId ? server.client : undefined,
+        [server.client, ...server.formerClients].find((client) => client.clientId === clientId),
       ensure: async () => ({ ok: true as const, client: server.client }),
       async refused(_binding: Binding, client: OurClient) {
         server.clientRefused.push(client.clientId)
@@ -350,6 +353,8 @@ function createLinkServer(runtime: TestRuntime, config: Config): LinkServer {
     refreshes: 0,
     machineCalls: 0,
     revoked: [],
+    revokers: [],
+    formerClients: [],
     resources: [],
     reports: [],
     clientRefused: [],
@@ -383,8 +388,9 @@ function createLinkServer(runtime: TestRuntime, config: Config): LinkServer {
       await wait(waitMs / 2)
       return fault === 'lost' ? { outcome: 'unknown' } : answer
     },
-    async revoke(_binding, _client, token, hint) {
+    async revoke(_binding, { clientId }, token, hint) {
       server.revoked.push(`${hint}:${token}`)
+      server.revokers.push(clientId)
       await wait(10)
       if (!server.isUp) return 'unknown'
       if (!server.offersRevocation) return 'unsupported'
