@@ -34,6 +34,8 @@ const ROUNDS_MAX = 240
 /** An intent that is older than a call and this belongs to a call that is over. */
 const INTENT_SLACK_MS = 2_000
 const CALL_TIMEOUT_MS = 28_000
+/** The clocks of two nodes are not further apart than this. */
+const CLOCK_AHEAD_MS = 60_000
 const PERSIST_ATTEMPTS_MAX = 10_000
 const PERSIST_PAUSE_MS = 50
 const PERSIST_PAUSE_MAX_MS = 1_000
@@ -88,7 +90,10 @@ function judge(flight: Flight, entry: VaultEntry | undefined): RefreshResult | u
   const { record } = entry
   if (record.state === 'reconnect') return record.spareSealed === undefined ? 'dead' : undefined
   const refreshedAtMs = record.refreshedAtMs ?? record.createdAtMs
-  const needed = flight.force ? refreshedAtMs < flight.requestedAtMs : flight.deps.isDue(record)
+  // A refresh of later than now: the clock has jumped back since, and its times say nothing (K7).
+  const isAhead = refreshedAtMs > flight.requestedAtMs + CLOCK_AHEAD_MS
+  const isOlder = isAhead || refreshedAtMs < flight.requestedAtMs
+  const needed = flight.force ? isOlder : flight.deps.isDue(record)
   if (needed) return undefined
   return refreshedAtMs >= flight.requestedAtMs && record.refreshedAtMs !== undefined
     ? 'refreshed'
@@ -224,10 +229,9 @@ async function overtaken(
   for (let tries = 0; tries < OVERTAKEN_ATTEMPTS_MAX; tries += 1) {
     const current = await vault.find(flight.id)
     if (current === undefined || current.record.state === 'ended') {
-      // R8: nobody will ever use or revoke these but us.
-      if (current !== undefined && revoke !== undefined) {
-        runtime.waitUntil(revoke(flight.id, current.record, tokens))
-      }
+      // R8: nobody will ever use or revoke these but us. Erased: of somebody who has no name any more.
+      const record = current?.record ?? { ...marked.record, userId: '' }
+      if (revoke !== undefined) runtime.waitUntil(revoke(flight.id, record, tokens))
       return 'dead'
     }
     if (holds(runtime, current, tokens)) return 'refreshed'

@@ -14,6 +14,7 @@ import { createMemoryLock } from '../adapters/memory.ts'
 import { StoreError } from '../errors.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Lock } from '../ports.ts'
+import { TENANT } from '../records.ts'
 import { type RefreshAnswer, refreshDueAtMs } from './refresh.ts'
 import type { Vault } from './vault.ts'
 
@@ -215,6 +216,21 @@ describe('refresh', () => {
     expect(revoked.map((tokens) => tokens.accessToken)).toEqual(['access-1'])
     expect(await refresh(id, 100)).toBe('dead')
     expect(upstream.calls).toBe(1)
+  })
+
+  it('R8: of a record that was erased during the call the new token is revoked, too, and names nobody', async () => {
+    const setting = setUp()
+    const upstream = provider(setting.runtime)
+    const id = await dueRecord(setting, upstream.tokens())
+    const revoked: (readonly [string, string])[] = []
+    const { refresh } = node(setting, upstream.call, {
+      revoke: async (_vaultId, { userId }, { accessToken }) => revoked.push([userId, accessToken]),
+    })
+    const caller = refresh(id, 5_000)
+    await setting.runtime.elapseMs(60)
+    await setting.store.remove('vault', { tenant: TENANT, id })
+    expect(await finish(setting.runtime, caller, 5_000)).toBe('dead')
+    expect(revoked).toEqual([['', 'access-1']])
   })
 
   it('R9: tokens of another person are refused for good; fewer scopes are stored and told', async () => {
