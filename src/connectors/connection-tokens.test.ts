@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { HOUR_MS, type LinkHouse, openLinkHouse } from '../../test/kit/connected.ts'
 import { createMemoryLock } from '../adapters/memory.ts'
 import { StoreError } from '../errors.ts'
+import { connectionKey } from '../vault/connection-rows.ts'
 import type { HeldToken, UnknownToken } from './connection-tokens.ts'
 
 const DEADLINE = { deadlineMs: 10_000 }
@@ -385,6 +386,50 @@ describe('refreshed ahead', () => {
     }
     expect(house.server.refreshes).toBe(2_000)
     expect(Math.max(...perMinute)).toBeLessThan(600)
+  })
+})
+
+describe('clocks', () => {
+  it('K7: a refresh of a clock that has jumped back since does not keep a refused token for good', async () => {
+    const house = await openLinkHouse()
+    await house.link('ada')
+    house.runtime.jumpWallMs(24 * HOUR_MS)
+    const before = await house.finish(ask(house))
+    house.runtime.jumpWallMs(-24 * HOUR_MS)
+    await house.runtime.elapseMs(2 * HOUR_MS)
+    expect(house.server.refreshes).toBe(1)
+    const { deadlineMs } = DEADLINE
+    const refused = house.first.tokens.refused(user('ada'), 'notes', accessToken(before), deadlineMs)
+    const after = await house.finish(refused)
+    expect(accessToken(after)).not.toBe(accessToken(before))
+    expect(house.server.refreshes).toBe(2)
+    expect(await house.finish(ask(house))).toEqual(after)
+  })
+})
+
+describe('whose tokens', () => {
+  it('GW-23: a connection that points to tokens of somebody or something else has none', async () => {
+    const house = await openLinkHouse()
+    await house.link('ada')
+    await house.link('eve')
+    await house.link('eve', { connector: 'tasks', resource: 'https://tasks.example/mcp' })
+    const { connections, tokens } = house.first
+    const eve = user('eve')
+    const at = connectionKey(house.runtime, eve, 'notes')
+    for (const [owner, connector] of [
+      [user('ada'), 'notes'],
+      [eve, 'tasks'],
+    ] as const) {
+      const { vaultId = '' } = (await connections.find(owner, connector)) ?? {}
+      const row = await house.store.get('connection', at)
+      if (row === undefined) throw new Error('no row')
+      await house.store.put('connection', at, row.version, { ...row.value, vaultId })
+      tokens.drop(eve, 'notes')
+      expect(await house.finish(tokens.load(eve, 'notes', DEADLINE))).toEqual({
+        state: 'reconnect',
+        cause: 'damaged',
+      })
+    }
   })
 })
 

@@ -279,6 +279,9 @@ class Tokens implements ConnectionTokens {
     const entry = await vault.find(vaultId)
     if (entry === undefined || entry.record.state === 'ended') return MISSING
     const { record, tokens } = entry
+    // What is sealed says to which record it belongs, not whose record it is.
+    if (record.userId !== userId || connectorOf(record.provider) !== connector)
+      return { state: 'reconnect', cause: 'damaged' }
     // A spare may make it good again: that is for the refresh to find out.
     if (record.state === 'reconnect' && record.spareSealed === undefined)
       return { state: 'reconnect', ...(record.cause === undefined ? {} : { cause: record.cause }) }
