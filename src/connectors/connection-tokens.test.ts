@@ -399,7 +399,12 @@ describe('clocks', () => {
     await house.runtime.elapseMs(2 * HOUR_MS)
     expect(house.server.refreshes).toBe(1)
     const { deadlineMs } = DEADLINE
-    const refused = house.first.tokens.refused(user('ada'), 'notes', accessToken(before), deadlineMs)
+    const refused = house.first.tokens.refused(
+      user('ada'),
+      'notes',
+      accessToken(before),
+      deadlineMs,
+    )
     const after = await house.finish(refused)
     expect(accessToken(after)).not.toBe(accessToken(before))
     expect(house.server.refreshes).toBe(2)
