@@ -73,10 +73,10 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     sealed: [],
   },
   connecting: {
-    holds: "one trip to a connector's authorization server",
-    key: 'digest of `state`',
+    holds: 'an answer that waits until the person has said which account it is to be',
+    key: 'digest of a handle',
     life: '10 min, once',
-    sealed: ['verifierSealed', 'answerSealed'],
+    sealed: ['answerSealed'],
   },
   registration: {
     holds: 'our client at an authorization server',

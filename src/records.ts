@@ -187,27 +187,25 @@ export interface Values {
     /** Only of one that has ended. */
     expiresAtMs?: number
   }
-  /** One trip to a connector's authorization server. Key: digest of `state`. */
+  /**
+   * An answer of a connector's authorization server for another account than before: it waits until
+   * the person has said which one it is to be. Key: digest of a handle.
+   */
   connecting: {
     connector: string
     userId: string
-    /** Of the transaction cookie: the browser that started finishes. */
-    cookieDigest: string
-    verifierSealed: string
-    /** What the answer must come from, and where the code goes. */
+    /** What the answer had to come from, and where the code went. */
     issuer: string
     tokenEndpoint: string
     resource: string
     clientId: string
     redirectUri: string
     scopes: readonly string[]
-    returnTo?: string
     /** The server said that it names itself in its answer (RFC 9207). */
     issRequired?: boolean
     /** Client whose call asked for it. */
     askedBy?: string
-    /** Tokens of another account than before, until the person has said which one it is to be. */
-    answerSealed?: string
+    answerSealed: string
     flowId: string
     expiresAtMs: number
   }
@@ -282,9 +280,9 @@ export interface Values {
     vaultId?: string
     userId?: string
     provider?: string
-    clientId?: string
     issuer?: string
     subject?: string
+    clientId?: string
     sealed?: string
     keyId?: string
     /** Last vault record that a survey has looked at. */

@@ -5,7 +5,7 @@ import { compare, quantile, requireStatus } from '../measure.ts'
 import type { Benchmark } from '../report.ts'
 
 const ROUNDS = 15
-const PRESSES = 60
+const PRESSES = 200
 const CONCURRENCY = [1, 32] as const
 
 export const P11: Benchmark = {

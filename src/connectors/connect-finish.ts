@@ -9,7 +9,6 @@ import { shownText } from '../ui/text.ts'
 import { askWhichAccount } from './connect-replace.ts'
 import type { ConnectHouse } from './connect-rooms.ts'
 import { connect, ended, giveBack, type Trip } from './connect-trip.ts'
-import { openVerifier } from './connecting-rows.ts'
 import type { ConnectionView } from './connections.ts'
 import type { TokenCall } from './token-calls.ts'
 
@@ -17,14 +16,13 @@ export async function finishConnect(
   house: ConnectHouse,
   trip: Trip,
   parameters: Parameters,
+  verifier: string,
 ): Promise<Response> {
   const error = parameters.get('error')
   if (error !== undefined) return serverSaidNo(house, trip, error)
   const code = parameters.get('code')
   if (code === undefined) return ended(house, trip, 'code_missing')
-  const { attempt, binding, client, stateDigest } = trip
-  const verifier = openVerifier(house, stateDigest, attempt.verifierSealed)
-  if (verifier === undefined) return ended(house, trip, 'verifier_unreadable')
+  const { attempt, binding, client } = trip
   const { redirectUri } = attempt
   const input = { code, verifier, redirectUri, resource: binding.resource }
   const answer = await house.connecting.tokenCalls.exchange(binding, client, input)

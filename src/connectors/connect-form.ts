@@ -4,10 +4,9 @@
  */
 import { isSameOrigin, readForm } from '../issuer/consent.ts'
 import { type CookieJar, formCookie } from '../issuer/cookies.ts'
-import { key } from '../issuer/ids.ts'
 import { findSignedIn, type SignedIn } from '../issuer/sessions.ts'
 import { type ConnectSubject, openTicket, type Ticket } from '../issuer/ticket.ts'
-import { answeredPage, noConnectorPage, staleFormPage } from './connect-refusals.ts'
+import { noConnectorPage, staleFormPage } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, type OpenConnector } from './connect-rooms.ts'
 
 export interface Answered<D extends string> {
@@ -41,12 +40,8 @@ export async function readAnswer<D extends string>(
   const decision = decisions.find((word) => word === form?.get('decision'))
   if (decision === undefined) return staleFormPage(house, name, 'form_malformed', 400)
   const cookie = formCookie.read(jar)
-  if (cookie === undefined || !runtime.equal(runtime.sha256(cookie), ticket.formDigest)) {
-    const isAnswered = (await house.store.get('transaction', key(ticket.id))) !== undefined
-    return isAnswered
-      ? answeredPage(house, ticket)
-      : staleFormPage(house, name, 'form_cookie', 403, ticket)
-  }
+  if (cookie === undefined || !runtime.equal(runtime.sha256(cookie), ticket.formDigest))
+    return staleFormPage(house, name, 'form_cookie', 403, ticket)
   if (ticket.expiresAtMs <= runtime.nowMs())
     return staleFormPage(house, name, 'form_expired', 400, ticket)
   const signedIn = await findSignedIn(house, jar)

@@ -8,13 +8,13 @@ import { auditStep } from '../issuer/audit.ts'
 import { openForm } from '../issuer/consent-page.ts'
 import type { CookieJar } from '../issuer/cookies.ts'
 import { report } from '../issuer/house.ts'
-import { createFlowId, createSecret } from '../issuer/ids.ts'
+import { createFlowId } from '../issuer/ids.ts'
 import { accountLabel, type SignedIn } from '../issuer/sessions.ts'
-import type { Versioned } from '../ports.ts'
 import type { ConnectorProblem } from '../records.ts'
 import { connectorTroublePage } from '../ui/connect.ts'
 import { type Message, messagePage } from '../ui/message.ts'
 import { shownText } from '../ui/text.ts'
+import type { Attempt } from './connect-attempt.ts'
 import type { Shown } from './connect-page.ts'
 import type { ConnectHouse } from './connect-rooms.ts'
 
@@ -166,30 +166,14 @@ export async function unavailablePage(
   return response
 }
 
-/** The attempt dies with the refusal: whoever holds the right cookie cannot use it either (A1). */
-export async function burnAttempt(
-  { store, runtime, ...house }: ConnectHouse,
-  { key, value }: Versioned<'connecting'>,
-  reason: string,
-): Promise<void> {
-  const nowMs = runtime.nowMs()
-  // Lost: it is consumed already, and whoever did that has written the row.
-  await store.commit([
-    { verb: 'consume', kind: 'connecting', key, attempt: createSecret(runtime), nowMs },
-    refusedStep({ ...house, runtime }, value, reason),
-  ])
-}
-
-type Attempt = Versioned<'connecting'>['value']
-
 export function refusedStep(
   house: Pick<ConnectHouse, 'runtime' | 'config'>,
-  { userId, connector, flowId, askedBy }: Attempt,
+  { userId, connector, flowId, askedBy }: Pick<Attempt, 'connector'> & Partial<Attempt>,
   reason: string,
 ): ReturnType<typeof auditStep> {
   return auditStep(house, 'connection.refused', {
-    userId,
-    detail: `${reason} ${connector} ${flowId}`,
+    ...(userId === undefined ? {} : { userId }),
+    detail: [reason, connector, flowId].filter((word) => word !== undefined).join(' '),
     ...(askedBy === undefined ? {} : { clientId: askedBy }),
   })
 }

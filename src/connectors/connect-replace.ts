@@ -125,7 +125,7 @@ export async function decideReplacement(
     return staleFormPage(house, name, 'replacement_answered', 400, ticket)
   const { binding, client } = ready
   const cookies: readonly string[] = []
-  const trip = { jar, entry, stateDigest: at.id, attempt: consumed, binding, client, cookies }
+  const trip = { jar, entry, attempt: consumed, binding, client, cookies }
   // The tokens are for the server that gave them, and for nobody who came in its place (CLI-04).
   if (binding.issuer !== consumed.issuer) return ended(house, trip, 'issuer_changed')
   const { tokens, subject: account } = waiting.answer

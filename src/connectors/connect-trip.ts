@@ -7,20 +7,19 @@ import { OAuthError } from '../errors.ts'
 import { redirectAnswer } from '../issuer/answers.ts'
 import type { CookieJar } from '../issuer/cookies.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
-import type { Values } from '../records.ts'
 import { shownText } from '../ui/text.ts'
 import type { Binding } from './binding.ts'
+import type { Attempt } from './connect-attempt.ts'
 import { connectRefusal, refusedStep } from './connect-refusals.ts'
 import type { ConnectHouse, OpenConnector } from './connect-rooms.ts'
 import type { OurClient } from './registration.ts'
 import type { TokenCall } from './token-calls.ts'
 
-/** An answer of the server that passed every check; its attempt is consumed. */
+/** An answer of the server that passed every check; its attempt is spent. */
 export interface Trip {
   readonly jar: CookieJar
   readonly entry: OpenConnector
-  readonly stateDigest: string
-  readonly attempt: Values['connecting']
+  readonly attempt: Attempt
   readonly binding: Binding
   readonly client: OurClient
   /** Dropped with every answer. */

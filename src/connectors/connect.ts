@@ -6,21 +6,24 @@
  */
 import { redirectAnswer } from '../issuer/answers.ts'
 import { signInAnswer } from '../issuer/consent-page.ts'
-import {
-  type CookieJar,
-  createTransactionValue,
-  readCookies,
-  transactionCookie,
-} from '../issuer/cookies.ts'
+import { type CookieJar, readCookies } from '../issuer/cookies.ts'
 import { report } from '../issuer/house.ts'
-import { createFlowId, createSecret, key } from '../issuer/ids.ts'
+import { createFlowId } from '../issuer/ids.ts'
 import { findSignedIn, type SignedIn, touchSession } from '../issuer/sessions.ts'
 import type { ConnectSubject, Ticket } from '../issuer/ticket.ts'
-import { createVerifier, s256 } from '../oauth/pkce.ts'
+import { s256 } from '../oauth/pkce.ts'
 import { formatScope } from '../oauth/scope.ts'
-import type { ConnectorProblem, Values } from '../records.ts'
+import type { ConnectorProblem } from '../records.ts'
 import { authorizationUrl } from './authorization-url.ts'
 import type { Binding } from './binding.ts'
+import {
+  ATTEMPT_TTL_MS,
+  type Attempt,
+  isAttemptSpent,
+  keepAttempt,
+  type Secrets,
+  secretsOf,
+} from './connect-attempt.ts'
 import { readAnswer } from './connect-form.ts'
 import { connectPageAnswer, type Shown } from './connect-page.ts'
 import {
@@ -32,11 +35,8 @@ import {
 } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
 import { resourceOf, scopesFor } from './connect-scopes.ts'
-import { sealVerifier } from './connecting-rows.ts'
 import { openLink } from './link.ts'
 import type { OurClient } from './registration.ts'
-
-const CONNECTING_TTL_MS = 600_000
 
 /** Two sign-ins follow each other: people should know which is which. */
 const SIGN_IN_LEAD = 'First here, so that we know who you are. Then at the server, to connect it.'
@@ -45,6 +45,12 @@ const UNSAFE_ENDPOINT: ConnectorProblem = {
   code: 'endpoint_unsafe',
   text: 'its sign-in page has an address that no browser may be sent to',
   requirement: 'NET-08',
+}
+const TOO_MANY_SCOPES: ConnectorProblem = {
+  party: 'here',
+  code: 'scopes_too_many',
+  text: 'it would be asked for more scopes than one trip can carry; an operator names the needed ones in requestedScopes',
+  requirement: 'CLI-08',
 }
 const PUSH_REFUSED: ConnectorProblem = {
   party: 'authorization-server',
@@ -150,32 +156,18 @@ interface Departure extends Shown {
   readonly scopes: readonly string[]
 }
 
-/** The ticket once, the attempt, the cookie of this browser; then away (CLI-06, AZ-22). */
+/** The cookie of this browser, then away: nothing is written (CLI-06, AZ-22). */
 async function depart(
   house: ConnectHouse,
   jar: CookieJar,
   ticket: Ticket,
   departure: Departure,
 ): Promise<Response> {
-  const { runtime, store } = house
   const { signedIn, subject, entry } = departure
-  const secrets: Secrets = {
-    state: createSecret(runtime),
-    verifier: createVerifier(runtime),
-    cookie: createTransactionValue(runtime),
-  }
-  const stateDigest = runtime.sha256(secrets.state)
-  const answered = { step: 'done', flowId: ticket.flowId, expiresAtMs: ticket.expiresAtMs } as const
-  const { won } = await store.commit([
-    { verb: 'create', kind: 'transaction', key: key(ticket.id), value: answered },
-    {
-      verb: 'create',
-      kind: 'connecting',
-      key: key(stateDigest),
-      value: attemptOf(house, departure, secrets),
-    },
-  ])
-  if (!won) return answeredPage(house, ticket)
+  const secrets = secretsOf(house, ticket.id)
+  if (await isAttemptSpent(house, secrets.stateDigest)) return answeredPage(house, ticket)
+  const cookies = keepAttempt(house, jar, secrets.stateDigest, attemptOf(house, departure))
+  if (cookies === undefined) return unavailablePage(house, jar, departure, [TOO_MANY_SCOPES])
   const url = await destination(house, departure, requestOf(house, departure, secrets))
   if (!(url instanceof URL)) return unavailablePage(house, jar, departure, [url])
   report(house, {
@@ -185,30 +177,19 @@ async function depart(
     connector: entry.connector.name,
     ...(subject.client === undefined ? {} : { clientId: subject.client.clientId }),
   })
-  // The form cookie stays for pages that are open in other tabs (W7); this ticket is spent.
-  return redirectAnswer(url.href, transactionCookie.set(jar, stateDigest, secrets.cookie))
-}
-
-interface Secrets {
-  readonly state: string
-  readonly verifier: string
-  /** Of this browser. */
-  readonly cookie: string
+  // The form cookie stays for pages that are open in other tabs (W7).
+  return redirectAnswer(url.href, cookies)
 }
 
 /** All that the answer is held to (CLI-06). */
 function attemptOf(
-  house: ConnectHouse,
+  { runtime }: ConnectHouse,
   { binding, client, signedIn, subject, scopes, flowId }: Departure,
-  { state, verifier, cookie }: Secrets,
-): Values['connecting'] {
-  const { runtime } = house
+): Attempt {
   const { server, issuer } = binding
   return {
     connector: binding.connector.name,
     userId: signedIn.user.value.userId,
-    cookieDigest: runtime.sha256(cookie),
-    verifierSealed: sealVerifier(house, runtime.sha256(state), verifier),
     issuer,
     tokenEndpoint: server.token_endpoint,
     resource: resourceOf(binding),
@@ -218,7 +199,7 @@ function attemptOf(
     issRequired: server.authorization_response_iss_parameter_supported === true,
     ...(subject.client === undefined ? {} : { askedBy: subject.client.clientId }),
     flowId,
-    expiresAtMs: Math.trunc(runtime.nowMs()) + CONNECTING_TTL_MS,
+    expiresAtMs: Math.trunc(runtime.nowMs()) + ATTEMPT_TTL_MS,
   }
 }
 

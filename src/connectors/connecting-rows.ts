@@ -1,6 +1,6 @@
 /**
- * What an attempt keeps sealed, bound to its row: the verifier, and an answer that waits for a word of
- * the person. A value moved to another row is refused (J7).
+ * An answer that waits for a word of the person, sealed and bound to its row: moved to another row it
+ * is refused (J7).
  */
 import type { IssuerHouse } from '../issuer/house.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
@@ -13,20 +13,8 @@ export interface HeldAnswer {
   readonly subject: string
 }
 
-export function sealVerifier({ runtime, keys }: Sealer, id: string, verifier: string): string {
-  return runtime.seal(keys.ticketKey(), verifier, ownerOf(id, 'verifier'))
-}
-
-export function openVerifier(
-  { runtime, keys }: Sealer,
-  id: string,
-  sealed: string,
-): string | undefined {
-  return runtime.open(keys.ticketKey(), sealed, ownerOf(id, 'verifier'))
-}
-
 export function sealAnswer({ runtime, keys }: Sealer, id: string, answer: HeldAnswer): string {
-  return runtime.seal(keys.ticketKey(), JSON.stringify(answer), ownerOf(id, 'answer'))
+  return runtime.seal(keys.ticketKey(), JSON.stringify(answer), ownerOf(id))
 }
 
 export function openAnswer(
@@ -35,11 +23,11 @@ export function openAnswer(
   sealed: string | undefined,
 ): HeldAnswer | undefined {
   if (sealed === undefined) return undefined
-  const text = runtime.open(keys.ticketKey(), sealed, ownerOf(id, 'answer'))
+  const text = runtime.open(keys.ticketKey(), sealed, ownerOf(id))
   // Sealed by us for this row, so its shape is ours.
   return text === undefined ? undefined : (JSON.parse(text) as HeldAnswer)
 }
 
-function ownerOf(id: string, column: 'verifier' | 'answer'): string {
-  return JSON.stringify([TENANT, 'connecting', id, column])
+function ownerOf(id: string): string {
+  return JSON.stringify([TENANT, 'connecting', id, 'answer'])
 }

@@ -10,6 +10,8 @@ export const FORM_COOKIE_SECONDS = 600
 const TRANSACTION_COOKIE_SECONDS = 600
 /** Sign-ins open at once in one browser; starting one more drops the oldest. */
 const TRANSACTION_COOKIES_MAX = 8
+/** All together: a request of this browser must still fit into 16 KiB of headers. */
+const TRANSACTION_COOKIES_MAX_CHARACTERS = 6_000
 const TRANSACTION_NAME_CHARACTERS = 6
 const COOKIE_HEADER_MAX_CHARACTERS = 16_384
 const SECRET_PATTERN = /^[A-Za-z0-9_-]{43}$/
@@ -87,8 +89,13 @@ export const transactionCookie = {
           other.startsWith(fullName(jar, 'postern_txn_')) && other !== fullName(jar, name),
       )
       .sort(([, left], [, right]) => startedSeconds(right) - startedSeconds(left))
+    let room = TRANSACTION_COOKIES_MAX_CHARACTERS - value.length
+    const kept = others.slice(0, TRANSACTION_COOKIES_MAX - 1).filter(([, other]) => {
+      room -= other.length
+      return room >= 0
+    })
     const dropped = others
-      .slice(TRANSACTION_COOKIES_MAX - 1)
+      .filter((other) => !kept.includes(other))
       .map(([other]) => setCookie(jar, jar.secure ? other.slice('__Host-'.length) : other, '', 0))
     return [setCookie(jar, name, value, TRANSACTION_COOKIE_SECONDS), ...dropped]
   },

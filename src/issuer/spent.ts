@@ -3,13 +3,13 @@
  * write decides, on whatever node; the row stays until what carried the identifier is refused by its
  * age (I8).
  */
-import type { Key, Runtime } from '../ports.ts'
+import type { Key, Runtime, Step } from '../ports.ts'
 import type { IssuerHouse } from './house.ts'
 import { key } from './ids.ts'
 
 /** What an identifier was used for, and the names that it is unique within; the identifier is last. */
 export type SpentName = readonly [
-  purpose: 'client_assertion' | 'dpop' | 'event' | 'id-jag' | 'logout' | 'webhook',
+  purpose: 'client_assertion' | 'connect' | 'dpop' | 'event' | 'id-jag' | 'logout' | 'webhook',
   ...names: readonly string[],
 ]
 
@@ -24,6 +24,21 @@ export async function spend(
   const [purpose] = name
   const { won } = await store.create('spent', keyOf(runtime, name), { purpose, expiresAtMs })
   return won
+}
+
+/** The same as the first step of a larger commit, which it loses when it was spent before. */
+export function spendStep(
+  runtime: Pick<Runtime, 'sha256'>,
+  name: SpentName,
+  expiresAtMs: number,
+): Step {
+  const [purpose] = name
+  return {
+    verb: 'create',
+    kind: 'spent',
+    key: keyOf(runtime, name),
+    value: { purpose, expiresAtMs },
+  }
 }
 
 /** For messages that are obeyed first and spent last, so that one we failed on is heard again. */

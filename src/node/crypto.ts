@@ -25,6 +25,8 @@ type Cryptography = Pick<
 >
 const AES_KEY_BYTES = 32
 const NONCE_BYTES = 12
+const POOL_BYTES = 4_096
+const POOLED_MAX_BYTES = 64
 const TAG_BYTES = 16
 /** ES256: r and s, 32 bytes each (RFC 7518 section 3.4). */
 const SIGNATURE_CHARACTERS = 86
@@ -32,7 +34,7 @@ const INTEGER_BYTES = 32
 
 export function createCryptography(): Cryptography {
   return {
-    randomBytes: (lengthBytes) => new Uint8Array(nodeCrypto.randomBytes(lengthBytes)),
+    randomBytes: createRandomBytes(),
     sha256: (data) => nodeCrypto.hash('sha256', data, 'base64url'),
     hmacSha256,
     hkdfSha256: (secret, info, lengthBytes) =>
@@ -131,10 +133,30 @@ function equal(left: string | Uint8Array, right: string | Uint8Array): boolean {
   return nodeCrypto.timingSafeEqual(leftBytes, rightBytes)
 }
 
+/** Asking the platform is a system call each time: short values are cut from one answer, each byte once. */
+function createRandomBytes(): (lengthBytes: number) => Uint8Array<ArrayBuffer> {
+  let pool = new Uint8Array()
+  let used = 0
+  return (lengthBytes) => {
+    if (lengthBytes > POOLED_MAX_BYTES) return new Uint8Array(nodeCrypto.randomBytes(lengthBytes))
+    if (used + lengthBytes > pool.byteLength) {
+      pool = nodeCrypto.randomFillSync(new Uint8Array(POOL_BYTES))
+      used = 0
+    }
+    const taken = pool.slice(used, used + lengthBytes)
+    pool.fill(0, used, used + lengthBytes)
+    used += lengthBytes
+    return taken
+  }
+}
+
+const nonceBytes = createRandomBytes()
+
 function seal(key: Uint8Array, plaintext: string, associatedData: string): string {
-  requireAesKey(key)
-  const nonce = nodeCrypto.randomBytes(NONCE_BYTES)
-  const cipher = nodeCrypto.createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
+  const nonce = nonceBytes(NONCE_BYTES)
+  const cipher = nodeCrypto.createCipheriv('aes-256-gcm', aesKey(key), nonce, {
+    authTagLength: TAG_BYTES,
+  })
   cipher.setAAD(Buffer.from(associatedData))
   const body = cipher.update(Buffer.from(plaintext))
   const end = cipher.final()
@@ -142,11 +164,11 @@ function seal(key: Uint8Array, plaintext: string, associatedData: string): strin
 }
 
 function open(key: Uint8Array, sealed: string, associatedData: string): string | undefined {
-  requireAesKey(key)
+  const secret = aesKey(key)
   const bytes = canonicalBytes(sealed)
   if (bytes === undefined || bytes.byteLength < NONCE_BYTES + TAG_BYTES) return undefined
   const end = bytes.byteLength - TAG_BYTES
-  const decipher = nodeCrypto.createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), {
+  const decipher = nodeCrypto.createDecipheriv('aes-256-gcm', secret, bytes.subarray(0, NONCE_BYTES), {
     authTagLength: TAG_BYTES,
   })
   decipher.setAAD(Buffer.from(associatedData))
@@ -160,8 +182,16 @@ function open(key: Uint8Array, sealed: string, associatedData: string): string |
   }
 }
 
-function requireAesKey(key: Uint8Array): void {
+/** From bytes OpenSSL makes a key anew for each use: more than half of what a short text costs. */
+const AES_KEYS = new WeakMap<Uint8Array, nodeCrypto.KeyObject>()
+
+function aesKey(key: Uint8Array): nodeCrypto.KeyObject {
+  const known = AES_KEYS.get(key)
+  if (known !== undefined) return known
   if (key.byteLength !== AES_KEY_BYTES) throw new TypeError('a sealing key has 32 bytes')
+  const made = nodeCrypto.createSecretKey(key)
+  AES_KEYS.set(key, made)
+  return made
 }
 
 /** Node's decoder forgives foreign characters and loose trailing bits; one value must have one text. */

@@ -26,7 +26,7 @@ async function auditOf(house: ConnectTestHouse, event: string) {
 
 /** All rows of the kinds that a trip writes. */
 async function everything(house: ConnectTestHouse): Promise<string> {
-  const kinds = ['connecting', 'transaction', 'connection', 'vault', 'audit', 'duty'] as const
+  const kinds = ['connecting', 'spent', 'connection', 'vault', 'audit', 'duty'] as const
   const rows = await Promise.all(
     kinds.map((kind) => house.store.list(kind, TENANT, undefined, { max: 1000 })),
   )
