@@ -86,6 +86,7 @@ export async function openClientSide(ground: ClientGround): Promise<ClientSide> 
     runtime,
     assertionKeys,
     tokenCallTimeoutMs: limits.tokenCallTimeoutMs,
+    endpointGone: (connector) => lifecycle.report(connector, { kind: 'endpoint_gone' }),
   })
   const lifecycle = createLifecycle({ ...ground, discovery, registrations })
   return { discovery, assertionKeys, registrations, tokenCalls, lifecycle }

@@ -21,6 +21,7 @@ const REDIRECT = 'https://postern.example/connect/notes/callback'
 const GOOD = { access_token: ACCESS, token_type: 'bearer', expires_in: 3600 }
 
 let world: ReturnType<typeof createClientWorld>
+let gone: string[]
 
 function client(over: Partial<OurClient> = {}): OurClient {
   const base = { clientId: 'us', how: 'static', redirectUri: REDIRECT } as const
@@ -30,7 +31,15 @@ function client(over: Partial<OurClient> = {}): OurClient {
 function calls() {
   const { egress, runtime } = world
   const sign = async (clientId: string, audience: string) => `assertion.${clientId}.${audience}`
-  return createTokenCalls({ egress, runtime, assertionKeys: { sign }, tokenCallTimeoutMs: 10_000 })
+  const endpointGone = (connector: string) => void gone.push(connector)
+  const assertionKeys = { sign }
+  return createTokenCalls({
+    egress,
+    runtime,
+    assertionKeys,
+    tokenCallTimeoutMs: 10_000,
+    endpointGone,
+  })
 }
 
 const EXCHANGE = { code: CODE, verifier: VERIFIER, redirectUri: REDIRECT, resource: RESOURCE }
@@ -46,6 +55,7 @@ function formOf(index = 0): Record<string, string> {
 }
 
 beforeEach(() => {
+  gone = []
   world = createClientWorld()
   world.answers(() => json(200, GOOD))
 })
@@ -335,5 +345,24 @@ describe('CLI-23: revocation (RFC 7009)', () => {
     await revoke(reply(200, ''), ['client_secret_post'])
     expect(formOf()).toMatchObject({ client_id: 'us', client_secret: SECRET })
     expect(world.sent[0]?.headers['authorization']).toBeUndefined()
+  })
+})
+
+describe('DSC-19: an endpoint that is gone', () => {
+  it.each<[number, readonly string[]]>([
+    [404, ['notes', 'notes', 'notes']],
+    [410, ['notes', 'notes', 'notes']],
+    [400, []],
+    [503, []],
+  ])('DSC-19: each call that is answered %d says so, or not', async (status, told) => {
+    world.answers(() => reply(status, ''))
+    const binding = world.binding({
+      revocation_endpoint: `${AS}/revoke`,
+      pushed_authorization_request_endpoint: `${AS}/par`,
+    })
+    await calls().refresh(binding, client(), { refreshToken: REFRESH, resource: RESOURCE })
+    await calls().push(binding, client(), new URLSearchParams())
+    await calls().revoke(binding, client(), REFRESH, 'refresh_token')
+    expect(gone).toEqual(told)
   })
 })

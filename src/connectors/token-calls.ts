@@ -47,11 +47,7 @@ export interface TokenCalls {
   refresh(
     binding: Binding,
     client: OurClient,
-    input: {
-      readonly refreshToken: string
-      readonly resource: string | undefined
-      readonly scopes?: readonly string[]
-    },
+    input: { readonly refreshToken: string; readonly resource: string | undefined },
   ): Promise<TokenCall>
   clientCredentials(
     binding: Binding,
@@ -74,6 +70,8 @@ export interface TokenCallsDeps {
   readonly runtime: Pick<Runtime, 'nowMs'>
   readonly assertionKeys: Pick<AssertionKeys, 'sign'>
   readonly tokenCallTimeoutMs: number
+  /** An endpoint of this connector answered 404 or 410: its documents may be old (DSC-19). */
+  readonly endpointGone?: (connector: string) => void
 }
 
 /** Of an answer, decoded (threats.md section 2). */
@@ -100,15 +98,10 @@ export function createTokenCalls(deps: TokenCallsDeps): TokenCalls {
           resource,
         },
       ),
-    async refresh(binding, client, { refreshToken, resource, scopes }) {
+    async refresh(binding, client, { refreshToken, resource }) {
       const answer = await token(
         { binding, client },
-        {
-          grant_type: 'refresh_token',
-          refresh_token: refreshToken,
-          resource,
-          scope: scopes?.join(' '),
-        },
+        { grant_type: 'refresh_token', refresh_token: refreshToken, resource },
       )
       if (answer.outcome !== 'yes') return answer
       return { ...answer, tokens: { refreshToken, ...answer.tokens } }
@@ -166,6 +159,8 @@ async function post(
     timeoutMs: deps.tokenCallTimeoutMs,
     maxBytes: ANSWER_MAX_BYTES,
   })
+  if (response.status === 404 || response.status === 410)
+    deps.endpointGone?.(asked.binding.connector.name)
   return { response, operation, nowMs: deps.runtime.nowMs() }
 }
 

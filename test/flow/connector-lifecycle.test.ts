@@ -3,7 +3,11 @@
  * for each answer, a person who clicks "connect", restarts, and a server that is dead.
  */
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-server.ts'
+import {
+  type RemoteServer,
+  type RemoteServerOptions,
+  startRemoteServer,
+} from '../../demo/doubles/remote-server.ts'
 import type { ReadingVisitor } from '../../demo/visitor.ts'
 import { connectAccount, createPerson } from '../kit/connect.ts'
 import { openPlane, type Plane } from '../kit/plane.ts'
@@ -21,11 +25,13 @@ interface World {
   counted(): Promise<number>
 }
 
-async function openWorld(
-  options: { readonly separate?: boolean; readonly alsoAllowed?: readonly string[] } = {},
-): Promise<World> {
-  const { separate = false, alsoAllowed = [] } = options
-  const remote = await startRemoteServer({ separate })
+interface WorldOptions extends Pick<RemoteServerOptions, 'separate' | 'settings'> {
+  readonly alsoAllowed?: readonly string[]
+}
+
+async function openWorld(options: WorldOptions = {}): Promise<World> {
+  const { alsoAllowed = [], ...remoteOptions } = options
+  const remote = await startRemoteServer(remoteOptions)
   onTestFinished(() => remote.close())
   const plane = await openPlane({
     provider: 'github',
@@ -93,6 +99,25 @@ describe('a connector whose server takes 500 ms', () => {
 })
 
 describe('a connector in trouble', () => {
+  it('DSC-19: a token endpoint that is gone makes the documents be asked for, and the next click works', async () => {
+    const world = await openWorld({
+      settings: {
+        editServer: (document) => ({ ...document, token_endpoint: `${document['issuer']}/before` }),
+      },
+    })
+    const { plane, remote, person } = world
+    const place = { issuer: plane.issuer, connector: 'notes' }
+    remote.settings.editServer = (document) => document
+    const before = await world.counted()
+    // What is shared by nodes is told apart by its time.
+    await plane.elapse(1_000, 100)
+    expect((await plane.during(connectAccount(place, person))).isConnected).toBe(false)
+    await plane.elapse(1_000, 100)
+    expect(await world.counted()).toBeGreaterThan(before)
+    expect((await plane.during(connectAccount(place, person))).isConnected).toBe(true)
+    expect(remote.tokenCalls).toHaveLength(1)
+  })
+
   it('O4: drift of the token endpoint between refreshes sends 0 bytes to the new origin', async () => {
     const thief = await startRemoteServer()
     onTestFinished(() => thief.close())
