@@ -13,6 +13,7 @@ import type { Lifecycle } from './connectors/lifecycle.ts'
 import { sealLink } from './connectors/link.ts'
 import type { Outbound } from './connectors/outbound.ts'
 import { outboundConnectors } from './connectors/outbound-connector.ts'
+import { createTokenAdmission } from './connectors/token-admission.ts'
 import { createConnectionCalls } from './gateway/connection-calls.ts'
 import { createGuard } from './gateway/guard.ts'
 import { createPossession } from './gateway/possession.ts'
@@ -235,6 +236,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     discover: finder.discover,
     tokenDoor: createTokenDoor({
       ...{ config, revocation, tokens: connecting?.tokens },
+      admits: createTokenAdmission({ config, store, runtime, memberships }),
       nowMs: () => runtime.nowMs(),
     }),
     view: gateway.view,

@@ -1,13 +1,33 @@
 import { describe, expect, it } from 'vitest'
 import { HOUR_MS, type LinkHouse, openLinkHouse } from '../../test/kit/connected.ts'
+import type { Config } from '../config.ts'
 import { StoreError } from '../errors.ts'
 import type { Principal } from '../middleware/guard.ts'
+import { TENANT } from '../records.ts'
 import { appUserId, createTokenDoor } from './auth-provider.ts'
+import { createTokenAdmission, type TokenAdmissionDeps } from './token-admission.ts'
 
 const FRESH = { ageMs: () => 0, ensureFresh: async () => true }
 
-function doorOf({ config, first, runtime }: LinkHouse, revocation = FRESH) {
-  return createTokenDoor({ config, tokens: first.tokens, revocation, nowMs: () => runtime.nowMs() })
+function doorOf(
+  house: LinkHouse,
+  revocation = FRESH,
+  {
+    config = house.config,
+    memberships,
+  }: Pick<Partial<TokenAdmissionDeps>, 'memberships'> & {
+    readonly config?: Config
+  } = {},
+) {
+  const { first, runtime, store } = house
+  const admits = createTokenAdmission({
+    config,
+    store,
+    runtime,
+    ...(memberships && { memberships }),
+  })
+  const nowMs = () => runtime.nowMs()
+  return createTokenDoor({ config, tokens: first.tokens, revocation, admits, nowMs })
 }
 
 function principal(userId: string): Principal {
@@ -129,10 +149,72 @@ describe('getToken', () => {
       await expect(getToken('ada', connector)).rejects.toMatchObject({ code: 'ERR_CONFIG_VALUE' })
       expect(() => authProvider('ada', connector)).toThrow(/connects people/)
     }
-    const without = createTokenDoor({ config: house.config, revocation: FRESH, nowMs: () => 0 })
+    const without = createTokenDoor({
+      config: house.config,
+      revocation: FRESH,
+      admits: async () => 'in',
+      nowMs: () => 0,
+    })
     await expect(without.getToken('ada', 'notes')).rejects.toMatchObject({
       code: 'ERR_CONFIG_VALUE',
     })
+  })
+})
+
+describe('whom `allow` of the connector names no more', () => {
+  const only = (subject: string, config: Config): Config => ({
+    ...config,
+    connectors: config.connectors.map((connector) => ({
+      ...connector,
+      allow: { users: [`id:${subject}`], groups: ['staff'] },
+    })),
+  })
+
+  it('O6: gets no token from getToken and authProvider either; a product’s people are its own', async () => {
+    const house = await openLinkHouse()
+    for (const user of ['usr_ada', 'usr_eve']) {
+      await house.admit(user)
+      await house.link(user, { userId: user })
+    }
+    await house.link('eve')
+    const door = doorOf(house, FRESH, { config: only('usr_ada', house.config) })
+    const refused = { error: 'access_denied', status: 403, reason: 'not_allowed' }
+    expect((await door.getToken(principal('usr_ada'), 'notes')).accessToken).toMatch(/usr_ada$/)
+    await expect(door.getToken(principal('usr_eve'), 'notes')).rejects.toMatchObject(refused)
+    const provider = door.authProvider(principal('usr_eve'), 'notes')
+    await expect(provider.token()).rejects.toMatchObject(refused)
+    expect((await door.getToken('eve', 'notes')).accessToken).toMatch(/eve$/)
+    // A yes is remembered for seconds; then the row counts.
+    const [row] = await house.store.list('user', TENANT, undefined, { max: 1 })
+    if (row === undefined) throw new Error('nobody')
+    await house.store.put('user', row.key, row.version, { ...row.value, state: 'disabled' })
+    await house.runtime.elapseMs(6_000)
+    await expect(door.getToken(principal('usr_ada'), 'notes')).rejects.toMatchObject(refused)
+  })
+
+  it('O6, I7: facts that are too old are waited for, and are no yes where nobody answers', async () => {
+    const house = await openLinkHouse()
+    await house.admit('usr_eve')
+    await house.link('eve', { userId: 'usr_eve' })
+    let groups: readonly string[] | undefined
+    const memberships = {
+      asks: () => ({ belonging: true, memberships: false }),
+      belonging: () => (groups === undefined ? ('unknown' as const) : { groups }),
+      memberships: () => 'unknown' as const,
+      resolve: async () => undefined,
+    }
+    const config = only('usr_ada', house.config)
+    const door = doorOf(house, FRESH, { config, memberships })
+    const ask = () => door.getToken(principal('usr_eve'), 'notes')
+    await expect(ask()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_TIMEOUT' })
+    memberships.resolve = async () => {
+      groups = ['staff']
+      return undefined
+    }
+    expect((await ask()).accessToken).toMatch(/eve$/)
+    groups = []
+    await house.runtime.elapseMs(6_000)
+    await expect(ask()).rejects.toMatchObject({ reason: 'not_allowed' })
   })
 })
 

@@ -11,6 +11,7 @@ import type { RevocationView } from '../issuer/revocation.ts'
 import type { Principal } from '../middleware/guard.ts'
 import { APP_USER_PREFIX } from '../vault/connection-rows.ts'
 import type { ConnectionTokens, HeldToken, UnknownToken } from './connection-tokens.ts'
+import type { TokenAdmission } from './token-admission.ts'
 
 export interface ConnectionToken {
   readonly accessToken: string
@@ -37,7 +38,9 @@ export interface AuthProvider {
 export interface TokenDoor {
   /**
    * @throws {OAuthError} `ERR_CONNECTION_NEEDED`, or `ERR_CONNECTION_RECONNECT` with the cause as
-   *   `reason`. @throws {UpstreamError} when the token has ended and its server does not answer.
+   *   `reason`; `access_denied` (403) when `allow` does not name the `Principal`.
+   * @throws {UpstreamError} when the token has ended and its server does not answer, or `allow` asks
+   *   for what the person's provider does not answer.
    * @throws {StoreError} when the store cannot be read. @throws {ConfigError} for a connector that
    *   is not there or connects nobody.
    */
@@ -54,6 +57,8 @@ export interface TokenDoorDeps {
   /** Absent: no connector connects people. */
   readonly tokens?: ConnectionTokens | undefined
   readonly revocation: Pick<RevocationView, 'ageMs' | 'ensureFresh'>
+  /** Of people who signed in here. Who may what in another product is that product's to say. */
+  readonly admits: TokenAdmission
   readonly nowMs: () => number
 }
 
@@ -74,6 +79,7 @@ export function createTokenDoor(deps: TokenDoorDeps): TokenDoor {
     const { minValiditySeconds = MIN_VALIDITY_SECONDS } = options
     const minValidityMs = Math.min(minValiditySeconds, MIN_VALIDITY_MAX_SECONDS) * 1000
     await beSure(deps)
+    if (typeof user !== 'string') await requireAllowed(deps, user, target)
     const warm = tokens.peek(owner, connector)
     if (warm.state === 'token' && isEnough(warm, minValidityMs, deps.nowMs())) return answer(warm)
     const deadlineMs = deps.config.limits.tokenCallTimeoutMs
@@ -112,7 +118,7 @@ export function createTokenDoor(deps: TokenDoorDeps): TokenDoor {
 
 interface Target {
   readonly tokens: ConnectionTokens
-  readonly target: Pick<ConnectorConfig, 'name' | 'url'>
+  readonly target: Pick<ConnectorConfig, 'name' | 'url' | 'allow'>
 }
 
 function findTarget({ config, tokens }: TokenDoorDeps, connector: string): Target {
@@ -149,6 +155,23 @@ async function beSure({ config, revocation }: TokenDoorDeps): Promise<void> {
   if (revocation.ageMs() <= config.limits.revocationViewMaxAgeSeconds * 1000) return
   if (!(await revocation.ensureFresh(VIEW_DEADLINE_MS)))
     throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
+}
+
+async function requireAllowed(
+  { admits }: TokenDoorDeps,
+  { userId, identity }: Principal,
+  target: Target['target'],
+): Promise<void> {
+  const verdict = await admits(userId, target)
+  if (verdict === 'in') return
+  if (verdict === 'unknown') {
+    const origin = URL.parse(identity?.issuer ?? '')?.origin ?? target.url.origin
+    throw new UpstreamError('ERR_UPSTREAM_TIMEOUT', { operation: 'memberships', origin })
+  }
+  throw new OAuthError('access_denied', `${target.name} is not open to this account`, {
+    status: 403,
+    reason: 'not_allowed',
+  })
 }
 
 type Token = Extract<HeldToken, { readonly state: 'token' }>
