@@ -8,8 +8,13 @@ export const FORM_BODY_MAX_BYTES = 65_536
  * A body that was cut off is empty: whoever sent it is gone, and half of it must mean nothing.
  */
 export async function readBody(request: Request, maxBytes: number): Promise<string | undefined> {
-  const announced = Number(request.headers.get('content-length') ?? '0')
-  if (announced > maxBytes) return undefined
+  const announced = request.headers.get('content-length')
+  if (Number(announced ?? '0') > maxBytes) return undefined
+  // A server hands on no more than was announced, and on Node this needs no stream: half the cost of a form.
+  if (announced !== null) {
+    const text = await request.text().catch(() => '')
+    return text.length > maxBytes ? undefined : text
+  }
   if (request.body === null) return ''
   const chunks: Uint8Array[] = []
   let sizeBytes = 0
