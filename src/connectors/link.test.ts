@@ -37,6 +37,16 @@ describe('links', () => {
     expect(openLink(house, sealed)).toBe('expired')
   })
 
+  it('GW-25: opens whatever scopes a server asks for, with as many as fit', () => {
+    const house = createHouse()
+    const clientId = `https://client.example/${'c'.repeat(2_000)}`
+    const long = Array.from({ length: 50 }, (_, index) => `${index}_${'s'.repeat(150)}`)
+    const link = openLink(house, sealedOf(sealLink(house, { ...FACTS, clientId, scopes: long })))
+    expect(link).toMatchObject({ clientId, scopes: long.slice(0, 14) })
+    const one = { ...FACTS, clientId, scopes: ['x'.repeat(8_000), 'admin'] }
+    expect(openLink(house, sealedOf(sealLink(house, one)))).toMatchObject({ scopes: ['admin'] })
+  })
+
   it('CLI-13: a changed, shortened or foreign text is none; a ticket of another purpose is none', () => {
     const house = createHouse()
     const sealed = sealedOf(sealLink(house, FACTS))

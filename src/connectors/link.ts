@@ -12,6 +12,8 @@ import { TENANT } from '../records.ts'
 export const LINK_TTL_MS = 900_000
 /** Larger than any link we make, and short enough for every browser and chat. */
 export const LINK_MAX_CHARACTERS = 6_144
+/** Of what is sealed: three quarters of a link, without nonce, tag and end of life. */
+const FACTS_MAX_CHARACTERS = 4_400
 const ASSOCIATED_DATA = JSON.stringify([TENANT, 'link'])
 
 export interface LinkFacts {
@@ -37,9 +39,24 @@ export interface LinkHouse {
 
 /** The whole URL; good for 15 minutes. */
 export function sealLink({ config, runtime, keys }: LinkHouse, facts: LinkFacts): string {
-  const link: Link = { ...facts, expiresAtMs: Math.trunc(runtime.nowMs()) + LINK_TTL_MS }
+  const link: Link = {
+    ...withinLink(facts),
+    expiresAtMs: Math.trunc(runtime.nowMs()) + LINK_TTL_MS,
+  }
   const sealed = runtime.seal(keys.ticketKey(), JSON.stringify(link), ASSOCIATED_DATA)
   return `${config.issuer}${config.prefix}/connect/${facts.connector}?link=${sealed}`
+}
+
+/** A server may want more scopes than fit: a link that opens without the last of them is better than none. */
+function withinLink(facts: LinkFacts): LinkFacts {
+  let left = FACTS_MAX_CHARACTERS - JSON.stringify({ ...facts, scopes: [] }).length
+  const scopes = facts.scopes.filter((scope) => {
+    const size = JSON.stringify(scope).length + 1
+    if (size > left) return false
+    left -= size
+    return true
+  })
+  return { ...facts, scopes }
 }
 
 /** @param sealed Value of `link`. `undefined`: not ours. */
