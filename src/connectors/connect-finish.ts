@@ -10,6 +10,7 @@ import { askWhichAccount } from './connect-replace.ts'
 import type { ConnectHouse } from './connect-rooms.ts'
 import { connect, ended, giveBack, type Trip } from './connect-trip.ts'
 import type { ConnectionView } from './connections.ts'
+import { clientRefused } from './lifecycle.ts'
 import type { TokenCall } from './token-calls.ts'
 
 export async function finishConnect(
@@ -96,7 +97,7 @@ async function notExchanged(
   if (error !== 'invalid_client') return ended(house, trip, `token_${bounded(error)}`)
   // Forgotten there: registered once more, so that the next try has a client (CLI-05).
   const { binding, client } = trip
-  await house.connecting.registrations.refused(binding, client)
+  await clientRefused(house.connecting, binding, client)
   return ended(house, trip, 'token_invalid_client')
 }
 

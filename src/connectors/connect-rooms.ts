@@ -15,7 +15,7 @@ import type { Registrations } from './registration.ts'
 import type { TokenCalls } from './token-calls.ts'
 
 export interface ConnectRooms {
-  readonly lifecycle: Pick<Lifecycle, 'binding' | 'prepare' | 'status'>
+  readonly lifecycle: Pick<Lifecycle, 'binding' | 'prepare' | 'status' | 'report'>
   readonly registrations: Pick<Registrations, 'peek' | 'find' | 'refused' | 'documentMethod'>
   readonly assertionKeys: Pick<AssertionKeys, 'jwks'>
   readonly tokenCalls: Pick<TokenCalls, 'exchange' | 'push' | 'revoke'>

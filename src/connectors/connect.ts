@@ -35,6 +35,7 @@ import {
 } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
 import { resourceOf, scopesFor } from './connect-scopes.ts'
+import { clientRefused } from './lifecycle.ts'
 import { openLink } from './link.ts'
 import type { OurClient } from './registration.ts'
 
@@ -232,7 +233,7 @@ async function destination(
   const { authorization_endpoint: endpoint } = binding.server
   if (binding.server.require_pushed_authorization_requests !== true)
     return authorizationUrl(endpoint, parameters) ?? UNSAFE_ENDPOINT
-  const { tokenCalls, registrations } = house.connecting
+  const { tokenCalls } = house.connecting
   const pushed = await tokenCalls.push(binding, client, parameters)
   if (pushed.outcome === 'yes') {
     const { requestUri } = pushed
@@ -240,7 +241,7 @@ async function destination(
     return authorizationUrl(endpoint, short) ?? UNSAFE_ENDPOINT
   }
   if (pushed.outcome === 'no' && pushed.error === 'invalid_client')
-    await registrations.refused(binding, client)
+    await clientRefused(house.connecting, binding, client)
   return pushed.outcome === 'no' ? PUSH_REFUSED : PUSH_UNANSWERED
 }
 

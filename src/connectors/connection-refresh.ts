@@ -14,7 +14,7 @@ import type { ConnectorSide, RevokedThere } from '../vault/connector-side.ts'
 import type { RefreshAnswer } from '../vault/refresh.ts'
 import type { VaultRecord } from '../vault/vault.ts'
 import { type Binding, originOf } from './binding.ts'
-import type { Lifecycle } from './lifecycle.ts'
+import { clientRefused, type Lifecycle } from './lifecycle.ts'
 import type { OurClient, Registrations } from './registration.ts'
 import type { TokenCalls } from './token-calls.ts'
 
@@ -101,16 +101,13 @@ function isOtherSubject({ subject }: VaultRecord, answered: string | undefined):
 
 /** Refused as a client says nothing about the person: another client, once, and nothing ends here. */
 async function refused(
-  { registrations, lifecycle }: ConnectionRefreshDeps,
+  deps: ConnectionRefreshDeps,
   binding: Binding,
   client: OurClient,
   error: string,
 ): Promise<RefreshAnswer> {
   if (DEAD_TOKEN.has(error)) return { outcome: 'no', reason: error }
-  if (error === 'invalid_client') {
-    await registrations.refused(binding, client)
-    lifecycle.report(binding.connector.name, { kind: 'invalid_client' })
-  }
+  if (error === 'invalid_client') await clientRefused(deps, binding, client)
   return UNKNOWN
 }
 

@@ -56,6 +56,19 @@ export interface Lifecycle {
   close(): Promise<void>
 }
 
+/** Refused as a client: another one, once (CLI-05), and what its documents say is in doubt (DSC-19). */
+export async function clientRefused(
+  rooms: {
+    readonly registrations: Pick<Registrations, 'refused'>
+    readonly lifecycle: Pick<Lifecycle, 'report'>
+  },
+  binding: Binding,
+  client: OurClient,
+): Promise<void> {
+  await rooms.registrations.refused(binding, client)
+  rooms.lifecycle.report(binding.connector.name, { kind: 'invalid_client' })
+}
+
 export interface LifecycleDeps {
   readonly config: Config
   readonly store: Store

@@ -9,7 +9,7 @@ import type { Config } from '../config.ts'
 import type { Emit, Runtime } from '../ports.ts'
 import type { Binding } from './binding.ts'
 import type { HeldToken, LoadOptions, UnknownToken } from './connection-tokens.ts'
-import type { Lifecycle } from './lifecycle.ts'
+import { clientRefused, type Lifecycle } from './lifecycle.ts'
 import type { Registrations } from './registration.ts'
 import type { TokenCalls } from './token-calls.ts'
 import { shareWork, within } from './waiting.ts'
@@ -160,10 +160,7 @@ async function ask(deps: MachineTokensDeps, name: string): Promise<Outcome> {
     return { state: 'unknown', ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
   }
   if (answer.outcome === 'no') {
-    if (answer.error === 'invalid_client') {
-      await registrations.refused(binding, client)
-      lifecycle.report(name, { kind: 'invalid_client' })
-    }
+    if (answer.error === 'invalid_client') await clientRefused(deps, binding, client)
     return { state: 'missing', cause: answer.error }
   }
   const { accessToken, expiresAtMs, scopes: granted = scopes } = answer.tokens

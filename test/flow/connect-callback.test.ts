@@ -373,7 +373,7 @@ describe('what the server says', () => {
     }
   })
 
-  it('CLI-05: a client that the server has forgotten is registered once more; the next try is good', async () => {
+  it('CLI-05, DSC-19: a client that the server has forgotten is registered once more; the next try is good', async () => {
     const house = createConnectHouse()
     const visitor = await signedIn(house)
     const remote = house.remote()
@@ -383,6 +383,7 @@ describe('what the server says', () => {
     expect(refused.status).toBe(502)
     expect(await refused.text()).toContain('Start again')
     expect(remote.registeredAnew).toBe(1)
+    expect(remote.reported).toEqual(['invalid_client'])
     expect(remote.exchanges).toHaveLength(1)
     remote.answer = answer
     const { away } = await depart(visitor)

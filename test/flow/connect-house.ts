@@ -45,6 +45,8 @@ export interface Remote {
   readonly pushed: URLSearchParams[]
   readonly revoked: string[]
   readonly prepared: { readonly retry: boolean }[]
+  /** Kinds of evidence that its life was told of. */
+  readonly reported: string[]
   registeredAnew: number
   /** Clients that a renewal has replaced and that live on. */
   readonly formerClients: OurClient[]
@@ -175,6 +177,7 @@ function createRemote(entry: ConnectorConfig, base: string): Remote {
     pushed: [],
     revoked: [],
     prepared: [],
+    reported: [],
     registeredAnew: 0,
     formerClients: [],
   }
@@ -213,6 +216,7 @@ function createRooms(
         const { problems } = remote
         return { name, url: entry.url.href, auth: entry.auth, state, problems }
       },
+      report: (name, { kind }) => void remotes.get(name)?.reported.push(kind),
     },
     registrations: {
       peek: (binding) => of(binding).client,
