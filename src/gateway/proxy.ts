@@ -20,6 +20,7 @@ import { type Decision, decide, type Forward, type Need, type Reconnect } from '
 import { EventBoundary } from './event-boundary.ts'
 import { forwardHeaders } from './forward.ts'
 import { type Head, responseHeaders, scanHeaders } from './headers.ts'
+import { hasEnded } from './long-answers.ts'
 import { SCAN_MAX_BYTES, scanMessage } from './message.ts'
 import { opensUrlsLater } from './reconnect.ts'
 import { type CallDetail, createRecords, type Records, recordable } from './records.ts'
@@ -38,6 +39,8 @@ export interface ProxyDeps {
 /** Up to here a body is buffered, so that an error answer finds its id. */
 const BUFFERED_MAX_BYTES = 65_536
 const WAITS_MAX = 4
+/** A declared answer of at most this is through before its token could end. */
+const SHORT_MAX_BYTES = 65_536
 
 const STILL_COLD: Readonly<Record<Need, Answer>> = {
   session: ANSWERS.store_unavailable,
@@ -261,9 +264,12 @@ function relay(
   records.forwarded(factsOf(deps, exchange, to, answer.status), detailOf(head, route.kind, body))
   if (session !== undefined) deps.view.settled(session, renew)
   const isEmpty = answer.body === null || [204, 205, 304].includes(answer.status)
+  const isLong = facts.eventStream || !((facts.contentLength ?? Infinity) <= SHORT_MAX_BYTES)
   const stream =
-    !isEmpty && facts.eventStream && session !== undefined
-      ? answer.body.pipeThrough(endWhenRevoked(deps, session))
+    !isEmpty && isLong && session !== undefined
+      ? answer.body.pipeThrough(
+          facts.eventStream ? endWhenRevoked(deps, session) : cutWhenEnded(deps, session),
+        )
       : answer.body
   return new Response(isEmpty ? null : stream, {
     status: answer.status,
@@ -287,6 +293,22 @@ function endWhenRevoked(
       const ended = session.expiresAtMs <= view.nowMs() || view.marked(session) !== false
       if (ended) controller.terminate()
       else controller.enqueue(chunk)
+    },
+  })
+}
+
+/** The client must see that it is cut. */
+function cutWhenEnded(
+  { view }: ProxyDeps,
+  session: NonNullable<Forward['session']>,
+): TransformStream<Uint8Array, Uint8Array> {
+  let isFirst = true
+  return new TransformStream({
+    transform(chunk, controller) {
+      if (!isFirst && hasEnded(view, session))
+        controller.error(new TypeError('the token has ended'))
+      else controller.enqueue(chunk)
+      isFirst = false
     },
   })
 }

@@ -28,6 +28,7 @@ import type { Decision, Forward, Reconnect } from '../gateway/decide.ts'
 import { EventBoundary } from '../gateway/event-boundary.ts'
 import { forwardHeaders } from '../gateway/forward.ts'
 import { type Head, responseHeaders } from '../gateway/headers.ts'
+import { hasEnded } from '../gateway/long-answers.ts'
 import { isReadOnly, type Message, scanMessage } from '../gateway/message.ts'
 import { opensUrlsLater } from '../gateway/reconnect.ts'
 import { type Records, recordable } from '../gateway/records.ts'
@@ -278,6 +279,10 @@ export class Call implements Sink, BodyOwner, OpenStream {
         this.#cut('event_too_large')
         return true
       }
+    } else if (this.#received > chunk.length && hasEnded(this.#deps.view, this.#to.session)) {
+      this.#exchange?.abort()
+      this.#cut('token_revoked')
+      return true
     }
     if (response.write(chunk)) return true
     this.#pause()

@@ -287,6 +287,40 @@ describe.each(['node', 'fetch'] as const)('calls with tokens of servers, carrier
     expect(world.server.seen).toHaveLength(0)
   })
 
+  it.each([
+    ['was revoked', (world: ConnectionHouse) => world.house.revoked.add('grt_ada_cli_1_notes')],
+    ['expired a minute ago', (world: ConnectionHouse) => world.house.advanceMs(3_660_000)],
+  ])(
+    'X2, O14: an answer without events that never ends is cut when its token %s',
+    async (_, end) => {
+      const world = await start()
+      world.connect('ada')
+      let isOpen = false
+      world.server.respond((_request, response) => {
+        isOpen = true
+        response.writeHead(200, { 'content-type': 'application/json' })
+        const timer = setInterval(() => response.write(' '), 5)
+        response.on('close', () => {
+          isOpen = false
+          clearInterval(timer)
+        })
+      })
+      let received = 0
+      const onData = (bytes: number): void => {
+        received = bytes
+      }
+      const call = world.send(modernCall(), { headers: MODERN, lifeSeconds: 3_600, onData })
+      const cut = call.then(
+        () => 'whole',
+        () => 'cut',
+      )
+      await until(() => received > 1)
+      end(world)
+      expect(await cut).toBe('cut')
+      await until(() => !isOpen)
+    },
+  )
+
   it('O14: an event that never ends is cut, and the memory of it is not kept', {
     timeout: 120_000,
   }, async () => {
