@@ -13,9 +13,9 @@ import type { Session } from '../issuer/authenticate.ts'
 import { isMachine } from '../oauth/machine.ts'
 import type { Runtime } from '../ports.ts'
 import { ANSWERS, type Answer, failureAnswer } from './answers.ts'
-import { createConnectionWaits } from './connection-waits.ts'
+import { type ConnectionWaits, createConnectionWaits } from './connection-waits.ts'
 import type { Forward, Reconnect } from './decide.ts'
-import { type Completed, createElicitations } from './elicitations.ts'
+import { type Completed, createElicitations, type Elicitations } from './elicitations.ts'
 import type { Head } from './headers.ts'
 import { withoutParams } from './message.ts'
 import {
@@ -29,11 +29,12 @@ import {
 import {
   createRequestStates,
   type RequestState,
+  type RequestStates,
   requestText,
   STATE_PREFIX,
 } from './request-state.ts'
 import type { SessionIds } from './session-id.ts'
-import { createStepUps } from './step-ups.ts'
+import { createStepUps, type StepUps } from './step-ups.ts'
 import {
   asksForScopes,
   readUpstreamChallenge,
@@ -125,61 +126,165 @@ export function mayBeReturn(body: Uint8Array): boolean {
 }
 
 export function createConnectionCalls(deps: ConnectionCallDeps): ConnectionCalls {
-  const { runtime, tokens } = deps
-  const waits = createConnectionWaits(runtime)
-  const elicitations = createElicitations(runtime)
-  const states = createRequestStates(deps)
-  const stepUps = createStepUps(runtime)
-  const listeners: ((completed: Completed) => void)[] = []
+  return new Calls(deps)
+}
 
-  const ask = (
+/** What is asked, before its link is made. */
+type Question = Omit<Asking, 'link' | 'title'> & {
+  readonly link?: string
+  readonly scopes: readonly string[]
+}
+
+class Calls implements ConnectionCalls {
+  readonly #deps: ConnectionCallDeps
+  readonly #waits: ConnectionWaits
+  readonly #elicitations: Elicitations
+  readonly #states: RequestStates
+  readonly #stepUps: StepUps
+  readonly #listeners: ((completed: Completed) => void)[] = []
+
+  constructor(deps: ConnectionCallDeps) {
+    const { runtime } = deps
+    this.#deps = deps
+    this.#waits = createConnectionWaits(runtime)
+    this.#elicitations = createElicitations(runtime)
+    this.#states = createRequestStates(deps)
+    this.#stepUps = createStepUps(runtime)
+  }
+
+  async settle(
+    decided: Forward | Reconnect,
+    shown: Shown,
+  ): Promise<Answer | { readonly body: Uint8Array }> {
+    const to = bound(decided)
+    const message = this.#read(to, shown)
+    const title = titleOf(to)
+    const { session, route } = to
+    if (route.connector.auth === 'client_credentials') {
+      return failureAnswer('upstream_unauthorized', route.kind, message.id)
+    }
+    if (isMachine(session.userId)) {
+      const why = `This client acts for nobody who could connect an account at ${title}.`
+      return reconnectAnswer(message, {
+        title,
+        link: undefined,
+        why,
+        reason: 'connection_missing',
+      })
+    }
+    if (message.state !== undefined) return this.#resume(to, shown, message, message.state)
+    // The prefix stood somewhere in the arguments: nothing of ours, so the body goes on as it is.
+    if (decided.kind === 'forward') return { body: shown.body ?? EMPTY }
+    const why = `${title} needs an account of yours that is connected.`
+    const asking = { why, scopes: [], reason: 'connection_missing' as const }
+    return this.#ask(to, shown, message, asking, { round: 1, refused: '' })
+  }
+
+  async refused(
+    forward: Forward,
+    shown: Shown,
+    { status, challenge: header, isSecond }: UpstreamRefusal,
+  ): Promise<Answer | { readonly credential: Credential }> {
+    const { runtime } = this.#deps
+    const to = bound(forward)
+    const { route } = to
+    const message = this.#read(to, shown)
+    const accessToken = forward.credential?.accessToken ?? ''
+    const challenge = readUpstreamChallenge(header)
+    this.#challenged(to, challenge)
+    if (status === 403) return this.#askForScopes(to, shown, message, challenge, accessToken)
+    if (!isSecond) {
+      const held = await this.#another(to, accessToken)
+      if (held.state === 'unknown' || held.state === 'cold') return ANSWERS.credential
+      if (held.state === 'token' && isUsable(runtime, held, to, runtime.sha256(accessToken))) {
+        return { credential: heldCredential(held.accessToken) }
+      }
+    }
+    this.#deps.report(route.connector.name, { kind: 'token_refused' })
+    if (route.connector.auth === 'client_credentials' || isMachine(to.session.userId)) {
+      return failureAnswer('upstream_unauthorized', route.kind, message.id)
+    }
+    const why = `${titleOf(to)} does not accept the connected account any more.`
+    const asking = { why, scopes: challenge.scopes, reason: 'connection_missing' as const }
+    return this.#ask(to, shown, message, asking, { round: 1, refused: runtime.sha256(accessToken) })
+  }
+
+  async load(session: Session, { route }: Pick<Forward, 'route'>): Promise<boolean | undefined> {
+    const { tokens } = this.#deps
+    const { name, auth } = route.connector
+    const options = { deadlineMs: CREDENTIAL_DEADLINE_MS }
+    const loading =
+      auth === 'client_credentials'
+        ? tokens.loadMachine(name, options)
+        : tokens.load(session.userId, name, options)
+    const state = await loading.then(
+      (held) => held.state,
+      () => 'unknown' as const,
+    )
+    if (state === 'missing' || state === 'reconnect') return false
+    return state === 'token' ? true : undefined
+  }
+
+  connected(userId: string, connector: string): void {
+    this.#waits.connected(userId, connector)
+    for (const completed of this.#elicitations.completed(userId, connector)) {
+      for (const listener of this.#listeners) listener(completed)
+    }
+  }
+
+  onCompleted(listener: (completed: Completed) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  #ask(
     { session, route }: Bound,
     { head }: Shown,
     message: AskedMessage,
-    asking: Omit<Asking, 'link' | 'title'> & {
-      readonly link?: string
-      readonly scopes: readonly string[]
-    },
+    asking: Question,
     state: Pick<RequestState, 'round' | 'refused'>,
-  ): Answer => {
+  ): Answer {
     const { connector } = route
     const { userId, clientId } = session
     const facts = { userId, connector: connector.name, clientId, scopes: asking.scopes }
-    const link = asking.link ?? deps.link(facts)
+    const link = asking.link ?? this.#deps.link(facts)
     const sealed = (): string =>
-      states.seal({ link, request: digest(message), ...state }, session, connector)
+      this.#states.seal({ link, request: this.#digest(message), ...state }, session, connector)
     const told = { ...asking, link, title: titleOf({ route }) }
     if (message.form === 'input_required') {
       return reconnectAnswer(message, { ...told, requestState: sealed() })
     }
     if (message.form !== 'url_elicitation') return reconnectAnswer(message, told)
-    const elicitationId = elicitations.asked(userId, connector.name, head.sessionId)
+    const elicitationId = this.#elicitations.asked(userId, connector.name, head.sessionId)
     return reconnectAnswer(message, { ...told, elicitationId })
   }
-  const digest = ({ method, params }: AskedMessage): string =>
-    runtime.sha256(requestText(method ?? '', params ?? {}))
-  const read = ({ route, session, stateless }: Bound, shown: Shown): AskedMessage => {
+
+  #digest({ method, params }: AskedMessage): string {
+    return this.#deps.runtime.sha256(requestText(method ?? '', params ?? {}))
+  }
+
+  #read({ route, session, stateless }: Bound, shown: Shown): AskedMessage {
     const { head, httpMethod, isPartial } = shown
     const isMessage = route.kind === 'mcp' && httpMethod === 'POST'
     const opensUrls =
       !stateless &&
       head.sessionId !== undefined &&
-      deps.sessionIds.opensUrls(head.sessionId, session, route.connector)
+      this.#deps.sessionIds.opensUrls(head.sessionId, session, route.connector)
     return readAsked(shown.body ?? EMPTY, { head, isMessage, isPartial, opensUrls })
   }
 
   /** The person's answer is here; the connection may not be yet. */
-  const resume = async (
+  async #resume(
     to: Bound,
     shown: Shown,
     message: AskedMessage,
     presented: string,
-  ): Promise<Answer | { readonly body: Uint8Array }> => {
+  ): Promise<Answer | { readonly body: Uint8Array }> {
+    const { runtime, tokens } = this.#deps
     const { session, route } = to
     const { connector } = route
-    const state = states.open(presented, session, connector)
+    const state = this.#states.open(presented, session, connector)
     const body = withoutParams(shown.body ?? EMPTY, RETURNED_PARAMS)
-    if (state === undefined || body === undefined || state.request !== digest(message)) {
+    if (state === undefined || body === undefined || state.request !== this.#digest(message)) {
       return badStateAnswer(message)
     }
     const title = titleOf(to)
@@ -203,28 +308,29 @@ export function createConnectionCalls(deps: ConnectionCallDeps): ConnectionCalls
     }
     const isGone = (): boolean => shown.isGone()
     const isAccepted = message.action === 'accept'
-    if (isAccepted && (await waits.wait({ ...place, isReady, look, isGone }))) return { body }
+    if (isAccepted && (await this.#waits.wait({ ...place, isReady, look, isGone }))) return { body }
     const why = `The account at ${title} is not connected yet.`
     if (state.round >= ROUNDS_MAX) return end(why, state.link)
     const { link, refused } = state
     const asking = { link, why, scopes: [], reason: 'connection_missing' as const }
-    return ask(to, shown, message, asking, { round: state.round + 1, refused })
+    return this.#ask(to, shown, message, asking, { round: state.round + 1, refused })
   }
 
-  const challenged = (to: Bound, challenge: UpstreamChallenge): void => {
+  #challenged(to: Bound, challenge: UpstreamChallenge): void {
     const { resourceMetadata } = challenge
     if (resourceMetadata !== undefined)
-      deps.report(to.route.connector.name, { kind: 'challenge', resourceMetadata })
+      this.#deps.report(to.route.connector.name, { kind: 'challenge', resourceMetadata })
   }
 
   /** CLI-09: the union of what the token has and what the server asks for. */
-  const askForScopes = (
+  #askForScopes(
     to: Bound,
     shown: Shown,
     message: AskedMessage,
     challenge: UpstreamChallenge,
     accessToken: string,
-  ): Answer => {
+  ): Answer {
+    const { runtime, tokens } = this.#deps
     const { session, route } = to
     const held = tokens.peek(session.userId, route.connector.name)
     const isHeld = held.state === 'token'
@@ -232,98 +338,25 @@ export function createConnectionCalls(deps: ConnectionCallDeps): ConnectionCalls
     const operation = `${message.method ?? ''} ${message.name ?? ''}`
     const holder = `${session.userId} ${route.connector.name}`
     const title = titleOf(to)
-    if (!stepUps.tryAgain(holder, operation, refused)) {
+    if (!this.#stepUps.tryAgain(holder, operation, refused)) {
       const why = `${title} still asks for more access than it was given. Ask its administrator.`
       return reconnectAnswer(message, { title, link: undefined, why, reason: 'connection_scope' })
     }
     const scopes = [...new Set([...(isHeld ? held.scopes : []), ...challenge.scopes])]
     const why = `${title} needs more access for this.`
     const asking = { why, scopes, reason: 'connection_scope' as const }
-    return ask(to, shown, message, asking, { round: 1, refused })
+    return this.#ask(to, shown, message, asking, { round: 1, refused })
   }
 
   /** Another token of the same owner, if there is one or a refresh brings one. */
-  const another = (
-    { route, session }: Bound,
-    accessToken: string,
-  ): Promise<HeldToken | UnknownToken> => {
+  #another({ route, session }: Bound, accessToken: string): Promise<HeldToken | UnknownToken> {
+    const { tokens } = this.#deps
     const { name, auth } = route.connector
     const asked =
       auth === 'client_credentials'
         ? tokens.refusedMachine(name, accessToken, CREDENTIAL_DEADLINE_MS)
         : tokens.refused(session.userId, name, accessToken, CREDENTIAL_DEADLINE_MS)
     return asked.catch(() => ({ state: 'unknown' as const }))
-  }
-
-  return {
-    async settle(decided, shown) {
-      const to = bound(decided)
-      const message = read(to, shown)
-      const title = titleOf(to)
-      const { session, route } = to
-      if (route.connector.auth === 'client_credentials') {
-        return failureAnswer('upstream_unauthorized', route.kind, message.id)
-      }
-      if (isMachine(session.userId)) {
-        const why = `This client acts for nobody who could connect an account at ${title}.`
-        return reconnectAnswer(message, {
-          title,
-          link: undefined,
-          why,
-          reason: 'connection_missing',
-        })
-      }
-      if (message.state !== undefined) return resume(to, shown, message, message.state)
-      // The prefix stood somewhere in the arguments: nothing of ours, so the body goes on as it is.
-      if (decided.kind === 'forward') return { body: shown.body ?? EMPTY }
-      const why = `${title} needs an account of yours that is connected.`
-      const asking = { why, scopes: [], reason: 'connection_missing' as const }
-      return ask(to, shown, message, asking, { round: 1, refused: '' })
-    },
-    async refused(forward, shown, { status, challenge: header, isSecond }) {
-      const to = bound(forward)
-      const { route } = to
-      const message = read(to, shown)
-      const accessToken = forward.credential?.accessToken ?? ''
-      const challenge = readUpstreamChallenge(header)
-      challenged(to, challenge)
-      if (status === 403) return askForScopes(to, shown, message, challenge, accessToken)
-      if (!isSecond) {
-        const held = await another(to, accessToken)
-        if (held.state === 'unknown' || held.state === 'cold') return ANSWERS.credential
-        if (held.state === 'token' && isUsable(runtime, held, to, runtime.sha256(accessToken))) {
-          return { credential: heldCredential(held.accessToken) }
-        }
-      }
-      deps.report(route.connector.name, { kind: 'token_refused' })
-      if (route.connector.auth === 'client_credentials' || isMachine(to.session.userId)) {
-        return failureAnswer('upstream_unauthorized', route.kind, message.id)
-      }
-      const why = `${titleOf(to)} does not accept the connected account any more.`
-      const asking = { why, scopes: challenge.scopes, reason: 'connection_missing' as const }
-      return ask(to, shown, message, asking, { round: 1, refused: runtime.sha256(accessToken) })
-    },
-    async load(session, { route }) {
-      const { name, auth } = route.connector
-      const options = { deadlineMs: CREDENTIAL_DEADLINE_MS }
-      const loading =
-        auth === 'client_credentials'
-          ? tokens.loadMachine(name, options)
-          : tokens.load(session.userId, name, options)
-      const state = await loading.then(
-        (held) => held.state,
-        () => 'unknown' as const,
-      )
-      if (state === 'missing' || state === 'reconnect') return false
-      return state === 'token' ? true : undefined
-    },
-    connected(userId, connector) {
-      waits.connected(userId, connector)
-      for (const completed of elicitations.completed(userId, connector)) {
-        for (const listener of listeners) listener(completed)
-      }
-    },
-    onCompleted: (listener) => void listeners.push(listener),
   }
 }
 
