@@ -32,6 +32,16 @@ const NEVER = [
   'X-Original-URL',
   'Sec-WebSocket-Key',
   'HTTP2-Settings',
+  // Tokens, assertions and addresses that a proxy in front of the house adds.
+  'X-Amzn-Oidc-Accesstoken',
+  'X-Amzn-Oidc-Data',
+  'Cf-Access-Jwt-Assertion',
+  'CF-Access-Client-Secret',
+  'X-Goog-IAP-JWT-Assertion',
+  'X-MS-TOKEN-AAD-ACCESS-TOKEN',
+  'X-MS-CLIENT-PRINCIPAL',
+  'CF-Connecting-IP',
+  'Fly-Client-IP',
 ]
 const SPELLINGS: readonly ((name: string) => string)[] = [
   (name) => name,

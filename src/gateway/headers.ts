@@ -106,20 +106,37 @@ const ACTIONS: ReadonlyMap<string, number> = new Map([
     'x-original-host',
     'x-host',
     'x-forwarded',
-    'x-amzn-oidc-data',
     'x-accel-redirect',
     'x-sendfile',
     'x-remote-user',
     'remote-user',
     'x-authenticated-user',
+    'cf-connecting-ip',
+    'cf-connecting-ipv6',
+    'cf-pseudo-ipv4',
+    'fly-client-ip',
+    'fastly-client-ip',
+    'x-azure-clientip',
+    'x-appengine-user-ip',
+    'x-envoy-external-address',
+    'x-nf-client-connection-ip',
+    'x-original-forwarded-for',
+    'x-vercel-forwarded-for',
   ].map((name): [string, number] => [name, DROP]),
 ])
+/** The last ones: what a proxy in front says of a person, with tokens and assertions among it. */
 const DROPPED_PREFIXES = [
   'x-postern',
   'x-forwarded-',
   'proxy-',
   'sec-websocket-',
   'x-auth-request-',
+  'x-amzn-oidc-',
+  'cf-access-',
+  'x-goog-iap-',
+  'x-goog-authenticated-user-',
+  'x-ms-token-',
+  'x-ms-client-principal',
 ]
 
 /** Raw names are few; a flood of odd ones is classified anew each time and never kept. */

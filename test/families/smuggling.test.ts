@@ -16,7 +16,7 @@ const FAMILY_TIMEOUT_MS = 600_000
 
 /** Who somebody is, where a call came from, what connection it is: no client says that for us. */
 const FORBIDDEN =
-  /^(authorization|cookie2?|dpop|host|forwarded|x-forwarded(-.*)?|x-real-ip|x-client-ip|true-client-ip|x-cluster-client-ip|client-ip|proxy-.*|x-postern(-.*)?|remote-user|x-remote-user|x-auth-request-.*|x-authenticated-user|x-amzn-oidc-data|te|trailer|upgrade|keep-alive|transfer-encoding|connection|expect|mcp-session-id|last-event-id|x-http-method(-override)?|x-method-override|x-original-url|x-original-host|x-rewrite-url|x-host|sec-websocket-.*|http2-settings|x-accel-redirect|x-sendfile)$/
+  /^(authorization|cookie2?|dpop|host|forwarded|x-forwarded(-.*)?|x-real-ip|x-client-ip|true-client-ip|x-cluster-client-ip|client-ip|proxy-.*|x-postern(-.*)?|remote-user|x-remote-user|x-auth-request-.*|x-authenticated-user|x-amzn-oidc-.*|cf-access-.*|cf-connecting-ip|x-goog-iap-.*|x-ms-token-.*|x-ms-client-principal.*|te|trailer|upgrade|keep-alive|transfer-encoding|connection|expect|mcp-session-id|last-event-id|x-http-method(-override)?|x-method-override|x-original-url|x-original-host|x-rewrite-url|x-host|sec-websocket-.*|http2-settings|x-accel-redirect|x-sendfile)$/
 const NAMES = [
   'Authorization',
   'Cookie',
@@ -38,6 +38,12 @@ const NAMES = [
   'X-Postern-Groups',
   'X-Postern',
   'Remote-User',
+  'X-Amzn-Oidc-Accesstoken',
+  'Cf-Access-Jwt-Assertion',
+  'CF-Connecting-IP',
+  'X-Goog-IAP-JWT-Assertion',
+  'X-MS-Token-AAD-Access-Token',
+  'X-MS-Client-Principal',
   'X-Remote-User',
   'X-Auth-Request-User',
   'X-Authenticated-User',
