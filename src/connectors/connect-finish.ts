@@ -8,7 +8,7 @@ import type { Parameters } from '../oauth/parameters.ts'
 import { shownText } from '../ui/text.ts'
 import { askWhichAccount } from './connect-replace.ts'
 import type { ConnectHouse } from './connect-rooms.ts'
-import { connect, ended, giveBack, type Trip } from './connect-trip.ts'
+import { connect, ended, giveBack, orGiveBack, type Trip } from './connect-trip.ts'
 import type { ConnectionView } from './connections.ts'
 import { clientRefused } from './lifecycle.ts'
 import type { TokenCall } from './token-calls.ts'
@@ -36,12 +36,14 @@ type Yes = Extract<TokenCall, { outcome: 'yes' }>
 async function settle(house: ConnectHouse, trip: Trip, answer: Yes): Promise<Response> {
   const { entry, attempt, jar } = trip
   const { connections } = house.connecting
-  const now = await findSignedIn(house, jar)
+  const { now, before } = await orGiveBack(house, trip, answer, async () => ({
+    now: await findSignedIn(house, jar),
+    before: await connections.find(attempt.userId, entry.connector.name),
+  }))
   if (now?.user.value.userId !== attempt.userId) {
-    giveBack(house, trip, answer.tokens)
+    await giveBack(house, trip, answer, 'session_changed')
     return ended(house, trip, 'session_changed')
   }
-  const before = await connections.find(attempt.userId, entry.connector.name)
   if (isOtherAccount(before, answer.subject)) return askWhichAccount(house, trip, answer)
   return connect(house, trip, answer)
 }

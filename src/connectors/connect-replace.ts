@@ -9,18 +9,19 @@ import { readCookies } from '../issuer/cookies.ts'
 import { report } from '../issuer/house.ts'
 import { createSecret, key } from '../issuer/ids.ts'
 import { findSignedIn, type SignedIn } from '../issuer/sessions.ts'
-import type { Values } from '../records.ts'
+import { TENANT, type Values } from '../records.ts'
 import { replacementPage } from '../ui/connect.ts'
 import { readAnswer } from './connect-form.ts'
 import { noConnectorPage, refusedStep, staleFormPage, unavailablePage } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
-import { connect, ended, giveBack, type Trip } from './connect-trip.ts'
+import { connect, ended, giveBack, orGiveBack, type Trip } from './connect-trip.ts'
 import { openAnswer, sealAnswer } from './connecting-rows.ts'
 import type { TokenCall } from './token-calls.ts'
 
 const REPLACEMENT_TTL_MS = 600_000
-/** Before its end, because a row that has expired can be taken by nobody. */
-const GIVEN_BACK_BEFORE_END_MS = 5_000
+/** The row outlives its question: a process that starts later still finds whose tokens to give back. */
+const KEPT_MS = 86_400_000
+const RESUMED_MAX = 1_000
 
 /** Off the URL with the code at once (W6); the page is found by a handle that this account alone can use. */
 export async function askWhichAccount(
@@ -35,27 +36,43 @@ export async function askWhichAccount(
   const value: Values['connecting'] = {
     ...attempt,
     answerSealed: sealAnswer(house, id, { tokens, subject }),
-    expiresAtMs: Math.trunc(runtime.nowMs()) + REPLACEMENT_TTL_MS,
+    expiresAtMs: Math.trunc(runtime.nowMs()) + REPLACEMENT_TTL_MS + KEPT_MS,
   }
-  await store.create('connecting', key(id), value)
-  if (runtime.sharesPromises)
-    runtime.after(REPLACEMENT_TTL_MS - GIVEN_BACK_BEFORE_END_MS, () =>
-      runtime.waitUntil(giveBackUnanswered(house, trip, id)),
-    )
+  await orGiveBack(house, trip, { tokens }, () => store.create('connecting', key(id), value))
+  giveBackLater(house, id, REPLACEMENT_TTL_MS)
   return redirectAnswer(
     `${house.paths.connect}/${attempt.connector}/replace?handle=${handle}`,
     cookies,
   )
 }
 
+/** After a start: questions that were open when the process ended are open on, then given up. */
+export async function resumeQuestions(house: ConnectHouse): Promise<void> {
+  if (!house.runtime.sharesPromises) return
+  const rows = await house.store.list('connecting', TENANT, undefined, { max: RESUMED_MAX })
+  for (const { key: at, value } of rows) giveBackLater(house, at.id, leftMs(house, value))
+}
+
+function giveBackLater(house: ConnectHouse, id: string, waitMs: number): void {
+  const { runtime } = house
+  if (!runtime.sharesPromises) return
+  runtime.after(waitMs, () => runtime.waitUntil(giveBackUnanswered(house, id)))
+}
+
+/** For the person's answer. */
+function leftMs({ runtime }: ConnectHouse, { expiresAtMs }: Values['connecting']): number {
+  return Math.max(0, expiresAtMs - KEPT_MS - runtime.nowMs())
+}
+
 /** Nobody has answered: the tokens end at the server, as after a no. */
-async function giveBackUnanswered(house: ConnectHouse, trip: Trip, id: string): Promise<void> {
+async function giveBackUnanswered(house: ConnectHouse, id: string): Promise<void> {
   const { runtime, store } = house
   const once = createSecret(runtime)
   const taken = await store.consume('connecting', key(id), once, runtime.nowMs())
   if (taken === undefined || taken === 'replayed') return
+  await store.remove('connecting', key(id))
   const answer = openAnswer(house, id, taken.answerSealed)
-  if (answer !== undefined) giveBack(house, trip, answer.tokens)
+  if (answer !== undefined) await giveBack(house, { attempt: taken }, answer, 'account_unanswered')
   await store.commit([refusedStep(house, taken, 'account_unanswered')])
 }
 
@@ -123,15 +140,17 @@ export async function decideReplacement(
   const consumed = await store.consume('connecting', at, once, runtime.nowMs())
   if (consumed === undefined || consumed === 'replayed')
     return staleFormPage(house, name, 'replacement_answered', 400, ticket)
+  await store.remove('connecting', at)
   const { binding, client } = ready
   const cookies: readonly string[] = []
   const trip = { jar, entry, attempt: consumed, binding, client, cookies }
   // The tokens are for the server that gave them, and for nobody who came in its place (CLI-04).
-  if (binding.issuer !== consumed.issuer) return ended(house, trip, 'issuer_changed')
-  const { tokens, subject: account } = waiting.answer
-  if (decision === 'replace')
-    return connect(house, trip, { outcome: 'yes', tokens, subject: account })
-  giveBack(house, trip, tokens)
+  if (binding.issuer !== consumed.issuer) {
+    await giveBack(house, { attempt: consumed }, waiting.answer, 'issuer_changed')
+    return ended(house, trip, 'issuer_changed')
+  }
+  if (decision === 'replace') return connect(house, trip, waiting.answer)
+  await giveBack(house, trip, waiting.answer, 'account_kept')
   await store.commit([refusedStep(house, consumed, 'account_kept')])
   const { userId, flowId } = consumed
   const about = { userId, connector: name, flowId }
@@ -147,7 +166,7 @@ async function findWaiting(
 ) {
   const id = house.runtime.sha256(handle)
   const row = await house.store.get('connecting', key(id))
-  if (row === undefined || row.value.expiresAtMs <= house.runtime.nowMs()) return undefined
+  if (row === undefined || leftMs(house, row.value) === 0) return undefined
   const { userId, connector, answerSealed } = row.value
   if (connector !== name || signedIn?.user.value.userId !== userId) return undefined
   const answer = openAnswer(house, id, answerSealed)

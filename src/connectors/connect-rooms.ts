@@ -19,7 +19,7 @@ export interface ConnectRooms {
   readonly registrations: Pick<Registrations, 'peek' | 'find' | 'refused' | 'documentMethod'>
   readonly assertionKeys: Pick<AssertionKeys, 'jwks'>
   readonly tokenCalls: Pick<TokenCalls, 'exchange' | 'push' | 'revoke'>
-  readonly connections: Pick<Connections, 'find' | 'list' | 'connect' | 'end'>
+  readonly connections: Pick<Connections, 'find' | 'list' | 'connect' | 'giveBack' | 'end'>
   readonly pages: ConnectPages
 }
 

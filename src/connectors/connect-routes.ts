@@ -8,7 +8,7 @@ import { showConnect, startConnect } from './connect.ts'
 import { connectCallback } from './connect-callback.ts'
 import { showAssertionKeys, showClientDocument } from './connect-documents.ts'
 import { describeConnections, endFromConnections, showConnections } from './connect-list.ts'
-import { decideReplacement, showReplacement } from './connect-replace.ts'
+import { decideReplacement, resumeQuestions, showReplacement } from './connect-replace.ts'
 import type { Apology, ConnectHouse, ConnectPages } from './connect-rooms.ts'
 
 type Page = (house: ConnectHouse, http: Request, connector: string) => Promise<Response>
@@ -20,6 +20,7 @@ export const connectPages: ConnectPages = {
 
 function addConnectRoutes(app: Hono, own: ConnectHouse, guarded: Apology): void {
   const { paths } = own
+  own.runtime.waitUntil(resumeQuestions(own))
   app.get(paths.connect, (context) => guarded(own, () => showConnections(own, context.req.raw)))
   app.post(paths.connect, (context) => guarded(own, () => endFromConnections(own, context.req.raw)))
   app.all(paths.connect, () => methodNotAllowed('GET, POST'))

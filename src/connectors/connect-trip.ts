@@ -3,15 +3,15 @@
  * tokens are given back where it does not, and how it ends with nothing. Each end is told, and audited
  * (I12).
  */
-import { OAuthError } from '../errors.ts'
+import { OAuthError, StoreError } from '../errors.ts'
 import { redirectAnswer } from '../issuer/answers.ts'
 import type { CookieJar } from '../issuer/cookies.ts'
-import type { TokenSet } from '../oauth/token-answer.ts'
 import { shownText } from '../ui/text.ts'
 import type { Binding } from './binding.ts'
 import type { Attempt } from './connect-attempt.ts'
 import { connectRefusal, refusedStep } from './connect-refusals.ts'
 import type { ConnectHouse, OpenConnector } from './connect-rooms.ts'
+import type { ConnectInput } from './connections.ts'
 import type { OurClient } from './registration.ts'
 import type { TokenCall } from './token-calls.ts'
 
@@ -26,47 +26,75 @@ export interface Trip {
   readonly cookies: readonly string[]
 }
 
+/** What the server gave for the code. */
+export type Brought = Pick<Extract<TokenCall, { outcome: 'yes' }>, 'tokens' | 'subject'>
+
 /** Writes the connection; tokens that it cannot keep are given back. */
-export async function connect(
-  house: ConnectHouse,
-  trip: Trip,
-  answer: Extract<TokenCall, { outcome: 'yes' }>,
-): Promise<Response> {
+export async function connect(house: ConnectHouse, trip: Trip, answer: Brought): Promise<Response> {
   const { attempt, cookies } = trip
-  const { tokens, subject } = answer
   try {
-    await house.connecting.connections.connect({
-      userId: attempt.userId,
-      connector: attempt.connector,
-      issuer: attempt.issuer,
-      tokenOrigin: new URL(attempt.tokenEndpoint).origin,
-      resource: attempt.resource,
-      clientId: attempt.clientId,
-      tokens,
-      // RFC 6749 section 5.1: an answer without `scope` gave what was asked for.
-      scopes: tokens.scopes ?? attempt.scopes,
-      requestedScopes: attempt.scopes,
-      ...(subject === undefined ? {} : { account: { subject } }),
-    })
+    await house.connecting.connections.connect(inputOf(attempt, answer))
   } catch (error) {
-    giveBack(house, trip, tokens)
+    await giveBack(house, trip, answer, 'not_connected')
     if (error instanceof OAuthError) return ended(house, trip, 'session_changed')
     throw error
   }
   return redirectAnswer(`${house.paths.connect}?done=connected`, cookies)
 }
 
-/** Nobody waits for it: tokens that are kept nowhere end at the server, where it can be told. */
-export function giveBack(
+function inputOf(attempt: Attempt, { tokens, subject }: Brought): ConnectInput {
+  return {
+    userId: attempt.userId,
+    connector: attempt.connector,
+    issuer: attempt.issuer,
+    tokenOrigin: new URL(attempt.tokenEndpoint).origin,
+    resource: attempt.resource,
+    clientId: attempt.clientId,
+    tokens,
+    // RFC 6749 section 5.1: an answer without `scope` gave what was asked for.
+    scopes: tokens.scopes ?? attempt.scopes,
+    requestedScopes: attempt.scopes,
+    ...(subject === undefined ? {} : { account: { subject } }),
+  }
+}
+
+/**
+ * Tokens that are kept nowhere end at their server, which is told until it confirms; where the store
+ * fails, it is told once, now.
+ */
+export async function giveBack(
   { connecting, runtime }: ConnectHouse,
-  { binding, client }: Pick<Trip, 'binding' | 'client'>,
-  tokens: TokenSet,
-): void {
-  const { accessToken, refreshToken } = tokens
-  const hint = refreshToken === undefined ? 'access_token' : 'refresh_token'
-  runtime.waitUntil(
-    connecting.tokenCalls.revoke(binding, client, refreshToken ?? accessToken, hint),
-  )
+  { attempt, binding, client }: Pick<Trip, 'attempt'> & Partial<Pick<Trip, 'binding' | 'client'>>,
+  answer: Brought,
+  cause: string,
+): Promise<void> {
+  try {
+    await connecting.connections.giveBack(inputOf(attempt, answer), cause)
+  } catch (error) {
+    if (!(error instanceof StoreError) || binding === undefined || client === undefined) throw error
+    const { revoke } = connecting.tokenCalls
+    const { accessToken, refreshToken } = answer.tokens
+    const now = async (): Promise<void> => {
+      if (refreshToken !== undefined) await revoke(binding, client, refreshToken, 'refresh_token')
+      await revoke(binding, client, accessToken, 'access_token')
+    }
+    runtime.waitUntil(now())
+  }
+}
+
+/** For what may fail while nobody keeps the tokens yet. */
+export async function orGiveBack<T>(
+  house: ConnectHouse,
+  trip: Trip,
+  answer: Brought,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    await giveBack(house, trip, answer, 'not_connected')
+    throw error
+  }
 }
 
 interface Words {

@@ -8,6 +8,7 @@
 import type { Config } from '../config.ts'
 import { OAuthError, StoreError } from '../errors.ts'
 import { auditStep } from '../issuer/audit.ts'
+import { revokeStep } from '../issuer/duty-steps.ts'
 import type { UpstreamRevocation } from '../issuer/upstream-revocation.ts'
 import { connectionMark, endSteps, revokeGrant } from '../issuer/upstream-revocation.ts'
 import { encodeBase64url } from '../oauth/base64url.ts'
@@ -66,6 +67,8 @@ export interface Connections {
    * @throws {OAuthError} `access_denied` when the person was deleted or disabled meanwhile.
    */
   connect(input: ConnectInput): Promise<ConnectionView>
+  /** Tokens that have arrived and are kept nowhere: revoked at their server, until it confirms. */
+  giveBack(input: ConnectInput, cause: string): Promise<void>
   /** `undefined`: there is none, or it has ended before. */
   end(
     connectionId: string,
@@ -116,6 +119,16 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       return views.filter((each) => each !== undefined)
     },
     connect: (input) => connect(deps, input),
+    async giveBack(input, cause) {
+      const vaultId = encodeBase64url(runtime.randomBytes(ID_BYTES))
+      const { userId, connector } = input
+      const detail = `${providerOfConnector(connector)}: ${cause}`
+      await store.commit([
+        revokeStep(runtime, vaultId, vaultRecord(deps, input, vaultId), cause),
+        auditStep(deps, 'revocation.requested', { userId, detail }),
+      ])
+      deps.duties.poke()
+    },
     async end(connectionId, cause) {
       const row = await findRow(connectionId)
       if (row === undefined || row.value.state === 'ended') return undefined

@@ -431,6 +431,47 @@ describe('what the server says', () => {
     expect((await house.connections.list(userId))[0]?.scopes).toEqual(['read'])
   })
 
+  it('O15, I7: tokens that came and could not be looked after are revoked until the server confirms', async () => {
+    const house = createConnectHouse()
+    const visitor = await signedIn(house)
+    const { away } = await depart(visitor)
+    const { get } = house.store
+    const remote = house.remote()
+    const { answer } = remote
+    remote.answer = (code) => {
+      house.store.get = async (kind, at) => {
+        if (kind === 'connection') throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
+        return get(kind, at)
+      }
+      return answer(code)
+    }
+    expect((await arrive(visitor, callbackUrl(away))).status).toBe(503)
+    house.store.get = get
+    await house.runtime.elapseMs(60_000)
+    expect(remote.revoked).toEqual(['upstream-refresh-code-1'])
+    expect(await connectionsOf(house)).toBe(0)
+    const audits = await house.store.list('audit', TENANT, undefined, { max: 100 })
+    expect(audits.map(({ value }) => value.detail)).toContain('connector:notes: not_connected')
+  })
+
+  it('O15: tokens that nothing can be written about are revoked at once, both', async () => {
+    const house = createConnectHouse()
+    const visitor = await signedIn(house)
+    const { away } = await depart(visitor)
+    house.remote().answer = (code) => {
+      house.store.commit = async () => {
+        throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
+      }
+      return {
+        outcome: 'yes',
+        tokens: { accessToken: `a-${code}`, refreshToken: `r-${code}`, tokenType: 'Bearer' },
+      }
+    }
+    expect((await arrive(visitor, callbackUrl(away))).status).toBe(503)
+    await house.runtime.settle()
+    expect(house.remote().revoked).toEqual(['r-code-1', 'a-code-1'])
+  })
+
   it('tokens that cannot be written are given back to the server', async () => {
     const house = createConnectHouse()
     const visitor = await signedIn(house)

@@ -13,6 +13,7 @@ import type { OurClient } from '../../src/connectors/registration.ts'
 import type { TokenCall } from '../../src/connectors/token-calls.ts'
 import { createUpstreamRevocation } from '../../src/issuer/upstream-revocation.ts'
 import type { ConnectorProblem, Values } from '../../src/records.ts'
+import { connectorOf } from '../../src/vault/connection-rows.ts'
 import { createSealing } from '../../src/vault/sealing.ts'
 import { createVault } from '../../src/vault/vault.ts'
 import { createRecordingEmit } from '../kit/emit.ts'
@@ -120,9 +121,16 @@ export function createConnectHouse(options: ConnectHouseOptions = {}): ConnectTe
     config,
     vault,
     providers: [],
+    connectors: {
+      async revoke({ provider = '' }, { refreshToken, accessToken }) {
+        remote(connectorOf(provider)).revoked.push(refreshToken ?? accessToken)
+        return { outcome: 'confirmed' }
+      },
+    },
     announce: (mark) => void house.marks.push(mark),
     forget: () => undefined,
   })
+  duties.start()
   connections = createConnections({
     config,
     store,

@@ -81,11 +81,37 @@ describe('another account than before', () => {
 
   it('O15: nobody answers for ten minutes: the new tokens are given back', async () => {
     const { house, userId } = await waiting()
-    house.runtime.advanceMs(600_000)
-    await house.runtime.settle()
+    await house.runtime.elapseMs(600_000)
     expect(house.remote().revoked).toEqual(['upstream-root@notes-code-1'])
+    expect(await house.store.count('connecting', TENANT)).toBe(0)
     expect((await house.connections.list(userId))[0]?.accountSubject).toBe('ada@notes')
     expect(house.runtime.rejections).toEqual([])
+  })
+
+  it.each([
+    ['in time', 60_000],
+    ['long after', 3_600_000],
+  ])('O15: also by a process that starts %s', async (_how, ms) => {
+    const { house } = await waiting()
+    // The process dies: its timers are nobody's.
+    house.runtime.jumpWallMs(ms)
+    const { store, deps } = house
+    const later = createConnectHouse({ store, deps: { keys: deps.keys } })
+    later.runtime.jumpWallMs(house.runtime.nowMs() - later.runtime.nowMs())
+    await later.runtime.elapseMs(600_000)
+    expect(later.remote().revoked).toEqual(['upstream-root@notes-code-1'])
+    await house.runtime.elapseMs(600_000)
+    expect(house.remote().revoked).toEqual([])
+  })
+
+  it('O15, DSC-20: the server has another issuer when the answer comes: the new tokens are given back', async () => {
+    const { house, visitor, path } = await waiting()
+    const form = { ticket: ticketOf(await (await visitor.get(path)).text()), decision: 'replace' }
+    const remote = house.remote()
+    remote.binding = { ...remote.binding, issuer: 'https://other.example' }
+    expect((await visitor.post('/connect/notes/replace', form)).status).toBe(502)
+    await house.runtime.settle()
+    expect(remote.revoked).toEqual(['upstream-root@notes-code-1'])
   })
 
   it('a server that does not say who it is connects without a question', async () => {
