@@ -333,7 +333,7 @@ function openGateway(
       sessionIds,
       key: () => keys.ticketKey(),
     })
-  if (connections !== undefined) connecting?.onConnected(connections.connected)
+  connecting?.onConnected((userId, connector) => connections?.connected(userId, connector))
   const view = createView({
     config,
     runtime,
