@@ -4,7 +4,6 @@
  *
  * Memory answers without a wait. A look never rejects and never loosens what was accepted.
  */
-import { withDeadline } from '../issuer/deadline.ts'
 import { resourceMetadataUrls } from '../oauth/resource-metadata.ts'
 import type { Emit, Runtime } from '../ports.ts'
 import { type ConnectorProblem, TENANT } from '../records.ts'
@@ -16,6 +15,7 @@ import type { Discovered, DiscoveryEngine, DiscoveryResult, DiscoveryTarget } fr
 import type { Evidence, Prepared } from './lifecycle.ts'
 import type { OutboundConnector } from './outbound-connector.ts'
 import type { Registrations } from './registration.ts'
+import { within } from './waiting.ts'
 
 export interface LifeDeps {
   readonly rows: ConnectorRows
@@ -99,11 +99,8 @@ export class ConnectorLife {
     const { runtime } = this.#deps
     const ready = this.ready()
     if (ready !== undefined) return ready
-    const origin = this.connector.url.origin
     const work = this.check(options.retry === true ? 'retry' : 'usual')
-    await withDeadline(runtime, options.deadlineMs, { operation: 'discovery', origin }, work).catch(
-      () => undefined,
-    )
+    await within(runtime, work, options.deadlineMs)
     const { problems, state } = this.status()
     return this.ready() ?? { ok: false, problems, state: state === 'disabled' ? 'degraded' : state }
   }

@@ -10,7 +10,7 @@ import type { Bus, Emit, Runtime, Store } from '../ports.ts'
 import { type ConnectorProblem, TENANT, type Values } from '../records.ts'
 import type { Binding } from './binding.ts'
 import { ConnectorLife } from './connector-life.ts'
-import { createConnectorRows } from './connector-rows.ts'
+import { type ConnectorRows, createConnectorRows } from './connector-rows.ts'
 import type { ConnectorStatus } from './connector-status.ts'
 import type { DiscoveryEngine } from './discovery.ts'
 import { definitionOf, outboundConnectors } from './outbound-connector.ts'
@@ -97,7 +97,7 @@ const UNKNOWN: ConnectorProblem = {
 }
 
 export function createLifecycle(deps: LifecycleDeps): Lifecycle {
-  const { config, store, runtime, discovery, registrations } = deps
+  const { config, runtime, discovery, registrations } = deps
   const rows = createConnectorRows(deps)
   const discoveryTimeoutMs = config.limits.discoveryTimeoutMs
   const lifeDeps = { ...deps, rows, discoveryTimeoutMs }
@@ -108,44 +108,10 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     ]),
   )
   const mayFollow = createCoolDown(runtime, { waitMs: EVIDENCE_EVERY_MS, keysMax: CONNECTORS_MAX })
-  let cancel = (): void => undefined
-  let firstLook = Promise.resolve()
-  let isLooking = false
-
-  /** What belongs to another definition is removed before anybody can use it. */
-  const clearRedefined = async (): Promise<void> => {
-    for (const life of lives.values()) {
-      const { name } = life.connector
-      const row = rows.find(name)
-      if (row === undefined || row.definition === definitionOf(runtime, life.connector)) continue
-      const known = { name: 'name', value: name }
-      const old = await store.list('registration', TENANT, known, { max: REGISTRATIONS_MAX })
-      for (const { key: registered } of old) await store.remove('registration', registered)
-      const url = URL.parse(row.url)
-      if (url !== null && url.href !== life.connector.url.href)
-        await discovery.drop({ ...life.target(), url })
-    }
-  }
-  /** A few at a time, so that a house with many connectors is no herd after a start or an outage (F9). */
-  const lookAtAll = async (): Promise<void> => {
-    isLooking = true
-    const waiting = [...lives.values()].filter((life) => !life.isSettled())
-    const work = async (): Promise<void> => {
-      for (let life = waiting.pop(); life !== undefined; life = waiting.pop()) await life.check()
-    }
-    await Promise.all(Array.from({ length: LOOKS_AT_ONCE_MAX }, work))
-    isLooking = false
-  }
-  const arm = (): void => {
-    const jitter = 1 + LOOK_JITTER * (2 * runtime.random() - 1)
-    cancel = runtime.after(Math.round(LOOK_EVERY_MS * jitter), () => {
-      if (!isLooking) runtime.waitUntil(lookAtAll())
-      arm()
-    })
-  }
+  const looks = createLooks(runtime, lives)
   const load = async (): Promise<void> => {
     await rows.load()
-    await clearRedefined()
+    await clearRedefined(deps, rows, lives.values())
     await registrations.load()
   }
   return {
@@ -155,9 +121,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       for (const life of lives.values()) discovery.keepWarm(life.target())
       if (!runtime.sharesPromises) return
       await rows.start((name) => lives.get(name)?.rowChanged())
-      arm()
-      firstLook = lookAtAll()
-      runtime.waitUntil(firstLook)
+      looks.start()
     },
     binding: (name) => lives.get(name)?.binding(),
     prepare: async (name, options) =>
@@ -178,16 +142,79 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       const life = lives.get(name)
       return (await life?.approve(origin)) === true ? life?.status() : undefined
     },
-    looked: () => firstLook,
+    looked: () => looks.first(),
     async runDue() {
       await rows.load()
-      await lookAtAll()
+      await looks.all()
     },
     async close() {
-      cancel()
+      looks.stop()
       rows.stop()
       for (const life of lives.values()) life.close()
       await discovery.close()
     },
+  }
+}
+
+type Lives = ReadonlyMap<string, ConnectorLife>
+
+/** What belongs to another definition is removed before anybody can use it. */
+async function clearRedefined(
+  { store, runtime, discovery }: Pick<LifecycleDeps, 'store' | 'runtime' | 'discovery'>,
+  rows: Pick<ConnectorRows, 'find'>,
+  lives: Iterable<ConnectorLife>,
+): Promise<void> {
+  for (const life of lives) {
+    const { name } = life.connector
+    const row = rows.find(name)
+    if (row === undefined || row.definition === definitionOf(runtime, life.connector)) continue
+    const known = { name: 'name', value: name }
+    const old = await store.list('registration', TENANT, known, { max: REGISTRATIONS_MAX })
+    for (const { key: registered } of old) await store.remove('registration', registered)
+    const url = URL.parse(row.url)
+    if (url !== null && url.href !== life.connector.url.href)
+      await discovery.drop({ ...life.target(), url })
+  }
+}
+
+interface Looks {
+  /** The first one goes on behind, then one a minute. */
+  start(): void
+  first(): Promise<void>
+  /** At each that is not as it should be. */
+  all(): Promise<void>
+  stop(): void
+}
+
+function createLooks(runtime: Runtime, lives: Lives): Looks {
+  let cancel = (): void => undefined
+  let first = Promise.resolve()
+  let isLooking = false
+  /** A few at a time, so that a house with many connectors is no herd after a start or an outage (F9). */
+  const all = async (): Promise<void> => {
+    isLooking = true
+    const waiting = [...lives.values()].filter((life) => !life.isSettled())
+    const work = async (): Promise<void> => {
+      for (let life = waiting.pop(); life !== undefined; life = waiting.pop()) await life.check()
+    }
+    await Promise.all(Array.from({ length: LOOKS_AT_ONCE_MAX }, work))
+    isLooking = false
+  }
+  const arm = (): void => {
+    const jitter = 1 + LOOK_JITTER * (2 * runtime.random() - 1)
+    cancel = runtime.after(Math.round(LOOK_EVERY_MS * jitter), () => {
+      if (!isLooking) runtime.waitUntil(all())
+      arm()
+    })
+  }
+  return {
+    start() {
+      arm()
+      first = all()
+      runtime.waitUntil(first)
+    },
+    first: () => first,
+    all,
+    stop: () => cancel(),
   }
 }
