@@ -4,9 +4,9 @@
  */
 import { ENDPOINT_SEGMENTS, PAGE_SEGMENTS } from './config/paths.ts'
 import { type Config, type PosternConfig, parseConfig } from './config.ts'
-import { type ConnectorDoor, createConnectorDoor } from './connectors/administration.ts'
 import type { AuthProvider, ConnectionToken, TokenOptions } from './connectors/auth-provider.ts'
-import type { ConnectionAdministration } from './connectors/connection-list.ts'
+import type { ConnectionAdministration } from './connectors/connection-administration.ts'
+import { type ConnectorDoor, createConnectorDoor } from './connectors/connector-administration.ts'
 import type { Discovery } from './connectors/discover.ts'
 import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'

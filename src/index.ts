@@ -11,7 +11,6 @@ export {
   type PosternConfig,
   type StaticClientInput,
 } from './config.ts'
-export type { ConnectorDoor } from './connectors/administration.ts'
 export type { AuthProvider, ConnectionToken, TokenOptions } from './connectors/auth-provider.ts'
 export type {
   Connection,
@@ -19,7 +18,8 @@ export type {
   ConnectionQuery,
   EndedConnection,
   Page,
-} from './connectors/connection-list.ts'
+} from './connectors/connection-administration.ts'
+export type { ConnectorDoor } from './connectors/connector-administration.ts'
 export type { ConnectorState, ConnectorStatus } from './connectors/connector-status.ts'
 export {
   createDiscover,

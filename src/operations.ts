@@ -5,14 +5,14 @@
  */
 import type { Config } from './config.ts'
 import {
-  type ConnectorAdministration,
-  createConnectorAdministration,
-} from './connectors/administration.ts'
-import {
   type ConnectionAdministration,
   createConnectionAdministration,
-} from './connectors/connection-list.ts'
+} from './connectors/connection-administration.ts'
 import type { Connections } from './connectors/connections.ts'
+import {
+  type ConnectorAdministration,
+  createConnectorAdministration,
+} from './connectors/connector-administration.ts'
 import type { Lifecycle } from './connectors/lifecycle.ts'
 import { outboundConnectors } from './connectors/outbound-connector.ts'
 import { auditStep } from './issuer/audit.ts'
