@@ -26,8 +26,23 @@ const SUBJECT_MAX_CHARS = 255
 /** RFC 9126 section 2.2: as RFC 9101 has it, it goes into the browser's address. */
 const REQUEST_URI_MAX_CHARS = 512
 
+/** Words of RFC 6749, RFC 7009, RFC 8707 and RFC 9449: what we tell and log of a refusal. */
+const WORDS = [
+  'access_denied',
+  'invalid_client',
+  'invalid_dpop_proof',
+  'invalid_grant',
+  'invalid_request',
+  'invalid_scope',
+  'invalid_target',
+  'invalid_token',
+  'unauthorized_client',
+  'unsupported_grant_type',
+  'unsupported_token_type',
+  'use_dpop_nonce',
+] as const
 /** The words of products for what RFC 6749 section 5.2 has a word for. */
-const ALIASES: Readonly<Record<string, string>> = {
+const ALIASES = {
   // GitHub
   bad_refresh_token: 'invalid_grant',
   bad_verification_code: 'invalid_grant',
@@ -40,7 +55,13 @@ const ALIASES: Readonly<Record<string, string>> = {
   code_already_used: 'invalid_grant',
   invalid_client_id: 'invalid_client',
   bad_client_secret: 'invalid_client',
-}
+} as const
+/** Any other word is the server's own: it may as well be a secret that we sent (I1). */
+const OTHER_WORD = 'refused'
+const MEANINGS: ReadonlyMap<string, string> = new Map([
+  ...WORDS.map((word) => [word, word] as const),
+  ...Object.entries(ALIASES),
+])
 /** Words for trouble that passes (RFC 6749 section 4.1.2.1, RFC 8628 section 3.5, Slack). */
 const TRANSIENT: ReadonlySet<string> = new Set([
   'temporarily_unavailable',
@@ -119,7 +140,7 @@ function refusalOf(answered: Answered, word: string): No | Unknown {
   // package answers so with the word for a grant that a client may not use.
   if (status === 401 && word === 'unauthorized_client')
     return { outcome: 'no', error: 'invalid_client' }
-  return { outcome: 'no', error: ALIASES[word] ?? word }
+  return { outcome: 'no', error: MEANINGS.get(word) ?? OTHER_WORD }
 }
 
 function unknownAnswer({ response, operation, nowMs }: Answered): Unknown {

@@ -219,6 +219,13 @@ describe('CLI-20: what an answer to a refresh means', () => {
     expect(world.sent.map(({ url }) => url)).toEqual([`${AS}/token`])
   })
 
+  it.each([REFRESH, 'client-secret-canary', 'constructor', '__proto__', 'toString'])(
+    'I1: a word of the server that is no word of a standard goes no further: %s',
+    async (error) => {
+      expect(await refresh(json(400, { error }))).toEqual({ outcome: 'no', error: 'refused' })
+    },
+  )
+
   it('tells no secret, code or token in an error or an event', async () => {
     const told: string[] = []
     for (const answer of [json(400, { error: `x${ACCESS}` }), reply(500, ACCESS), json(200, {})]) {
