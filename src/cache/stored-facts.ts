@@ -7,6 +7,9 @@ import type { Key, Store } from '../ports.ts'
 import { TENANT, type Values } from '../records.ts'
 import type { Persist, Persisted } from './write-behind.ts'
 
+/** Rows read at once: as many as a store gives. */
+const PAGE_ROWS = 1_000
+
 export interface StoredFacts<V> extends Persist<V> {
   find(key: string): Promise<Omit<Persisted<V>, 'key'> | undefined>
   remove(keys: readonly string[]): Promise<void>
@@ -41,8 +44,19 @@ export function storedFacts<V>(
       return known === undefined ? undefined : read(known.value)
     },
     async load() {
-      const rows = await store.list('fact', TENANT, { name: 'name', value: name }, { max })
-      return rows.map(({ key, value }) => ({ key: key.id.slice(name.length + 1), ...read(value) }))
+      const found: Persisted<V>[] = []
+      let after: { readonly after?: string } = {}
+      while (found.length < max) {
+        const size = Math.min(PAGE_ROWS, max - found.length)
+        const index = { name: 'name', value: name }
+        const rows = await store.list('fact', TENANT, index, { max: size, ...after })
+        for (const { key, value } of rows)
+          found.push({ key: key.id.slice(name.length + 1), ...read(value) })
+        const last = rows.at(-1)
+        if (last === undefined || rows.length < size) break
+        after = { after: last.key.id }
+      }
+      return found
     },
     async save(batch) {
       for (const fact of batch) await save(fact)

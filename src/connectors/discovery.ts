@@ -40,6 +40,8 @@ const FAILURE_SECONDS = 30
 const REVALIDATE_WAIT_MS = 30_000
 const ENTRIES_MAX = 10_000
 const BYTES_MAX = 67_108_864
+/** Last good copies of servers that are no connector's: whoever names them must not fill a disk (I9). */
+const OTHERS_STORED_MAX = 1_000
 const NO_ORIGINS: ReadonlySet<string> = new Set()
 
 /** Which server, and by which rules. Two targets with the same URL and rules share their documents. */
@@ -181,7 +183,7 @@ class Discovery implements DiscoveryEngine {
   constructor(needs: DiscoveryNeeds, facts: StoredFacts<Chain> | undefined) {
     const { limits, runtime, emit } = needs
     this.#needs = needs
-    this.#facts = facts
+    this.#facts = facts && bounded(facts, (key) => this.#warm.has(key))
     this.#mayRevalidate = createCoolDown(runtime, {
       waitMs: REVALIDATE_WAIT_MS,
       keysMax: ENTRIES_MAX,
@@ -200,7 +202,7 @@ class Discovery implements DiscoveryEngine {
       sizeOf: (chain) => JSON.stringify(chain).length,
       runtime,
       emit,
-      ...(facts === undefined ? {} : { persist: facts }),
+      ...(this.#facts === undefined ? {} : { persist: this.#facts }),
     })
   }
 
@@ -424,6 +426,26 @@ class Discovery implements DiscoveryEngine {
       freshSeconds: this.#needs.limits.discoveryTtlSeconds,
     }
     return { rules, approved, followsRedirects: flags.includes('r') }
+  }
+}
+
+/** @param isOurs Of a connector: always stored. */
+function bounded(facts: StoredFacts<Chain>, isOurs: (key: string) => boolean): StoredFacts<Chain> {
+  const others = new Set<string>()
+  const mayStore = (key: string): boolean => {
+    if (isOurs(key) || others.has(key)) return true
+    if (others.size >= OTHERS_STORED_MAX) return false
+    others.add(key)
+    return true
+  }
+  return {
+    ...facts,
+    async load() {
+      const stored = await facts.load()
+      for (const { key } of stored) others.add(key)
+      return stored
+    },
+    save: (batch) => facts.save(batch.filter(({ key }) => mayStore(key))),
   }
 }
 

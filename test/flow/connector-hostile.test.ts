@@ -1,6 +1,10 @@
 /** Servers of connectors that do harm within the grammar: loops, and what they name at others. */
 import { describe, expect, it } from 'vitest'
+import { createMemoryLock, createMemoryStore } from '../../src/adapters/memory.ts'
+import { TENANT } from '../../src/records.ts'
 import { AUTH, createOutboundWorld, NOTES, reply } from '../kit/outbound-world.ts'
+import { createTestRuntime } from '../kit/runtime.ts'
+import { openNode, targetOf } from './discovery-house.ts'
 
 const MINUTE_MS = 60_000
 
@@ -50,5 +54,42 @@ describe('a hostile server of a connector', () => {
     expect(lifecycle.status('notes')?.problems).toMatchObject([
       { party: 'authorization-server', code: 'ERR_CONNECTOR_REGISTRATION' },
     ])
+  })
+
+  it('I9: servers that no connector has fill no disk, and take no place of those that one has', async () => {
+    const store = createMemoryStore()
+    const runtime = createTestRuntime()
+    const origin = 'https://many.example'
+    const place = { runtime, store, lock: createMemoryLock(runtime), approvedOrigins: [] }
+    const node = await openNode({
+      ...place,
+      fetch: async ({ url, method }) => {
+        if (method === 'POST') return reply(401, {})
+        const path = url.pathname.replace('/.well-known/oauth-protected-resource', '')
+        if (path !== url.pathname) {
+          return reply(200, { resource: origin + path, authorization_servers: [origin] })
+        }
+        return reply(200, {
+          issuer: origin,
+          authorization_endpoint: `${origin}/authorize`,
+          token_endpoint: `${origin}/token`,
+          response_types_supported: ['code'],
+          code_challenge_methods_supported: ['S256'],
+        })
+      },
+    })
+    for (let index = 0; index < 1_100; index += 1) {
+      await node.engine.read(targetOf(`${origin}/${index}`), { deadlineMs: 5_000 })
+    }
+    const ours = targetOf(`${origin}/ours`)
+    node.engine.keepWarm(ours)
+    await node.engine.read(ours, { deadlineMs: 5_000 })
+    await runtime.elapseMs(60_000)
+    expect(await store.count('fact', TENANT)).toBe(1_001)
+    await node.close()
+    // After a restart ours is found, wherever it stands among them.
+    const again = await openNode({ ...place, fetch: () => Promise.reject(new Error('dead')) })
+    expect(again.engine.peek(targetOf(`${origin}/ours`))?.state).toBe('fresh')
+    await again.close()
   })
 })
