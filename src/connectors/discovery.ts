@@ -250,6 +250,8 @@ class Discovery implements DiscoveryEngine {
     const key = this.#keyOf(target)
     const kept = this.#cache.peek(key)
     this.#cache.drop(key)
+    // In the store, too: what was shared in this very moment would be taken for an answer.
+    await this.#facts?.remove([key])
     const result = await this.#look(target, key, { ...options, retry: true })
     if (result.ok || result.state === 'refused' || !('value' in kept)) return result
     const loadedAtMs = this.#needs.runtime.nowMs() - kept.ageSeconds * 1000

@@ -328,6 +328,19 @@ describe('invalidation', () => {
     expect(exchanges()).toEqual(CHAIN)
   })
 
+  it('DSC-19: who asks anew in the very moment of a load gets an answer of its own; what is refused is gone', async () => {
+    const { remote, read, engine, target, again, exchanges } = await open()
+    await read()
+    remote.settings.editResource = (document) => ({ ...document, authorization_servers: [] })
+    exchanges()
+    expect(await engine.renew(target, { deadlineMs: 5_000 })).toMatchObject({
+      ok: false,
+      state: 'refused',
+    })
+    expect(Object.keys(exchanges())).not.toEqual([])
+    expect((await again()).engine.peek(target)).toBeUndefined()
+  })
+
   it('DSC-19: a renewal that finds another issuer in the metadata drops the last good copy', async () => {
     const { remote, read, refusal, engine, target, runtime } = await open()
     await read()
