@@ -408,5 +408,27 @@ function upstreamPath(route: Route, path: string, query: string, view: View): st
   const fixed = route.upstreamPath
   if (fixed === undefined) return view.strip(path) + query
   if (query === '') return fixed
-  return fixed.includes('?') ? `${fixed}&${query.slice(1)}` : fixed + query
+  const mark = fixed.indexOf('?')
+  return mark < 0 ? fixed + query : withoutRepeats(fixed, fixed.slice(mark), query)
+}
+
+/** What the connector's own URL says no client says once more: which of the two counts is the server's whim. */
+function withoutRepeats(fixed: string, ownQuery: string, query: string): string {
+  const own = new Set(namesIn(ownQuery.slice(1)))
+  const kept = query
+    .slice(1)
+    .split('&')
+    .filter((part) => !namesIn(part).some((name) => own.has(name)))
+  return kept.length === 0 ? fixed : `${fixed}&${kept.join('&')}`
+}
+
+/** As lax servers read them: `;` separates too, `a[0]` and `A` are `a`, odd characters are one. */
+function namesIn(query: string): readonly string[] {
+  return query.split(/[&;]/).map((part) => {
+    const [name = ''] = decoded(part.split('=', 1)[0] ?? '').split('[', 1)
+    return name
+      .replace(/^[+\s]+/, '')
+      .toLowerCase()
+      .replace(/[^a-z0-9]/g, '_')
+  })
 }

@@ -138,7 +138,7 @@ describe('a call with a good token', () => {
     expect(house.emit.dump()).not.toContain('hush')
   })
 
-  it('passes a query to the server and keeps the one of its own URL', async () => {
+  it('O12: passes a query to the server and keeps the one of its own URL', async () => {
     const { server, house } = await start({ url: 'http://x' })
     const second = await startGateway({
       connectors: [{ name: 'notes', url: `${server.origin}/mcp?team=1` }],
@@ -147,6 +147,19 @@ describe('a call with a good token', () => {
     const head = [second.host, `Authorization: Bearer ${second.token()}`, JSON_TYPE]
     await raw(second.port, request('POST', '/mcp/notes?a=1', head, CALL))
     expect(server.seen[0]?.url).toBe('/mcp?team=1&a=1')
+    // O12: nor does it say otherwise what that one says, in any spelling that some server reads alike.
+    for (const again of [
+      'team=2',
+      'TEAM=2',
+      'te%61m',
+      'team[]=2',
+      'team%5B0%5D=2',
+      '%20team=2',
+      ';team=2',
+    ]) {
+      await raw(second.port, request('POST', `/mcp/notes?b=1&${again}&c=1`, head, CALL))
+      expect([again, server.seen.at(-1)?.url]).toEqual([again, '/mcp?team=1&b=1&c=1'])
+    }
     expect(house.port).toBeGreaterThan(0)
   })
 })
