@@ -91,6 +91,51 @@ describe('createDuties', () => {
     expect(await lock.acquire('duties', 1, 1)).toMatchObject({ state: 'acquired' })
   })
 
+  it('O15, D6: however many wait for a server that is dead, nobody else’s wait behind them', async () => {
+    const { duties, add, names, state, runtime } = open()
+    state.answer = async ({ issuer = '' }) =>
+      issuer.includes('dead') ? { outcome: 'retry', reason: 'silent' } : { outcome: 'done' }
+    for (const dead of ['https://dead.example', 'https://dead-too.example'])
+      for (let at = 0; at < 2_100; at += 1) await add({ vaultId: 'waits', issuer: dead })
+    await duties.run()
+    runtime.advanceMs(1_000)
+    await add({ vaultId: 'living', issuer: 'https://living.example' })
+    await add({ purpose: 'survey', userId: 'usr_1', vaultId: 'survey' })
+    await duties.run()
+    expect(names().filter((name) => name !== 'waits')).toEqual(['survey', 'living'])
+    expect(names()).toHaveLength(2 + 2 * 2)
+  })
+
+  it('O15: one round does all of one server that answers, however many', async () => {
+    const { duties, add, names, rows, state } = open()
+    state.answer = async ({ vaultId }) =>
+      vaultId === 'silent' ? { outcome: 'retry', reason: 'silent' } : { outcome: 'done' }
+    await add({ vaultId: 'silent', issuer: 'https://dead.example' })
+    for (let at = 0; at < 700; at += 1) await add({ vaultId: `v${at}` })
+    await duties.run()
+    expect([names().length, (await rows()).length]).toEqual([701, 1])
+  })
+
+  it('O15: servers that hang are asked last, and the one that was not asked for longest first', async () => {
+    const { duties, add, performed, state, runtime } = open()
+    state.answer = async ({ issuer = '' }) => {
+      if (!issuer.includes('hangs')) return { outcome: 'done' }
+      runtime.advanceMs(20_000)
+      return { outcome: 'retry', reason: 'silent' }
+    }
+    for (let at = 0; at < 9; at += 1) await add({ issuer: `https://hangs${at}.example` })
+    const asked = new Set<string>()
+    for (let round = 0; round < 8; round += 1) {
+      performed.length = 0
+      await add({ issuer: 'https://living.example' })
+      await duties.run()
+      // Three a round, until each is known to hang.
+      if (round >= 3) expect(performed[0]?.issuer).toBe('https://living.example')
+      if (round >= 4) for (const { issuer = '' } of performed) asked.add(issuer)
+    }
+    expect(asked.size).toBe(1 + 9)
+  })
+
   it('REV-08: a duty that another node has done is told by that node alone', async () => {
     const { duties, add, rows, state, store } = open()
     const told: string[] = []

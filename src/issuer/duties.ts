@@ -43,7 +43,11 @@ const ROUND_JITTER_SHARE = 0.2
 const LEASE_MS = 60_000
 const LOCK_DEADLINE_MS = 300
 const PAGE_ROWS = 200
-const ROWS_MAX = 2_000
+const ROWS_MAX = 10_000
+/** Of one issuer at a time: who waits for a dead server must not fill the list for everybody (D6). */
+const ISSUER_ROWS_MAX = 200
+/** Rows looked at for the ones above. */
+const LOOKED_MAX = 50_000
 /** A round gives way after this; what is left is due and comes with the next one. */
 const ROUND_MAX_MS = 45_000
 const RENEW_EVERY = 20
@@ -121,12 +125,13 @@ function createRound(deps: DutiesDeps): () => Promise<void> {
     try {
       const untilMs = runtime.monotonicMs() + ROUND_MAX_MS
       const mayGoOn = createLimit(runtime, lease, untilMs)
-      const rows = await readRows(store)
-      await doLocal(deps, rows, mayGoOn)
+      await doLocal(deps, await readRows(store), mayGoOn)
       // What the local ones have just queued is due as well.
-      const queued = await readRows(store)
-      for (const [issuer, waiting] of byIssuer(queued)) {
-        await doUpstream(deps, { issuer, waiting, failing, mayGoOn })
+      let hasMore = await passUpstream(deps, failing, mayGoOn)
+      while (hasMore && (await mayGoOn())) {
+        // Who fails is asked once a round.
+        const asked = new Set(failing)
+        hasMore = await passUpstream(deps, failing, mayGoOn, asked)
       }
     } finally {
       await lease?.release().catch(() => undefined)
@@ -135,6 +140,27 @@ function createRound(deps: DutiesDeps): () => Promise<void> {
 }
 
 type MayGoOn = () => Promise<boolean>
+
+/** @returns whether an issuer that answers has more than was read of it. */
+async function passUpstream(
+  deps: DutiesDeps,
+  failing: Set<string>,
+  mayGoOn: MayGoOn,
+  asked: ReadonlySet<string> = new Set(),
+): Promise<boolean> {
+  // Who answers comes first; of the others, who was not asked for longest.
+  const turns = new Map([...failing].map((issuer, at) => [issuer, at + 1]))
+  const groups = [...byIssuer(await readRows(deps.store))].sort(
+    ([left], [right]) => (turns.get(left) ?? 0) - (turns.get(right) ?? 0),
+  )
+  let hasMore = false
+  for (const [issuer, waiting] of groups) {
+    if (asked.has(issuer)) continue
+    const done = await doUpstream(deps, { issuer, waiting, failing, mayGoOn })
+    if (done >= ISSUER_ROWS_MAX) hasMore = true
+  }
+  return hasMore
+}
 
 function createLimit(runtime: Runtime, lease: Lease | undefined, untilMs: number): MayGoOn {
   let asked = 0
@@ -148,11 +174,17 @@ function createLimit(runtime: Runtime, lease: Lease | undefined, untilMs: number
 
 async function readRows(store: Store): Promise<readonly Row[]> {
   const rows: Row[] = []
+  const counts = new Map<string, number>()
   let after: string | undefined
-  while (rows.length < ROWS_MAX) {
+  for (let looked = 0; looked < LOOKED_MAX && rows.length < ROWS_MAX; looked += PAGE_ROWS) {
     const page = { max: PAGE_ROWS, ...(after === undefined ? {} : { after }) }
     const found = await store.list('duty', TENANT, undefined, page)
-    rows.push(...found)
+    for (const row of found) {
+      const { purpose, issuer = '' } = row.value
+      const count = (counts.get(issuer) ?? 0) + 1
+      if (purpose === 'revoke') counts.set(issuer, count)
+      if (purpose !== 'revoke' || count <= ISSUER_ROWS_MAX) rows.push(row)
+    }
     if (found.length < PAGE_ROWS) break
     after = found.at(-1)?.key.id
   }
@@ -195,18 +227,24 @@ interface AtProvider {
   readonly mayGoOn: MayGoOn
 }
 
-async function doUpstream(deps: DutiesDeps, at: AtProvider): Promise<void> {
+/** @returns how many are done. */
+async function doUpstream(deps: DutiesDeps, at: AtProvider): Promise<number> {
   const { issuer, waiting, failing, mayGoOn } = at
   const nowMs = deps.runtime.nowMs()
   const wasFailing = failing.has(issuer)
   const due = wasFailing ? waiting : waiting.filter(({ value }) => value.dueAtMs <= nowMs)
+  let done = 0
   for (const row of due) {
-    if (!(await mayGoOn())) return
+    if (!(await mayGoOn())) return done
     const { failed } = await doOne(deps, row)
-    if (failed) failing.add(issuer)
-    else failing.delete(issuer)
-    if (failed) return
+    failing.delete(issuer)
+    if (failed) {
+      failing.add(issuer)
+      return done
+    }
+    done += 1
   }
+  return done
 }
 
 /** One try and what it leaves: nothing, or the same duty to go on with. */
