@@ -4,16 +4,14 @@ import {
   type ClientWorld,
   createClientWorld,
   json,
-  reply,
-} from '../../test/kit/authorization-server.ts'
-import {
   MANAGEMENT,
   made,
   registered,
   registering,
   registersAll,
+  reply,
   SECRET,
-} from '../../test/kit/registrar.ts'
+} from '../../test/kit/authorization-server.ts'
 import type { Binding } from './binding.ts'
 import { createRegistrations, type Registrations } from './registration.ts'
 

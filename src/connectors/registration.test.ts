@@ -4,16 +4,14 @@ import {
   type ClientWorld,
   createClientWorld,
   json,
-  POSTERN,
-} from '../../test/kit/authorization-server.ts'
-import {
   MANAGEMENT,
   made,
+  POSTERN,
   registered,
   registering,
   registersAll,
   SECRET,
-} from '../../test/kit/registrar.ts'
+} from '../../test/kit/authorization-server.ts'
 import { StoreError } from '../errors.ts'
 import { judgeClientDocument } from '../oauth/client-document.ts'
 import { TENANT } from '../records.ts'
@@ -256,6 +254,19 @@ describe('CLI-04, CLI-14: whose registration it is', () => {
     expect(text).not.toContain(MANAGEMENT)
     expect(audit.map(({ value }) => value.event)).toEqual(['client.registered'])
     expect(world.emit.eventsOf('client.registered')).toHaveLength(1)
+  })
+
+  it('J7, CLI-04: a sealed client that was moved to the row of another issuer is not opened', async () => {
+    await made(node(), dynamic())
+    const [row] = await world.store.list('registration', TENANT, undefined, { max: 9 })
+    if (row?.value.sealed === undefined) throw new Error('nothing is sealed')
+    const issuer = 'https://other.example'
+    const id = world.runtime.sha256(JSON.stringify([issuer, 'notes']))
+    await world.store.create('registration', { tenant: TENANT, id }, { ...row.value, issuer })
+    const restarted = node()
+    await restarted.load()
+    expect(restarted.peek(dynamic())?.clientId).toBe('client-1')
+    expect(restarted.peek(dynamic({}, { issuer }))).toBeUndefined()
   })
 
   it('is there after a restart, without asking anybody, also under an older sealing key', async () => {

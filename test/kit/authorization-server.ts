@@ -1,11 +1,12 @@
 /**
  * The authorization server of one connector as a function behind the real egress: what it was sent,
- * and what it answers. For tests of ourselves as its client.
+ * and what it answers; one that registers everybody among them. For tests of ourselves as its client.
  */
 import { createMemoryLock, createMemoryStore } from '../../src/adapters/memory.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import type { ConnectorInput } from '../../src/config.ts'
 import type { Binding } from '../../src/connectors/binding.ts'
+import type { OurClient, Registrations } from '../../src/connectors/registration.ts'
 import { createEgress } from '../../src/net/egress.ts'
 import type { FetchRequest, FetchResponse, Lock, Store } from '../../src/ports.ts'
 import { createSealing } from '../../src/vault/sealing.ts'
@@ -117,3 +118,55 @@ export function createClientWorld(
 }
 
 export type ClientWorld = ReturnType<typeof createClientWorld>
+
+export const SECRET = 'registered-secret-canary'
+export const MANAGEMENT = 'management-token-canary'
+
+/** Its metadata as the connector of this world knows it. */
+export function registering(
+  world: ClientWorld,
+  server: Partial<Binding['server']> = {},
+  over: Partial<Binding> = {},
+): Binding {
+  return world.binding({ registration_endpoint: `${AS}/register`, ...server }, over)
+}
+
+/** Registrations that were asked for, in order. */
+export function registered(world: ClientWorld): readonly Sent[] {
+  return world.sent.filter(({ method, url }) => method === 'POST' && url.endsWith('/register'))
+}
+
+/**
+ * Registers everybody: `client-1`, `client-2`, ... with a secret where one was asked for.
+ *
+ * @param lifeSeconds Of the secrets; 0: they never end.
+ * @param over Over the members of each answer.
+ */
+export function registersAll(
+  world: ClientWorld,
+  lifeSeconds = 0,
+  over: object = {},
+): (sent: Sent) => FetchResponse {
+  const answers = (sent: Sent): FetchResponse => {
+    const asked = JSON.parse(sent.text)
+    const count = registered(world).length
+    const hasSecret = String(asked.token_endpoint_auth_method).startsWith('client_secret')
+    const expires = lifeSeconds === 0 ? 0 : Math.floor(world.runtime.nowMs() / 1000) + lifeSeconds
+    return json(201, {
+      ...asked,
+      client_id: `client-${count}`,
+      ...(hasSecret
+        ? { client_secret: `${SECRET}-${count}`, client_secret_expires_at: expires }
+        : {}),
+      ...over,
+    })
+  }
+  world.answers(answers)
+  return answers
+}
+
+export async function made(registrations: Registrations, binding: Binding): Promise<OurClient> {
+  const result = await registrations.ensure(binding)
+  if (!result.ok) throw new Error(result.problem.text)
+  return result.client
+}
