@@ -386,11 +386,13 @@ export interface ResponseFacts {
 /**
  * @param cors `true` when we write the CORS headers ourselves.
  * @param personal The answer is for one person: no shared cache may keep it (C10).
+ * @param isMessage Of an MCP endpoint: no server sends our client, with its message, somewhere else (CLI-21).
  */
 export function responseHeaders(
   from: Readonly<Record<string, string | readonly string[] | undefined>>,
   cors: boolean,
   personal: boolean,
+  isMessage = false,
 ): ResponseFacts {
   const headers: string[] = []
   const named = namedByConnection(from.connection)
@@ -399,6 +401,7 @@ export function responseHeaders(
     if (value === undefined || STAYS.has(name) || name.startsWith('x-postern')) continue
     if (named?.includes(name) === true) continue
     if (cors && name.startsWith('access-control-')) continue
+    if (isMessage && (name === 'location' || name === 'refresh')) continue
     if (personal && (name === 'cache-control' || name === 'vary')) continue
     if (typeof value === 'string') headers.push(name, value)
     else for (const one of value) headers.push(name, one)

@@ -244,7 +244,8 @@ function relay(
   const { head } = exchange
   const { route, session, stateless, upstreamSessionId, renew } = to
   const cors = head.origin !== undefined && route.kind !== 'public'
-  const facts = responseHeaders(Object.fromEntries(answer.headers), cors, session !== undefined)
+  const from = Object.fromEntries(answer.headers)
+  const facts = responseHeaders(from, cors, session !== undefined, route.kind === 'mcp')
   const headers = facts.headers
   if (facts.sessionId !== undefined && !stateless && session !== undefined) {
     const shown =

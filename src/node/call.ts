@@ -245,7 +245,7 @@ export class Call implements Sink, BodyOwner, OpenStream {
       }
     }
     const cors = head.origin !== undefined && route.kind !== 'public'
-    const facts = responseHeaders(from, cors, session !== undefined)
+    const facts = responseHeaders(from, cors, session !== undefined, route.kind === 'mcp')
     const sessionId = this.#shownSessionId(facts.sessionId)
     if (facts.eventStream && session !== undefined && !this.#openStream(session, facts.coded)) {
       this.#exchange?.abort()

@@ -99,7 +99,9 @@ describe.each(['node', 'fetch'] as const)('calls with a connection, carrier %s',
       world.server.respond((_request, response) => {
         response.writeHead(status, { location: `${other.origin}/mcp` }).end()
       })
-      await world.send(LEGACY_CALL)
+      // Nor is our client sent there, with its message and perhaps its token.
+      const answer = await world.send(LEGACY_CALL)
+      expect([answer.status, answer.headers.location]).toEqual([status, undefined])
     }
     expect(other.connections).toBe(0)
     expect(world.server.seen).toHaveLength(4)
