@@ -361,6 +361,12 @@ describe('the era of a server', () => {
     expect(exchanges()[POST]).toBe(1)
   })
 
+  it.each([500, 503, 429])('DSC-21: a server in trouble (%d) has not shown it', async (status) => {
+    const { remote, read } = await open()
+    remote.answerWith(POST, answer({ error: 'later' }, status))
+    expect((await read()).era).toBeUndefined()
+  })
+
   it('DSC-21: a server that asks for a token first has not shown it', async () => {
     const { read } = await open()
     expect((await read()).era).toBeUndefined()
