@@ -29,15 +29,26 @@ export interface Postern {
    * less than `minValiditySeconds` (default 60) of it is left.
    *
    * @param user A string is the embedding product's own id; a `Principal` somebody who signed in here.
-   * @throws {OAuthError} `ERR_CONNECTION_NEEDED`, `ERR_CONNECTION_RECONNECT`.
-   * @throws {UpstreamError} when it has ended and its server does not answer. @throws {StoreError}
+   * @returns Good for the origin of the connector's URL and for no other.
+   * @throws {OAuthError} `ERR_CONNECTION_NEEDED`; `ERR_CONNECTION_RECONNECT` with the cause as `reason`;
+   *   `access_denied` (403) when `allow` does not name the `Principal`.
+   * @throws {UpstreamError} when it has ended and its server does not answer, or nobody can say whether
+   *   `allow` names the `Principal`. @throws {StoreError}
+   * @throws {ConfigError} for a connector that is not there or connects nobody. @throws {TypeError} for
+   *   a user or app that is no name.
+   * @see RFC 6750, MCP authorization, access token usage
    */
   getToken(
     user: string | Principal,
     connector: string,
     options?: TokenOptions,
   ): Promise<ConnectionToken>
-  /** For a transport of the official MCP client: its token, renewed when the server refuses it. */
+  /**
+   * For one transport of the official MCP client: its token, renewed when the server refuses it, once
+   * for all calls that come back refused within 10 s. Both of its methods reject as `getToken` does.
+   *
+   * @param user As for `getToken`; a string names a person of the app `default`.
+   */
   authProvider(user: string | Principal, connector: string): AuthProvider
   /**
    * The authorization server of an MCP server, by the caches of this house. See `createDiscover`.

@@ -31,7 +31,9 @@ export interface TokenOptions {
 
 /** What a transport of the official MCP client takes as `authProvider`. */
 export interface AuthProvider {
+  /** For `Authorization: Bearer`. Rejects as `getToken` does; never `undefined`. */
   token(): Promise<string | undefined>
+  /** The server answered 401 to the last token: resolves when there is another one. */
   onUnauthorized(): Promise<void>
 }
 

@@ -23,11 +23,20 @@ export interface ConnectorAdministration {
 
 /** The same for a program of our operator, where a wrong name is a mistake of its text. */
 export interface ConnectorDoor {
+  /** Every connector of the configuration, as it is known: nobody is asked. @throws {StoreError} */
   list(): Promise<readonly ConnectorStatus[]>
+  /** One of them. @returns `undefined`: there is no such connector. @throws {StoreError} */
   find(name: string): Promise<ConnectorStatus | undefined>
-  /** @throws {ConfigError} for a connector that is not there. @throws {StoreError} */
+  /**
+   * Asks its servers anew, `discoveryTimeoutMs` (default 5 s) at most, and registers where that is
+   * missing. What is wrong is in `problems`, and no error.
+   *
+   * @throws {ConfigError} for a connector that is not there. @throws {StoreError}
+   */
   discover(name: string): Promise<ConnectorStatus>
   /**
+   * Lets secrets of this connector go to `origin`: what `refusedOrigin` says, to the letter.
+   *
    * @throws {OAuthError} `ERR_CONNECTOR_ORIGIN` (409) when this origin is not what was refused, or when
    *   a client that was made by hand belongs elsewhere. @throws {ConfigError} as above.
    */
