@@ -6,10 +6,11 @@
  */
 import { LRUCache } from 'lru-cache'
 import { createWaits, type Waits } from '../cache/waits.ts'
-import type { Config } from '../config.ts'
+import type { Config, ConnectorConfig } from '../config.ts'
 import type { RevocationView } from '../issuer/revocation.ts'
+import { canonicalResource } from '../oauth/urls.ts'
 import type { Emit, Runtime, Store } from '../ports.ts'
-import { TENANT } from '../records.ts'
+import { TENANT, type Values } from '../records.ts'
 import { connectionKey, connectorOf } from '../vault/connection-rows.ts'
 import type { Refresher, RefreshResult } from '../vault/refresh.ts'
 import { createRefreshAhead, type RefreshAhead } from '../vault/refresh-ahead.ts'
@@ -84,7 +85,7 @@ export interface ConnectionTokensDeps extends MachineTokensDeps {
   readonly emit: Emit
   readonly vault: Pick<Vault, 'find'>
   readonly refresher: Pick<Refresher, 'refresh'>
-  readonly revocation: Pick<RevocationView, 'onMark'>
+  readonly revocation: Pick<RevocationView, 'onMark' | 'marked'>
   readonly config: Pick<Config, 'connectors' | 'limits'>
 }
 
@@ -174,6 +175,7 @@ class Tokens implements ConnectionTokens {
     })
     this.#stop = revocation.onMark((mark) => {
       if (mark.kind === 'grant') this.forget(mark.id)
+      else if (mark.kind === 'connector') this.#dropAll(mark.id)
     })
   }
 
@@ -250,6 +252,25 @@ class Tokens implements ConnectionTokens {
     this.#reads.delete(name)
   }
 
+  /** One mark ends all connections of a connector at once, before each is ended in the store (V2). */
+  #dropAll(resource: string): void {
+    this.#forgotten += 1
+    const ended = this.#deps.config.connectors.filter((known) => resourceOf(known) === resource)
+    for (const { name } of ended) {
+      for (const key of [...this.#kept.keys()])
+        if (key.startsWith(`${name}\n`)) this.#kept.delete(key)
+      for (const key of this.#reads.keys()) if (key.startsWith(`${name}\n`)) this.#reads.delete(key)
+    }
+  }
+
+  /** Marks of the person end their sign-ins; what they connected stays (REV-12). */
+  #isMarked(connector: ConnectorConfig, { vaultId, connectedAtMs }: Values['connection']): boolean {
+    const none = { userId: '', clientId: '', keyId: '', digest: '' }
+    const resource = resourceOf(connector)
+    const about = { ...none, tenant: TENANT, grantId: vaultId, resource, issuedAtMs: connectedAtMs }
+    return this.#deps.revocation.marked(about) === true
+  }
+
   close(): void {
     this.#stop()
     this.#ahead.close()
@@ -276,6 +297,8 @@ class Tokens implements ConnectionTokens {
     const row = await store.get('connection', connectionKey(runtime, userId, connector))
     if (row?.value.state !== 'active') return MISSING
     const { connectionId, vaultId, resource } = row.value
+    const configured = config.connectors.find((known) => known.name === connector)
+    if (configured === undefined || this.#isMarked(configured, row.value)) return MISSING
     const entry = await vault.find(vaultId)
     if (entry === undefined || entry.record.state === 'ended') return MISSING
     const { record, tokens } = entry
@@ -285,10 +308,8 @@ class Tokens implements ConnectionTokens {
     // A spare may make it good again: that is for the refresh to find out.
     if (record.state === 'reconnect' && record.spareSealed === undefined)
       return { state: 'reconnect', ...(record.cause === undefined ? {} : { cause: record.cause }) }
-    const url = config.connectors.find((known) => known.name === connector)?.url
-    if (url === undefined) return MISSING
     // O5: a definition that was edited after linking does not take the tokens along.
-    if (!isWithin(url, resource)) return { state: 'reconnect', cause: 'server_changed' }
+    if (!isWithin(configured.url, resource)) return { state: 'reconnect', cause: 'server_changed' }
     const expiresAtMs = record.state === 'reconnect' ? runtime.nowMs() : record.accessExpiresAtMs
     const held = {
       state: 'token',
@@ -435,6 +456,11 @@ class Tokens implements ConnectionTokens {
 
 function nameOf(userId: string, connector: string): string {
   return `${connector}\n${userId}`
+}
+
+/** As marks name it. */
+function resourceOf({ resource }: ConnectorConfig): string {
+  return canonicalResource(resource) ?? resource
 }
 
 /** Exact origin, and the path of the resource or below it (CLI-21). */

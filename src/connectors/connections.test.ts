@@ -4,6 +4,7 @@ import { OAuthError } from '../errors.ts'
 import { endByMark } from '../issuer/endings.ts'
 import { offboard } from '../issuer/offboard.ts'
 import { createSignals } from '../issuer/signals.ts'
+import type { Lock } from '../ports.ts'
 import { TENANT } from '../records.ts'
 
 const MINUTE_MS = 60_000
@@ -238,6 +239,31 @@ describe('what ends many', () => {
     await house.runtime.elapseMs(30_000)
     expect(house.server.revoked).toEqual([])
     expect(await house.first.connections.list('usr_ada')).toHaveLength(1)
+  })
+
+  it('V2: revoking a connector takes its tokens out of use at once, before each connection has ended', async () => {
+    const house = await openLinkHouse()
+    // Nobody gets to the rows: as with a hundred thousand of them.
+    const lock: Lock = { acquire: async () => ({ state: 'held' }) }
+    const second = await house.add({ lock })
+    await house.finish(house.first.duties.stop())
+    await house.link('ada')
+    await house.link('grace', { connector: 'tasks', resource: 'https://tasks.example/mcp' })
+    const nodes = [house.first, second]
+    for (const { tokens } of nodes)
+      expect((await tokens.load(ADA, 'notes', { deadlineMs: 1_000 })).state).toBe('token')
+    const resource = house.config.connectors[0]?.resource ?? ''
+    await endByMark(endingHouse(house), { kind: 'connector', id: resource }, 'revoked_by_operator')
+    await house.runtime.elapseMs(5_000)
+    const later = await house.add({ lock })
+    for (const { tokens } of [...nodes, later]) {
+      expect(tokens.peek(ADA, 'notes').state).toBe('cold')
+      expect((await tokens.load(ADA, 'notes', { deadlineMs: 1_000 })).state).toBe('missing')
+      const grace = await tokens.load('app:default:grace', 'tasks', { deadlineMs: 1_000 })
+      expect(grace.state).toBe('token')
+    }
+    await house.link('ada')
+    expect((await later.tokens.load(ADA, 'notes', { deadlineMs: 1_000 })).state).toBe('token')
   })
 
   it('REV-08: revoking a connector ends its connections, and no other’s', async () => {
