@@ -25,6 +25,7 @@ import { SCAN_MAX_BYTES, scanMessage } from './message.ts'
 import { opensUrlsLater } from './reconnect.ts'
 import { type CallDetail, createRecords, type Records, recordable } from './records.ts'
 import { inspectBody } from './scope-check.ts'
+import { isSessionId } from './session-id.ts'
 import type { GatewayView } from './view.ts'
 
 export interface ProxyDeps {
@@ -215,6 +216,11 @@ async function forward(
     cancel()
   }
   const { status } = answer
+  const sessionId = answer.headers.get('mcp-session-id')
+  if (!to.stateless && sessionId !== null && !isSessionId(sessionId)) {
+    abort.abort()
+    return fail('upstream_failed')
+  }
   const challenge = answer.headers.get('www-authenticate')
   if (to.session === undefined || !isRefusalOfToken(to, status, challenge)) {
     return relay(deps, records, exchange, to, answer, body)

@@ -35,6 +35,11 @@ const PRESENTED_MAX_CHARS = 4_096
 /** The legacy revisions: visible ASCII. */
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,1024}$/
 
+/** What a server names is one; any other cannot be sealed. */
+export function isSessionId(text: string): boolean {
+  return VISIBLE_ASCII.test(text)
+}
+
 /** Behind the server's identifier, which holds no space: what the client can do. */
 const OPENS_URLS = ' url'
 
@@ -76,7 +81,7 @@ export function createSessionIds({ runtime, key }: SessionIdDeps): SessionIds {
     opensUrls: (presented, session, connector) =>
       find(presented, session, connector)?.opensUrls === true,
     seal(upstreamId, session, connector, opensUrls = false) {
-      if (!VISIBLE_ASCII.test(upstreamId)) throw new TypeError('a session id of visible ASCII')
+      if (!isSessionId(upstreamId)) throw new TypeError('a session id of visible ASCII')
       const owner = ownerText('session', session, connector)
       const text = opensUrls ? upstreamId + OPENS_URLS : upstreamId
       const presented = PREFIX + runtime.seal(key(), text, owner)

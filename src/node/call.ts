@@ -33,6 +33,7 @@ import { isReadOnly, type Message, scanMessage } from '../gateway/message.ts'
 import { opensUrlsLater } from '../gateway/reconnect.ts'
 import { type Records, recordable } from '../gateway/records.ts'
 import { inspectBody } from '../gateway/scope-check.ts'
+import { isSessionId } from '../gateway/session-id.ts'
 import type { GatewayView } from '../gateway/view.ts'
 import type { Session } from '../issuer/authenticate.ts'
 import type { OpenStream, OpenStreams } from './open-streams.ts'
@@ -246,6 +247,11 @@ export class Call implements Sink, BodyOwner, OpenStream {
     }
     const cors = head.origin !== undefined && route.kind !== 'public'
     const facts = responseHeaders(from, cors, session !== undefined, route.kind === 'mcp')
+    if (!this.#to.stateless && facts.sessionId !== undefined && !isSessionId(facts.sessionId)) {
+      this.#exchange?.abort()
+      this.#failWith('upstream_failed')
+      return
+    }
     const sessionId = this.#shownSessionId(facts.sessionId)
     if (facts.eventStream && session !== undefined && !this.#openStream(session, facts.coded)) {
       this.#exchange?.abort()

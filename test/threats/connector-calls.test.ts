@@ -133,6 +133,23 @@ describe.each(['node', 'fetch'] as const)('calls with tokens of servers, carrier
     expect(JSON.stringify(headers)).not.toMatch(/evil|at_ada|Domain|Basic|eve|plain|clear-site/)
   })
 
+  it.each([
+    ['empty', ''],
+    ['too long', 's'.repeat(1_025)],
+    ['with a space', 'a b'],
+    ['beyond ASCII', 'é'],
+  ])('O14: a session id of a server that is %s is its failure, not ours', async (_, id) => {
+    const world = await start()
+    world.connect('ada')
+    world.server.respond((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'mcp-session-id': id })
+      response.end('{}')
+    })
+    const told = await world.send({ jsonrpc: '2.0', id: 1, method: 'initialize' })
+    expect([told.status, told.json.error.code]).toEqual([502, -32_603])
+    expect(world.house.emit.eventsOf('server.failed')).toEqual([])
+  })
+
   it('I1, O7: an answer sets no policy of a browser for all of our origin', async () => {
     const world = await start()
     world.connect('ada')
