@@ -128,7 +128,7 @@ function judgeChallengeUrl(text: string, { url, approvedOrigins }: ChainRules): 
     if (named.origin === url.origin || approvedOrigins.has(named.origin)) return named
   }
   const where = isUsable ? `metadata at ${named.origin}` : 'no usable metadata URL'
-  const text401 = `The 401 of ${place(url)} names ${where}; only its own origin is asked.`
+  const text401 = `the 401 of ${place(url)} names ${where}; only its own origin is asked`
   throw refusal('server', 'ERR_DISCOVERY_CHALLENGE', text401, 'DSC-01, RFC 9728 section 5.1')
 }
 
@@ -187,7 +187,7 @@ async function findResource(
     }
   }
   if (challenged === undefined) return undefined
-  const text = `The 401 of ${place(url)} names ${place(challenged)}, and nothing is there.`
+  const text = `the 401 of ${place(url)} names ${place(challenged)}, and nothing is there`
   throw refusal('server', 'ERR_DISCOVERY_ABSENT', text, 'DSC-01, RFC 9728 section 3')
 }
 
@@ -217,7 +217,7 @@ async function findServer(
     const found = await askServer(rules, ask, at, issuers, previous)
     if (found !== undefined) return found
   }
-  const text = `${issuer} publishes no authorization server metadata.`
+  const text = `${issuer} publishes no authorization server metadata`
   throw refusal('authorization-server', 'ERR_DISCOVERY_ABSENT', text, 'DSC-06, RFC 8414 section 3')
 }
 
@@ -250,7 +250,7 @@ async function findLegacy(
 ): Promise<Found> {
   const { url, pinnedIssuer } = rules
   if (!rules.legacyDiscovery) {
-    const text = `${place(url)} publishes no protected resource metadata.`
+    const text = `${place(url)} publishes no protected resource metadata`
     throw refusal('server', 'ERR_DISCOVERY_ABSENT', text, 'DSC-01, RFC 9728 section 3')
   }
   if (previous !== undefined && !previous.source.startsWith('legacy')) throw legacyRefusal(url)
@@ -272,7 +272,7 @@ async function findLegacy(
     }
   }
   if (status !== 401 || pinnedIssuer !== undefined) {
-    const text = `${place(url)} publishes no metadata and asks for no authorization.`
+    const text = `${place(url)} publishes no metadata and asks for no authorization`
     throw refusal('server', 'ERR_DISCOVERY_ABSENT', text, 'DSC-11, RFC 9728 section 3')
   }
   const document = assumedServerMetadata(origin, {
@@ -291,7 +291,7 @@ async function findLegacy(
 
 /** DSC-10: what legacy rules name may be anybody's; nothing that is stored goes there. */
 export function legacyRefusal(url: URL): ReturnType<typeof refusal> {
-  const text = `${place(url)} published metadata before and does not now; what is stored is not taken elsewhere.`
+  const text = `${place(url)} published metadata before and does not now; what is stored is not taken elsewhere`
   return refusal('server', 'ERR_DISCOVERY_LEGACY', text, 'DSC-10')
 }
 

@@ -39,7 +39,7 @@ export function shown(text: string): string {
 
 /** A document that is none: S7, NET-04. */
 export function noDocument(party: Party, url: URL, what: string): Refusal {
-  const text = `${place(url)} is not a metadata document: ${what}.`
+  const text = `${place(url)} is not a metadata document: ${what}`
   return refusal(party, 'ERR_DISCOVERY_DOCUMENT', text, 'NET-04')
 }
 
@@ -55,15 +55,15 @@ export function resourceRefusal(
     case 'error_object':
       return noDocument('server', at, 'it is an error that came with status 200')
     case 'member': {
-      const text = `${place(at)} has no usable member "${shown(member)}".`
+      const text = `${place(at)} has no usable member "${shown(member)}"`
       return refusal('server', 'ERR_DISCOVERY_MEMBER', text, 'RFC 9728 section 2')
     }
     case 'mismatch': {
-      const text = `${place(at)} speaks of another resource than ${place(server)}.`
+      const text = `${place(at)} speaks of another resource than ${place(server)}`
       return refusal('server', 'ERR_DISCOVERY_RESOURCE', text, 'DSC-03, RFC 9728 section 3.3')
     }
     case 'no_server': {
-      const text = `${place(at)} names no authorization server.`
+      const text = `${place(at)} names no authorization server`
       return refusal('server', 'ERR_DISCOVERY_MEMBER', text, 'DSC-05, RFC 9728 section 2')
     }
   }
@@ -83,23 +83,23 @@ export function serverRefusal(
     case 'error_object':
       return noDocument(party, at, 'it is an error that came with status 200')
     case 'issuer': {
-      const text = `${place(at)} says issuer "${shown(found)}", expected "${shown(expected)}".`
+      const text = `${place(at)} says issuer "${shown(found)}", expected "${shown(expected)}"`
       return refusal(party, 'ERR_DISCOVERY_ISSUER', text, 'DSC-07, RFC 8414 section 3.3')
     }
     case 'member': {
-      const text = `${place(at)} has no usable member "${named}".`
+      const text = `${place(at)} has no usable member "${named}"`
       return refusal(party, 'ERR_DISCOVERY_MEMBER', text, 'DSC-09, RFC 8414 section 2')
     }
     case 'endpoint': {
-      const text = `${place(at)} gives a "${named}" that is not an https URL.`
+      const text = `${place(at)} gives a "${named}" that is not an https URL`
       return refusal(party, 'ERR_DISCOVERY_ENDPOINT', text, 'NET-08, DSC-09')
     }
     case 'response_type': {
-      const text = `${place(at)} does not list "code" in "${named}".`
+      const text = `${place(at)} does not list "code" in "${named}"`
       return refusal(party, 'ERR_DISCOVERY_MEMBER', text, 'DSC-09, RFC 8414 section 2')
     }
     case 'pkce': {
-      const text = `${place(at)} does not list "S256" in "${named}".`
+      const text = `${place(at)} does not list "S256" in "${named}"`
       return refusal(party, 'ERR_DISCOVERY_PKCE', text, 'DSC-09, RFC 7636')
     }
   }
@@ -111,11 +111,11 @@ export function refusalOf(error: unknown, party: Party, url: URL): Refusal | und
   switch (error.code) {
     case 'ERR_UPSTREAM_URL':
     case 'ERR_UPSTREAM_ADDRESS': {
-      const text = `${place(url)} may not be asked from here.`
+      const text = `${place(url)} may not be asked from here`
       return refusal(party, 'ERR_DISCOVERY_ADDRESS', text, 'NET-01, NET-02')
     }
     case 'ERR_UPSTREAM_REDIRECT': {
-      const text = `${place(url)} answers with a redirect, which is not followed.`
+      const text = `${place(url)} answers with a redirect, which is not followed`
       return refusal(party, 'ERR_DISCOVERY_REDIRECT', text, 'NET-03')
     }
     case 'ERR_UPSTREAM_TOO_LARGE':
@@ -147,7 +147,7 @@ export function silence(error: unknown, server: URL): ConnectorProblem {
   return {
     party: origin === server.origin ? 'server' : 'authorization-server',
     code: 'ERR_CONNECTOR_UNREACHABLE',
-    text: `${origin} ${what}${status === undefined ? '' : ` (status ${status})`}.`,
+    text: `${origin} ${what}${status === undefined ? '' : ` (status ${status})`}`,
     requirement,
   }
 }
