@@ -203,6 +203,8 @@ describe('disconnecting', () => {
     await link(ada)
     const page = await (await ada.get('/connect')).text()
     const form = { ticket: ticketOf(page), end: endValue(page) }
+    // The same person in another browser has another session.
+    const elsewhere = await signedIn(house)
     const grace = await signedIn(house, GRACE)
     const theirs = { ...form, ticket: ticketOf(await linkedPage(grace)) }
     const cases: readonly [number, Promise<Response>][] = [
@@ -210,6 +212,7 @@ describe('disconnecting', () => {
       [403, ada.post('/connect', form, { origin: 'https://evil.example' })],
       [400, ada.post('/connect', { ...form, end: 'everything' })],
       [403, ada.post('/connect', { ...form, ticket: 'x' })],
+      [403, elsewhere.post('/connect', form)],
       [403, grace.post('/connect', form)],
       [303, grace.post('/connect', theirs)],
     ]
