@@ -45,7 +45,7 @@ export interface GatewayView extends View {
 
 export interface ViewDeps {
   readonly config: Pick<Config, 'issuer' | 'development' | 'allow' | 'limits' | 'providers'>
-  readonly runtime: Pick<Runtime, 'nowMs' | 'sha256'>
+  readonly runtime: Pick<Runtime, 'nowMs' | 'monotonicMs' | 'sha256'>
   readonly connectors: Connectors
   readonly authenticator: Authenticator
   readonly credentials: Credentials
@@ -64,7 +64,7 @@ export function createView(deps: ViewDeps): GatewayView {
   const { memberships } = deps
   const rules = { config, runtime: deps.runtime, ...(memberships && { known: memberships }) }
   // The same rule, from the same facts, as at sign-in, in lists and at refresh (O6).
-  const mayCall = createCallAdmission(rules, () => deps.runtime.nowMs())
+  const mayCall = createCallAdmission(rules)
   return {
     requestBodyMaxBytes: config.limits.requestBodyMaxBytes,
     streamsPerUserMax: config.limits.streamsPerUserMax,

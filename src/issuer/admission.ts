@@ -175,15 +175,15 @@ type Caller = {
  * `cold`: memory does not know; the call waits for the facts as for a cold proof.
  */
 export function createCallAdmission(
-  rules: AdmissionRules,
-  nowMs: () => number,
+  rules: AdmissionRules & { readonly runtime: Pick<Runtime, 'sha256' | 'monotonicMs'> },
 ): (caller: Caller, connectorAllow: AllowRule | undefined) => boolean | 'cold' {
   const { allow, development } = rules.config
   const isOpen = (allow ?? (development ? 'anyone' : undefined)) === 'anyone'
   const admittedUntilMs = new WeakMap<Caller, number>()
   return (caller, connectorAllow) => {
     if (isOpen && (connectorAllow === undefined || connectorAllow === 'anyone')) return true
-    const atMs = nowMs()
+    // A yes must not last longer because the clock went back (K7).
+    const atMs = rules.runtime.monotonicMs()
     if (atMs < (admittedUntilMs.get(caller) ?? 0)) return true
     const verdict = judgePerson(rules, personOf(caller), connectorAllow, 'current')
     if (verdict === 'in') admittedUntilMs.set(caller, atMs + VERDICT_MS)

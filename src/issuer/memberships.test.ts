@@ -308,7 +308,8 @@ describe('the same judgement for calls', () => {
         return house.memberships.belonging(...given)
       },
     }
-    const mayCall = createCallAdmission({ ...house.rules, known }, () => house.runtime.nowMs())
+    const { rules, runtime } = house
+    const mayCall = createCallAdmission({ ...rules, runtime, known })
     expect(mayCall(session, undefined)).toBe('cold')
     house.arrive(ada, ['staff'])
     looks = 0
@@ -320,6 +321,20 @@ describe('the same judgement for calls', () => {
     expect(mayCall({ ...session }, { groups: ['guests'] })).toBe(false)
   })
 
+  it('K7, C5: a yes lasts no longer when the clock goes back', () => {
+    const house = setUp({ groups: ['staff'] })
+    const ada = person(KEYCLOAK, 'ada')
+    const session = { ...ada, identityIssuer: ada.issuer }
+    const { rules, runtime, memberships } = house
+    const mayCall = createCallAdmission({ ...rules, runtime, known: memberships })
+    house.arrive(ada, ['staff'])
+    expect(mayCall(session, undefined)).toBe(true)
+    house.arrive(ada, ['guests'])
+    runtime.jumpWallMs(-86_400_000)
+    runtime.advanceMs(1_001)
+    expect(mayCall(session, undefined)).toBe(false)
+  })
+
   it('P1: an open house looks nothing up', () => {
     const house = setUp('anyone')
     let looks = 0
@@ -328,11 +343,12 @@ describe('the same judgement for calls', () => {
         looks += 1
         return ''
       },
+      monotonicMs: () => {
+        looks += 1
+        return 0
+      },
     }
-    const mayCall = createCallAdmission({ ...house.rules, runtime }, () => {
-      looks += 1
-      return 0
-    })
+    const mayCall = createCallAdmission({ ...house.rules, runtime })
     expect(mayCall({}, undefined)).toBe(true)
     expect(mayCall({}, 'anyone')).toBe(true)
     expect(looks).toBe(0)
