@@ -2,11 +2,14 @@
  * An answer that waits for a word of the person, sealed and bound to its row: moved to another row it
  * is refused (J7).
  */
-import type { IssuerHouse } from '../issuer/house.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
+import type { Runtime } from '../ports.ts'
 import { TENANT } from '../records.ts'
 
-type Sealer = Pick<IssuerHouse, 'runtime' | 'keys'>
+interface Sealer {
+  readonly runtime: Pick<Runtime, 'seal' | 'open'>
+  readonly keys: { ticketKey(): Uint8Array }
+}
 
 export interface HeldAnswer {
   readonly tokens: TokenSet
