@@ -168,9 +168,14 @@ function open(key: Uint8Array, sealed: string, associatedData: string): string |
   const bytes = canonicalBytes(sealed)
   if (bytes === undefined || bytes.byteLength < NONCE_BYTES + TAG_BYTES) return undefined
   const end = bytes.byteLength - TAG_BYTES
-  const decipher = nodeCrypto.createDecipheriv('aes-256-gcm', secret, bytes.subarray(0, NONCE_BYTES), {
-    authTagLength: TAG_BYTES,
-  })
+  const decipher = nodeCrypto.createDecipheriv(
+    'aes-256-gcm',
+    secret,
+    bytes.subarray(0, NONCE_BYTES),
+    {
+      authTagLength: TAG_BYTES,
+    },
+  )
   decipher.setAAD(Buffer.from(associatedData))
   decipher.setAuthTag(bytes.subarray(end))
   try {
