@@ -123,12 +123,17 @@ describe('connect', () => {
     }
   })
 
-  it('REV-08: a person who is deleted at this moment gets no connection', async () => {
+  it('REV-08: a person who was deleted or disabled meanwhile gets no connection', async () => {
     const house = await openLinkHouse()
     await expect(house.link('ada', { userId: 'usr_gone' })).rejects.toThrow(OAuthError)
     await house.admit('usr_ada')
     expect((await house.link('ada', { userId: 'usr_ada' })).state).toBe('active')
     expect(await house.store.count('connection', TENANT)).toBe(1)
+    const key = { tenant: TENANT, id: 'key-of-usr_ada' }
+    const row = await house.store.get('user', key)
+    if (row === undefined) throw new Error('nobody is there')
+    await house.store.put('user', key, row.version, { ...row.value, state: 'disabled' })
+    await expect(house.link('ada', { userId: 'usr_ada' })).rejects.toThrow(OAuthError)
   })
 })
 
