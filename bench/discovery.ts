@@ -5,7 +5,7 @@ import {
   type DiscoveryEngine,
   type DiscoveryTarget,
   openDiscovery,
-} from '../src/connectors/discovery.ts'
+} from '../src/connectors/discovery/discovery.ts'
 import { createEgress, type Egress } from '../src/net/egress.ts'
 import { createNodeFetch } from '../src/node/fetch.ts'
 import { node } from '../src/node/index.ts'

@@ -4,10 +4,14 @@
  */
 import { ENDPOINT_SEGMENTS, PAGE_SEGMENTS } from './config/paths.ts'
 import { type Config, type PosternConfig, parseConfig } from './config.ts'
-import type { AuthProvider, ConnectionToken, TokenOptions } from './connectors/auth-provider.ts'
-import type { ConnectionAdministration } from './connectors/connection-administration.ts'
+import type {
+  AuthProvider,
+  ConnectionToken,
+  TokenOptions,
+} from './connectors/connections/auth-provider.ts'
+import type { ConnectionAdministration } from './connectors/connections/connection-administration.ts'
 import { type ConnectorDoor, createConnectorDoor } from './connectors/connector-administration.ts'
-import type { Discovery } from './connectors/discover.ts'
+import type { Discovery } from './connectors/discovery/discover.ts'
 import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'

@@ -11,21 +11,25 @@ export {
   type PosternConfig,
   type StaticClientInput,
 } from './config.ts'
-export type { AuthProvider, ConnectionToken, TokenOptions } from './connectors/auth-provider.ts'
+export type {
+  AuthProvider,
+  ConnectionToken,
+  TokenOptions,
+} from './connectors/connections/auth-provider.ts'
 export type {
   Connection,
   ConnectionAdministration,
   ConnectionQuery,
   EndedConnection,
   Page,
-} from './connectors/connection-administration.ts'
+} from './connectors/connections/connection-administration.ts'
 export type { ConnectorDoor } from './connectors/connector-administration.ts'
-export type { ConnectorState, ConnectorStatus } from './connectors/connector-status.ts'
 export {
   createDiscover,
   type DiscoverOptions,
   type Discovery,
-} from './connectors/discover.ts'
+} from './connectors/discovery/discover.ts'
+export type { ConnectorState, ConnectorStatus } from './connectors/lifecycle/connector-status.ts'
 export {
   ConfigError,
   isPosternError,

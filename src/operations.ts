@@ -7,14 +7,14 @@ import type { Config } from './config.ts'
 import {
   type ConnectionAdministration,
   createConnectionAdministration,
-} from './connectors/connection-administration.ts'
-import type { Connections } from './connectors/connections.ts'
+} from './connectors/connections/connection-administration.ts'
+import type { Connections } from './connectors/connections/connections.ts'
 import {
   type ConnectorAdministration,
   createConnectorAdministration,
 } from './connectors/connector-administration.ts'
-import type { Lifecycle } from './connectors/lifecycle.ts'
-import { outboundConnectors } from './connectors/outbound-connector.ts'
+import type { Lifecycle } from './connectors/lifecycle/lifecycle.ts'
+import { outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
 import { auditStep } from './issuer/audit.ts'
 import {
   announceMark,

@@ -5,7 +5,7 @@
 
 import { ignoredEnvironment } from '../config/environment.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
-import { connectorLines } from '../connectors/connector-status.ts'
+import { connectorLines } from '../connectors/lifecycle/connector-status.ts'
 import { connectorMistake, type Mistake, mistakeLines } from '../mistakes.ts'
 import { knowsClientAddress } from '../node/client-address.ts'
 import type { RunningServer } from '../node/server.ts'

@@ -5,7 +5,7 @@
  * Exit: 0 ready; 1 a fault was found, or nothing was approved; 2 usage; 3 nothing answers.
  */
 import { defineCommand } from 'citty'
-import { type ConnectorStatus, connectorLines } from '../connectors/connector-status.ts'
+import { type ConnectorStatus, connectorLines } from '../connectors/lifecycle/connector-status.ts'
 import { answerNo, confirmed, OPERATING_ARGS, operate, print } from './operating.ts'
 
 const listCommand = defineCommand({

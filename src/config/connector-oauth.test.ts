@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { PRESETS } from '../connectors/presets.ts'
+import { PRESETS } from '../connectors/client/presets.ts'
 import { ConfigError } from '../errors.ts'
 import { parseConfig } from './parse.ts'
 

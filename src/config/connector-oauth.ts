@@ -4,8 +4,8 @@
  * `_CLIENT_SECRET` before the file; what the file leaves open comes from its preset.
  */
 import type { ConnectorOAuth } from '../config.ts'
-import { connectCallbackUrl } from '../connectors/connect-urls.ts'
-import type { Preset } from '../connectors/presets.ts'
+import { connectCallbackUrl } from '../connectors/client/connect-urls.ts'
+import type { Preset } from '../connectors/client/presets.ts'
 import { ConfigError } from '../errors.ts'
 import { isScopeName } from '../oauth/scope.ts'
 import { isLoopbackHost, parseUrl } from '../oauth/urls.ts'

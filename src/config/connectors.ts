@@ -3,7 +3,7 @@
  * of ours or another connector's is a start-up error, never a surprise at the first call.
  */
 import type { ClaimName, ConnectorConfig } from '../config.ts'
-import { findPreset, PRESETS, type Preset } from '../connectors/presets.ts'
+import { findPreset, PRESETS, type Preset } from '../connectors/client/presets.ts'
 import { ConfigError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { readAllow } from './allow.ts'

@@ -4,8 +4,8 @@
  */
 import type { Config, ConnectorConfig } from '../config.ts'
 import { ConfigError, OAuthError } from '../errors.ts'
-import type { ConnectorStatus } from './connector-status.ts'
-import type { Lifecycle } from './lifecycle.ts'
+import type { ConnectorStatus } from './lifecycle/connector-status.ts'
+import type { Lifecycle } from './lifecycle/lifecycle.ts'
 
 export interface ConnectorAdministration {
   list(): Promise<readonly ConnectorStatus[]>

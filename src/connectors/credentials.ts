@@ -11,7 +11,7 @@ import type { Session } from '../issuer/authenticate.ts'
 import { encodeBase64url } from '../oauth/base64url.ts'
 import { isMachine } from '../oauth/machine.ts'
 import type { Runtime, SigningKey } from '../ports.ts'
-import type { ConnectionTokens, HeldToken } from './connection-tokens.ts'
+import type { ConnectionTokens, HeldToken } from './connections/connection-tokens.ts'
 
 /** Flat name, value, name, value: as `undici` and `http.ServerResponse` take headers. */
 export interface Credential {

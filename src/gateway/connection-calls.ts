@@ -5,10 +5,15 @@
  * Nothing is sent from here. A call goes on with this user's own token or not at all (GW-23); it is made
  * once, after the connection is usable. Waits: a refresh 5 s, a person 25 s, three rounds.
  */
-import type { ConnectionTokens, HeldToken, UnknownToken } from '../connectors/connection-tokens.ts'
+
+import type { LinkFacts } from '../connectors/connect/link.ts'
+import type {
+  ConnectionTokens,
+  HeldToken,
+  UnknownToken,
+} from '../connectors/connections/connection-tokens.ts'
 import { type Credential, heldCredential } from '../connectors/credentials.ts'
-import type { Lifecycle } from '../connectors/lifecycle.ts'
-import type { LinkFacts } from '../connectors/link.ts'
+import type { Lifecycle } from '../connectors/lifecycle/lifecycle.ts'
 import type { Session } from '../issuer/authenticate.ts'
 import { isMachine } from '../oauth/machine.ts'
 import type { Runtime } from '../ports.ts'

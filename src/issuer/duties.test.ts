@@ -91,7 +91,7 @@ describe('createDuties', () => {
     expect(await lock.acquire('duties', 1, 1)).toMatchObject({ state: 'acquired' })
   })
 
-  it('O15, D6: however many wait for a server that is dead, nobody else’s wait behind them', async () => {
+  it('O15: however many wait for a server that is dead, nobody else’s wait behind them', async () => {
     const { duties, add, names, state, runtime } = open()
     state.answer = async ({ issuer = '' }) =>
       issuer.includes('dead') ? { outcome: 'retry', reason: 'silent' } : { outcome: 'done' }

@@ -3,7 +3,7 @@ import {
   createDiscover as createDiscoverOn,
   type DiscoverOptions,
   type PlatformOptions,
-} from '../connectors/discover.ts'
+} from '../connectors/discovery/discover.ts'
 import { remotePlatform } from './remote-platform.ts'
 
 /**

@@ -7,7 +7,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { AddressInfo } from 'node:net'
 import { openingOf, type Postern } from '../app.ts'
 import type { Config } from '../config.ts'
-import type { Lifecycle } from '../connectors/lifecycle.ts'
+import type { Lifecycle } from '../connectors/lifecycle/lifecycle.ts'
 import { ConfigError } from '../errors.ts'
 import type { Health, House } from '../house.ts'
 import { rememberClientAddress } from '../middleware/client-address.ts'

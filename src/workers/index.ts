@@ -11,7 +11,7 @@ import {
   createDiscover as createDiscoverOn,
   type DiscoverOptions,
   type PlatformOptions,
-} from '../connectors/discover.ts'
+} from '../connectors/discovery/discover.ts'
 import { ConfigError } from '../errors.ts'
 import type { Platform, Store } from '../ports.ts'
 import { type ConsoleEmit, createConsoleEmit } from './emit.ts'

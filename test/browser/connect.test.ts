@@ -2,7 +2,7 @@
 import { AxeBuilder } from '@axe-core/playwright'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
-import { sealLink } from '../../src/connectors/link.ts'
+import { sealLink } from '../../src/connectors/connect/link.ts'
 import { type ConnectTestHouse, createConnectHouse, userIdOf } from '../flow/connect-house.ts'
 import { findChromium, openBrowser } from '../kit/browser.ts'
 import { need } from '../kit/needs.ts'

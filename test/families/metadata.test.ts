@@ -4,7 +4,7 @@ import {
   noDocument,
   resourceRefusal,
   serverRefusal,
-} from '../../src/connectors/discovery-problems.ts'
+} from '../../src/connectors/discovery/discovery-problems.ts'
 import { SHOWN_ERRORS } from '../../src/error-codes.ts'
 import { parseJson } from '../../src/net/json.ts'
 import { judgeResourceMetadata } from '../../src/oauth/resource-metadata.ts'

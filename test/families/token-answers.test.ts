@@ -1,8 +1,8 @@
 /** Answers of connectors' token endpoints, on the whole way of a refresh (threats.md section 4). */
 import { expect, it } from 'vitest'
-import { createConnectionRefresh } from '../../src/connectors/connection-refresh.ts'
-import { createRegistrations } from '../../src/connectors/registration.ts'
-import { createTokenCalls } from '../../src/connectors/token-calls.ts'
+import { createRegistrations } from '../../src/connectors/client/registration.ts'
+import { createTokenCalls } from '../../src/connectors/client/token-calls.ts'
+import { createConnectionRefresh } from '../../src/connectors/connections/connection-refresh.ts'
 import type { TokenSet } from '../../src/oauth/token-answer.ts'
 import { TENANT } from '../../src/records.ts'
 import { connectionKey } from '../../src/vault/connection-rows.ts'

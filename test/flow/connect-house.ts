@@ -5,12 +5,15 @@
  */
 import { createMemoryLock, createMemoryStore } from '../../src/adapters/memory.ts'
 import type { ConnectorConfig } from '../../src/config.ts'
-import type { Binding } from '../../src/connectors/binding.ts'
-import type { ConnectRooms } from '../../src/connectors/connect-rooms.ts'
-import { connectPages } from '../../src/connectors/connect-routes.ts'
-import { type Connections, createConnections } from '../../src/connectors/connections.ts'
-import type { OurClient } from '../../src/connectors/registration.ts'
-import type { TokenCall } from '../../src/connectors/token-calls.ts'
+import type { OurClient } from '../../src/connectors/client/registration.ts'
+import type { TokenCall } from '../../src/connectors/client/token-calls.ts'
+import type { ConnectRooms } from '../../src/connectors/connect/connect-rooms.ts'
+import { connectPages } from '../../src/connectors/connect/connect-routes.ts'
+import {
+  type Connections,
+  createConnections,
+} from '../../src/connectors/connections/connections.ts'
+import type { Binding } from '../../src/connectors/lifecycle/binding.ts'
 import { createUpstreamRevocation } from '../../src/issuer/upstream-revocation.ts'
 import type { ConnectorProblem, Values } from '../../src/records.ts'
 import { connectorOf } from '../../src/vault/connection-rows.ts'

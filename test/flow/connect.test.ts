@@ -1,7 +1,7 @@
 /** Linking an account: the page, the trip, and what is asked for on it. */
 import { describe, expect, it } from 'vitest'
-import { findAttempt, verifierOf } from '../../src/connectors/connect-attempt.ts'
-import { sealLink } from '../../src/connectors/link.ts'
+import { findAttempt, verifierOf } from '../../src/connectors/connect/connect-attempt.ts'
+import { sealLink } from '../../src/connectors/connect/link.ts'
 import { s256 } from '../../src/oauth/pkce.ts'
 import { TENANT } from '../../src/records.ts'
 import {

@@ -1,7 +1,7 @@
 /** Budgets, freshness, outages, herds and invalidation of discovery, in fake time. */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { RemoteServerOptions } from '../../demo/doubles/remote-server.ts'
-import type { DiscoveryLimits } from '../../src/connectors/discovery.ts'
+import type { DiscoveryLimits } from '../../src/connectors/discovery/discovery.ts'
 import type { Fetch } from '../../src/ports.ts'
 import { until } from '../kit/http.ts'
 import { createTestRuntime } from '../kit/runtime.ts'

@@ -15,7 +15,7 @@ import {
   type DiscoveryLimits,
   type DiscoveryTarget,
   openDiscovery,
-} from '../../src/connectors/discovery.ts'
+} from '../../src/connectors/discovery/discovery.ts'
 import { createEgress } from '../../src/net/egress.ts'
 import { createNodeFetch } from '../../src/node/fetch.ts'
 import type { Fetch, Lock, Store } from '../../src/ports.ts'

@@ -47,47 +47,35 @@ const LIST = 'tools/list'
 /** [name, status, JSON-RPC code, headers, body] */
 type Row = readonly [string, number, number | undefined, Headers, unknown]
 const MESSAGES: readonly Row[] = [
-  ['GW-02: one request', 200, undefined, headersOf(LIST), modern(LIST)],
+  ['one request', 200, undefined, headersOf(LIST), modern(LIST)],
   [
-    'GW-02: a notification is accepted without a body',
+    'a notification is accepted without a body',
     202,
     undefined,
     { 'mcp-protocol-version': '2025-11-25' },
     { jsonrpc: '2.0', method: 'notifications/initialized' },
   ],
-  ['GW-02: a batch of the current revision', 400, -32_600, headersOf(LIST), [modern(LIST)]],
+  ['a batch of the current revision', 400, -32_600, headersOf(LIST), [modern(LIST)]],
   [
-    'GW-02: a response of a modern client',
+    'a response of a modern client',
     400,
     -32_000,
     headersOf(LIST),
     { jsonrpc: '2.0', id: 1, result: {} },
   ],
-  ['GW-02: what is not JSON', 400, -32_700, headersOf(LIST), '{"jsonrpc":'],
+  ['what is not JSON', 400, -32_700, headersOf(LIST), '{"jsonrpc":'],
   [
-    'GW-07: a version that is not supported',
+    'a version that is not supported',
     400,
     -32_022,
     { ...headersOf(LIST), 'mcp-protocol-version': '2099-01-01' },
     modern(LIST, { _meta: meta({}, '2099-01-01') }),
   ],
+  ['no _meta', 400, -32_602, headersOf(LIST), { jsonrpc: '2.0', id: 1, method: LIST, params: {} }],
+  ['an unknown method', 404, -32_601, headersOf('x/y'), modern('x/y')],
+  ['headers and body that do not agree', 400, -32_020, headersOf('prompts/list'), modern(LIST)],
   [
-    'GW-07: no _meta',
-    400,
-    -32_602,
-    headersOf(LIST),
-    { jsonrpc: '2.0', id: 1, method: LIST, params: {} },
-  ],
-  ['GW-07: an unknown method', 404, -32_601, headersOf('x/y'), modern('x/y')],
-  [
-    'GW-04: headers and body that do not agree',
-    400,
-    -32_020,
-    headersOf('prompts/list'),
-    modern(LIST),
-  ],
-  [
-    'GW-08: server/discover, before anything else',
+    'server/discover, before anything else',
     200,
     undefined,
     headersOf('server/discover'),
@@ -152,13 +140,18 @@ describe.each(['node', 'fetch'] as const)('messages keep their meaning, carrier 
     await notes.close()
   })
 
-  it.each<Row>(MESSAGES)('%s', async (_name, status, code, headers, body) => {
-    const direct = await ask(notes.url, headers, body)
-    expect([direct.status, direct.json?.error?.code]).toEqual([status, code])
-    const before = notes.requests()
-    expect(await ask(`${through}/notes`, { ...headers, ...bearer('notes') }, body)).toEqual(direct)
-    expect(notes.requests() - before, 'it was the server that answered').toBe(1)
-  })
+  it.each<Row>(MESSAGES)(
+    'GW-02, GW-04, GW-07, GW-08: %s',
+    async (_name, status, code, headers, body) => {
+      const direct = await ask(notes.url, headers, body)
+      expect([direct.status, direct.json?.error?.code]).toEqual([status, code])
+      const before = notes.requests()
+      expect(await ask(`${through}/notes`, { ...headers, ...bearer('notes') }, body)).toEqual(
+        direct,
+      )
+      expect(notes.requests() - before, 'it was the server that answered').toBe(1)
+    },
+  )
 
   it("GW-07: a capability that the client did not declare is the server's to miss", async () => {
     const params = { name: 'test_missing_capability', arguments: {} }

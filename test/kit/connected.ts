@@ -7,20 +7,20 @@
 import { createMemoryBus, createMemoryLock, createMemoryStore } from '../../src/adapters/memory.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import type { Config } from '../../src/config.ts'
-import type { Binding } from '../../src/connectors/binding.ts'
-import { createConnectionRefresh } from '../../src/connectors/connection-refresh.ts'
+import type { OurClient } from '../../src/connectors/client/registration.ts'
+import type { TokenCall, TokenCalls } from '../../src/connectors/client/token-calls.ts'
+import { createConnectionRefresh } from '../../src/connectors/connections/connection-refresh.ts'
 import {
   type ConnectionTokens,
   createConnectionTokens,
-} from '../../src/connectors/connection-tokens.ts'
+} from '../../src/connectors/connections/connection-tokens.ts'
 import {
   type ConnectInput,
   type Connections,
   createConnections,
-} from '../../src/connectors/connections.ts'
-import type { Evidence } from '../../src/connectors/lifecycle.ts'
-import type { OurClient } from '../../src/connectors/registration.ts'
-import type { TokenCall, TokenCalls } from '../../src/connectors/token-calls.ts'
+} from '../../src/connectors/connections/connections.ts'
+import type { Binding } from '../../src/connectors/lifecycle/binding.ts'
+import type { Evidence } from '../../src/connectors/lifecycle/lifecycle.ts'
 import { announceMark } from '../../src/issuer/endings.ts'
 import { createRevocationView } from '../../src/issuer/revocation.ts'
 import { createUpstreamRevocation } from '../../src/issuer/upstream-revocation.ts'

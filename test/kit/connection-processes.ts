@@ -13,7 +13,10 @@ import type { RemoteServer } from '../../demo/doubles/remote-server.ts'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import type { PosternConfig } from '../../src/config.ts'
-import { type Connections, createConnections } from '../../src/connectors/connections.ts'
+import {
+  type Connections,
+  createConnections,
+} from '../../src/connectors/connections/connections.ts'
 import { createNodeRuntime } from '../../src/node/runtime.ts'
 import { createSealing } from '../../src/vault/sealing.ts'
 import { createVault } from '../../src/vault/vault.ts'

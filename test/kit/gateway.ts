@@ -6,9 +6,9 @@ import { createServer, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { LIMITS, type Limits } from '../../src/config/fields.ts'
 import type { Allow, ConnectorConfig } from '../../src/config.ts'
+import { openLink, sealLink } from '../../src/connectors/connect/link.ts'
 import { createConnectors } from '../../src/connectors/connectors.ts'
 import { createCredentials } from '../../src/connectors/credentials.ts'
-import { openLink, sealLink } from '../../src/connectors/link.ts'
 import {
   type ConnectionCallDeps,
   type ConnectionCalls,

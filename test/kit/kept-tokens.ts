@@ -6,7 +6,7 @@ import type {
   ConnectionTokens,
   HeldToken,
   UnknownToken,
-} from '../../src/connectors/connection-tokens.ts'
+} from '../../src/connectors/connections/connection-tokens.ts'
 
 type Token = Extract<HeldToken, { state: 'token' }>
 

@@ -3,8 +3,8 @@
  * its servers would publish, as plain values.
  */
 import type { ConnectorOAuth } from '../../src/config.ts'
-import type { Discovered } from '../../src/connectors/discovery.ts'
-import type { OutboundConnector } from '../../src/connectors/outbound-connector.ts'
+import type { Discovered } from '../../src/connectors/discovery/discovery.ts'
+import type { OutboundConnector } from '../../src/connectors/lifecycle/outbound-connector.ts'
 
 const URL_OF_NOTES = 'https://notes.example/mcp'
 const ISSUER = 'https://auth.notes.example'

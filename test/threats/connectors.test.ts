@@ -3,7 +3,7 @@
  * asked of them, what is believed, what a person with a warm connector feels. On a fake clock.
  */
 import { describe, expect, it } from 'vitest'
-import type { ConnectorState } from '../../src/connectors/connector-status.ts'
+import type { ConnectorState } from '../../src/connectors/lifecycle/connector-status.ts'
 import { FetchFailure } from '../../src/net/failure.ts'
 import {
   AUTH,

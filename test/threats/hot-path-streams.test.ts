@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
-import { createNodeEmit } from '../../src/node/emit.ts'
 import { EventBoundary } from '../../src/gateway/event-boundary.ts'
+import { createNodeEmit } from '../../src/node/emit.ts'
 import { type GatewayOptions, startGateway, type TestGateway } from '../kit/gateway.ts'
 import {
   dial,

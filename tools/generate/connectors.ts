@@ -1,12 +1,12 @@
 /** Writes `docs/connectors.md` from the presets: where known servers are and what is particular about them. */
-import { PRESETS, type Preset } from '../../src/connectors/presets.ts'
+import { PRESETS, type Preset } from '../../src/connectors/client/presets.ts'
 
 export const path = 'docs/connectors.md'
 
 export function generate(): string {
   return `# Connectors
 
-Generated from \`src/connectors/presets.ts\`; \`npm run fix\` writes it again.
+Generated from \`src/connectors/client/presets.ts\`; \`npm run fix\` writes it again.
 
 A connector is a remote MCP server. Any server that follows the MCP authorization rules needs only its URL:
 

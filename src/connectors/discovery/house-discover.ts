@@ -1,0 +1,38 @@
+/**
+ * `postern.discover`: any MCP server, by the discovery of this house. Where no connector has an
+ * authorization server nothing of it is open before the first call.
+ */
+import { approvedOrigins } from '../../config/approved-origins.ts'
+import type { ClientGround } from '../outbound.ts'
+import type { Discovery } from './discover.ts'
+import type { DiscoveryEngine } from './discovery.ts'
+
+export interface HouseDiscover {
+  discover(mcpUrl: string, options?: { readonly refresh?: boolean }): Promise<Discovery>
+  close(): Promise<void>
+}
+
+/** @param open The engine of the connectors; absent: one is opened, and closed here. */
+export function createHouseDiscover(
+  ground: Omit<ClientGround, 'bus' | 'sealing'>,
+  open: DiscoveryEngine | undefined,
+): HouseDiscover {
+  const { config, store, lock } = ground
+  const origins = approvedOrigins(config)
+  let own: DiscoveryEngine | undefined
+  const openOwn = async (): Promise<DiscoveryEngine> => {
+    const { openDiscovery } = await import('./discovery.ts')
+    const { limits } = config
+    return openDiscovery({ ...ground, limits, approvedOrigins: origins, durable: { store, lock } })
+  }
+  return {
+    async discover(mcpUrl, { refresh = false } = {}) {
+      const { discoverWith } = await import('./discover.ts')
+      const engine = open ?? own ?? (await openOwn())
+      if (engine !== open) own ??= engine
+      const deadlineMs = config.limits.discoveryTimeoutMs
+      return discoverWith(engine, mcpUrl, { refresh, approvedOrigins: origins, deadlineMs })
+    },
+    close: async () => own?.close(),
+  }
+}
