@@ -270,8 +270,6 @@ export type EventType =
   | 'connection.started'
   | 'connection.active'
   | 'connection.refused'
-  | 'connection.ended'
-  | 'connection.active'
   | 'connection.refreshed'
   | 'connection.reconnect'
   | 'connection.ended'

@@ -257,7 +257,7 @@ describe('a hundred thousand grants', () => {
         runtime,
         emit: createRecordingEmit(),
         bus: opened.bus,
-        config: { limits: { auditTtlDays: 400 } } as never,
+        config: { connectors: [], limits: { auditTtlDays: 400 } } as never,
         revocation: {
           markLocal: (mark: { id: string }) => marks.push(mark.id),
           marked: () => false,

@@ -8,6 +8,14 @@ import type { Step, Store } from '../../src/ports.ts'
 import type { Kind } from '../../src/records.ts'
 import { TENANT } from '../../src/records.ts'
 import {
+  arrive as arriveAt,
+  callbackUrl,
+  createConnectHouse,
+  depart,
+  signedIn,
+  userIdOf,
+} from '../flow/connect-house.ts'
+import {
   authorizeUrl,
   createTestIssuer,
   ISSUER,
@@ -22,12 +30,23 @@ import {
 } from '../flow/sign-in-house.ts'
 
 /** Rows that say who may do what: making, changing or removing one is a change of state. */
-const STATE: readonly Kind[] = ['user', 'client', 'approval', 'session', 'vault', 'secret']
+const STATE: readonly Kind[] = [
+  'user',
+  'client',
+  'approval',
+  'session',
+  'vault',
+  'secret',
+  'connection',
+  'registration',
+  'connector',
+]
 /** Bookkeeping: single use, caches, work to do, and the audit itself. */
 const OTHER: readonly Kind[] = [
   'transaction',
   'pushed',
   'attempt',
+  'connecting',
   'proof',
   'fact',
   'spent',
@@ -317,6 +336,22 @@ describe('I12: audit rows', () => {
       expect(JSON.stringify(rows)).not.toMatch(/Lovelace|@corp\.example|provider-code|client-state/)
     },
   )
+
+  it('I12: linking an account, anew and no more: no write changes state without its audit row', async () => {
+    const { store, writes } = createWatchedStore()
+    const house = createConnectHouse({ store })
+    const visitor = await signedIn(house)
+    for (const code of ['one', 'two']) {
+      const { away } = await depart(visitor)
+      expect((await arriveAt(visitor, callbackUrl(away, { code }))).status).toBe(303)
+    }
+    const [connection] = await house.connections.list(await userIdOf(house))
+    await house.connections.end(connection?.connectionId ?? '', 'user')
+    await house.runtime.settle()
+    expect(unaudited(writes)).toEqual([])
+    const told = writes.flatMap(({ audits }) => audits)
+    for (const event of ['connection.active', 'revocation.requested']) expect(told).toContain(event)
+  })
 
   it('I12: calls and refusals write nothing: a thousand of them leave the audit as it was', async () => {
     const { store, writes } = createWatchedStore()
