@@ -21,6 +21,16 @@ const ENTRIES = {
   'chunks/sqlite-worker': 'adapters/sqlite-worker',
 }
 
+/**
+ * What the house and its outbound half share would lie in a score of small chunks: each costs a start
+ * a third of a millisecond. It is one file.
+ */
+const ROOMS = {
+  name: 'rooms',
+  test: /src\/(issuer|gateway|vault|cache|ui|net|oauth|connectors\/(connectors|credentials|waiting|connector-administration|connect\/link))[./]/,
+  minShareCount: 2,
+}
+
 /** @param folder Default: `dist/` of the repository. @returns Exit status of the compiler. */
 export async function build(folder = join(ROOT, 'dist')) {
   rmSync(folder, { recursive: true, force: true })
@@ -42,6 +52,7 @@ export async function build(folder = join(ROOT, 'dist')) {
       format: 'esm',
       entryFileNames: '[name].js',
       chunkFileNames: 'chunks/[name].js',
+      advancedChunks: { groups: [ROOMS] },
     })
   } finally {
     await bundle.close()
