@@ -52,7 +52,7 @@ export async function build(folder = join(ROOT, 'dist')) {
       format: 'esm',
       entryFileNames: '[name].js',
       chunkFileNames: 'chunks/[name].js',
-      advancedChunks: { groups: [ROOMS] },
+      codeSplitting: { groups: [ROOMS] },
     })
   } finally {
     await bundle.close()

@@ -183,13 +183,19 @@ function everywhere(account: Account): Markup {
 }
 
 const DAY_MS = 86_400_000
-const DATE = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeZone: 'UTC' })
+/** Made when first asked for: it loads the platform's calendars, a tenth of a start. */
+let dates: Intl.DateTimeFormat | undefined
+
+function longDate(atMs: number): string {
+  dates ??= new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeZone: 'UTC' })
+  return dates.format(atMs)
+}
 
 /** A day is what people remember, and all that is known of a grant; UTC, so near midnight it may differ by one. */
 function day(atMs: number, nowMs: number): Markup {
   const iso = new Date(atMs).toISOString()
   const today = Math.floor(nowMs / DAY_MS)
   const daysAgo = today - Math.floor(atMs / DAY_MS)
-  const text = daysAgo === 0 ? 'today' : daysAgo === 1 ? 'yesterday' : DATE.format(atMs)
+  const text = daysAgo === 0 ? 'today' : daysAgo === 1 ? 'yesterday' : longDate(atMs)
   return html`<time datetime="${iso}">${text}</time>`
 }
