@@ -51,9 +51,17 @@ export function networkOf(address: string): string {
   const left = head.split(':').filter((group) => group !== '')
   const right = tail.split(':').filter((group) => group !== '')
   const missing = text.includes('::') ? Math.max(0, 8 - left.length - right.length) : 0
-  const groups = [...left, ...Array.from({ length: missing }, () => '0'), ...right]
-  return `${groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`
+  const groups = [...left, ...Array.from({ length: missing }, () => '0'), ...right].map((group) =>
+    group.replace(/^0+(?=.)/, ''),
+  )
+  return mappedAddress(groups) ?? `${groups.slice(0, 4).join(':')}::/64`
+}
+
+/** The IPv4 address that an IPv4-mapped one stands for, its last part dotted or not. */
+function mappedAddress(groups: readonly string[]): string | undefined {
+  const [high = '', low] = groups.slice(6)
+  if (groups.slice(0, 5).some((group) => group !== '0') || groups[5] !== 'ffff') return undefined
+  if (high.includes('.')) return high
+  const number = Number.parseInt(high, 16) * 65_536 + Number.parseInt(low ?? '0', 16)
+  return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join('.')
 }
