@@ -1,14 +1,13 @@
 /** What each client is told when a person has to connect first, and how the call goes on (GW-25, flows.md section 8). */
 import type { Server } from 'node:http'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createScopeTable } from '../../src/oauth/scope-table.ts'
 import {
   CAPABILITIES,
-  type ConnectionHouse,
   MODERN,
   modernCall,
-  startConnectionHouse,
   type Told,
+  useConnectionHouses,
 } from '../kit/connection-house.ts'
 import { until } from '../kit/http.ts'
 
@@ -28,17 +27,7 @@ const initialize = (
 })
 
 describe.each(['node', 'fetch'] as const)('reconnect answers, carrier %s', (carrier) => {
-  const closing: (() => Promise<void>)[] = []
-  afterEach(async () => {
-    for (const close of closing.splice(0).reverse()) await close()
-  })
-  const start = async (
-    options: Parameters<typeof startConnectionHouse>[0] = {},
-  ): Promise<ConnectionHouse> => {
-    const world = await startConnectionHouse({ carrier, ...options })
-    closing.push(() => world.close())
-    return world
-  }
+  const start = useConnectionHouses(carrier)
   const question = (answer: Told): { url: string; state: string } => ({
     url: answer.json.result.inputRequests.connect.params.url,
     state: answer.json.result.requestState,

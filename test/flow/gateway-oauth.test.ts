@@ -1,27 +1,17 @@
 /** A call carries this user's own token of the server behind, through both carriers (GW-23, GW-24, CLI-09). */
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import {
   type ConnectionHouse,
   MODERN,
   modernCall,
-  startConnectionHouse,
+  useConnectionHouses,
 } from '../kit/connection-house.ts'
 import { startServer } from '../kit/http.ts'
 
 const LEGACY_CALL = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'whoami' } }
 
 describe.each(['node', 'fetch'] as const)('calls with a connection, carrier %s', (carrier) => {
-  const closing: (() => Promise<void>)[] = []
-  afterEach(async () => {
-    for (const close of closing.splice(0).reverse()) await close()
-  })
-  const start = async (
-    options: Parameters<typeof startConnectionHouse>[0] = {},
-  ): Promise<ConnectionHouse> => {
-    const world = await startConnectionHouse({ carrier, ...options })
-    closing.push(() => world.close())
-    return world
-  }
+  const start = useConnectionHouses(carrier)
   const presented = (world: ConnectionHouse): (string | undefined)[] =>
     world.server.seen.map(({ headers }) => headers.authorization)
 
@@ -93,7 +83,7 @@ describe.each(['node', 'fetch'] as const)('calls with a connection, carrier %s',
   it('CLI-21: a redirect of the server is not followed, so its target never sees the token', async () => {
     const world = await start()
     const other = await startServer()
-    closing.push(() => other.close())
+    onTestFinished(() => other.close())
     world.connect('ada')
     for (const status of [301, 302, 307, 308]) {
       world.server.respond((_request, response) => {

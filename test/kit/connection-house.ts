@@ -3,6 +3,7 @@
  * carry its challenges, and every byte that went either way is kept for a search.
  */
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
+import { afterEach } from 'vitest'
 import { type GatewayOptions, startGateway, type TestGateway, type TokenSpec } from './gateway.ts'
 import { startServer, type TestServer } from './http.ts'
 import { createKeptTokens, type KeptTokens } from './kept-tokens.ts'
@@ -85,6 +86,21 @@ export function modernCall(
     id: 7,
     method: 'tools/call',
     params: { name: 'whoami', arguments: {}, _meta: { [CAPABILITIES]: capabilities }, ...params },
+  }
+}
+
+/** Starts houses on this carrier for the tests of a `describe`, and closes each after its test. */
+export function useConnectionHouses(
+  carrier: GatewayOptions['carrier'],
+): (options?: Parameters<typeof startConnectionHouse>[0]) => Promise<ConnectionHouse> {
+  const closing: (() => Promise<void>)[] = []
+  afterEach(async () => {
+    for (const close of closing.splice(0).reverse()) await close()
+  })
+  return async (options = {}) => {
+    const world = await startConnectionHouse({ ...(carrier && { carrier }), ...options })
+    closing.push(() => world.close())
+    return world
   }
 }
 

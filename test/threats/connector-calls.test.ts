@@ -1,12 +1,12 @@
 /** Attacks on calls that carry a user's own token of the server behind (threats.md sections 3.2, 3.5, 3.6 and 8). */
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { EVENT_MAX_BYTES } from '../../src/gateway/event-boundary.ts'
 import {
   type ConnectionHouse,
   MODERN,
   modernCall,
-  startConnectionHouse,
   type Told,
+  useConnectionHouses,
 } from '../kit/connection-house.ts'
 import { until } from '../kit/http.ts'
 
@@ -20,17 +20,7 @@ const OURS = /eyJ[\w-]{8}/
 const SHARE = { node: 1, fetch: 0.2 } as const
 
 describe.each(['node', 'fetch'] as const)('calls with tokens of servers, carrier %s', (carrier) => {
-  const closing: (() => Promise<void>)[] = []
-  afterEach(async () => {
-    for (const close of closing.splice(0).reverse()) await close()
-  })
-  const start = async (
-    options: Parameters<typeof startConnectionHouse>[0] = {},
-  ): Promise<ConnectionHouse> => {
-    const world = await startConnectionHouse({ carrier, ...options })
-    closing.push(() => world.close())
-    return world
-  }
+  const start = useConnectionHouses(carrier)
 
   it(`O13, O7, B21: ${USERS} users with the same ids: every answer is of its own person, no token on the wrong side`, {
     timeout: 600_000,
@@ -251,8 +241,7 @@ describe.each(['node', 'fetch'] as const)('calls with tokens of servers, carrier
   it('GW-30: a schema with a remote reference and icons anywhere open no connection of ours', async () => {
     const world = await start()
     world.connect('ada')
-    const other = await startConnectionHouse({ carrier })
-    closing.push(() => other.close())
+    const other = await start()
     const target = other.server.origin
     const tool = {
       name: 'x',
