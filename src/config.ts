@@ -23,6 +23,7 @@ import type {
 import type { AllowRule as Allow } from './oauth/allow.ts'
 import type { ClientKeySet } from './oauth/client-keys.ts'
 import type { ScopeTable } from './oauth/scope-table.ts'
+import type { AuthorizationEndpoints } from './oauth/server-metadata.ts'
 import type { PosternEvent } from './ports.ts'
 import type { Provider, ProviderEntry } from './providers/provider.ts'
 import type { Secret } from './secret.ts'
@@ -78,12 +79,7 @@ export interface ConnectorInput {
   /** The `issuer` that its metadata says, where it is not the one that its server names. */
   readonly pinnedIssuer?: string
   /** Of an authorization server without metadata: nothing is discovered. */
-  readonly endpoints?: {
-    readonly authorization: string
-    readonly token: string
-    readonly registration?: string
-    readonly revocation?: string
-  }
+  readonly endpoints?: AuthorizationEndpoints
   /** Leaves `resource` out, for servers that refuse it (RFC 8707). Default false. */
   readonly omitResource?: boolean
   /** `resource` of its metadata must be `url` to the letter. Default false. */
@@ -252,12 +248,7 @@ export interface ConnectorOAuth {
   /** Takes the place of the comparison of issuers (DSC-08). */
   readonly pinnedIssuer?: string
   /** Nothing is discovered (DSC-08, DSC-09). */
-  readonly endpoints?: {
-    readonly authorization: string
-    readonly token: string
-    readonly registration?: string
-    readonly revocation?: string
-  }
+  readonly endpoints?: AuthorizationEndpoints
   readonly omitResource: boolean
   readonly strictResource: boolean
   readonly legacyDiscovery: boolean

@@ -165,15 +165,18 @@ function refusePromises(body: JsonObject): Refusal | undefined {
     : { ok: false, reason: 'pkce', member: 'code_challenge_methods_supported' }
 }
 
+/** Where things are at an authorization server without metadata. */
+export type AuthorizationEndpoints = {
+  readonly authorization: string
+  readonly token: string
+  readonly registration?: string
+  readonly revocation?: string
+}
+
 /** What legacy rules (2025-03-26) and static endpoints say: nothing is known but where things are. */
 export function assumedServerMetadata(
   issuer: string,
-  endpoints: {
-    readonly authorization: string
-    readonly token: string
-    readonly registration?: string
-    readonly revocation?: string
-  },
+  endpoints: AuthorizationEndpoints,
 ): AuthorizationServerMetadata {
   const { authorization, token, registration, revocation } = endpoints
   return {
