@@ -73,8 +73,8 @@ function transactionName(transactionId: string): string {
 }
 
 /** The value starts with its time, so that the oldest of too many can be dropped. */
-export function createTransactionValue(runtime: Runtime): string {
-  return `${Math.floor(runtime.nowMs() / 1000).toString(36)}.${createSecret(runtime)}`
+export function createTransactionValue(runtime: Runtime, rest = createSecret(runtime)): string {
+  return `${Math.floor(runtime.nowMs() / 1000).toString(36)}.${rest}`
 }
 
 export const transactionCookie = {

@@ -4,7 +4,7 @@
  * follow from the form by a key of ours, so that one form starts one trip, however often it is sent.
  * What counts once is the end: one conditional write spends the `state` (I3, CLI-06, A1).
  */
-import { type CookieJar, transactionCookie } from '../../issuer/cookies.ts'
+import { type CookieJar, createTransactionValue, transactionCookie } from '../../issuer/cookies.ts'
 import type { IssuerHouse } from '../../issuer/house.ts'
 import { isSpent, type SpentName, spend, spendStep } from '../../issuer/spent.ts'
 import { encodeBase64url } from '../../oauth/base64url.ts'
@@ -64,9 +64,7 @@ export function keepAttempt(
 ): readonly string[] | undefined {
   const sealed = runtime.seal(keys.ticketKey(), JSON.stringify(attempt), ownerOf(stateDigest))
   if (sealed.length > COOKIE_MAX_CHARACTERS) return undefined
-  // As every value of such a cookie, it starts with its time.
-  const seconds = Math.floor(runtime.nowMs() / 1000).toString(36)
-  return transactionCookie.set(jar, stateDigest, `${seconds}.${sealed}`)
+  return transactionCookie.set(jar, stateDigest, createTransactionValue(runtime, sealed))
 }
 
 export function findAttempt(
