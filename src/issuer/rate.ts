@@ -44,24 +44,32 @@ export function networkOf(address: string): string {
     .replace(/^\[|\]$/g, '')
     .replace(/%.*$/, '')
     .toLowerCase()
-  const mapped = /^(?:::ffff:|::)(\d+\.\d+\.\d+\.\d+)$/.exec(text)
-  if (mapped !== null) return mapped[1] ?? text
   if (!text.includes(':')) return text
+  const dotted = /:(\d+\.\d+\.\d+\.\d+)$/.exec(text)?.[1]
+  const groups = groupsOf(dotted === undefined ? text : text.replace(dotted, hexGroups(dotted)))
+  const embeds = groups[5] === 'ffff' || (groups[5] === '0' && dotted !== undefined)
+  if (embeds && groups.slice(0, 5).every((group) => group === '0'))
+    return dotted ?? dottedOf(groups[6], groups[7])
+  return `${groups.slice(0, 4).join(':')}::/64`
+}
+
+/** The eight groups of an IPv6 address, without leading zeros. */
+function groupsOf(text: string): readonly string[] {
   const [head = '', tail = ''] = text.split('::')
   const left = head.split(':').filter((group) => group !== '')
   const right = tail.split(':').filter((group) => group !== '')
   const missing = text.includes('::') ? Math.max(0, 8 - left.length - right.length) : 0
-  const groups = [...left, ...Array.from({ length: missing }, () => '0'), ...right].map((group) =>
+  return [...left, ...Array.from({ length: missing }, () => '0'), ...right].map((group) =>
     group.replace(/^0+(?=.)/, ''),
   )
-  return mappedAddress(groups) ?? `${groups.slice(0, 4).join(':')}::/64`
 }
 
-/** The IPv4 address that an IPv4-mapped one stands for, its last part dotted or not. */
-function mappedAddress(groups: readonly string[]): string | undefined {
-  const [high = '', low] = groups.slice(6)
-  if (groups.slice(0, 5).some((group) => group !== '0') || groups[5] !== 'ffff') return undefined
-  if (high.includes('.')) return high
-  const number = Number.parseInt(high, 16) * 65_536 + Number.parseInt(low ?? '0', 16)
+function hexGroups(dotted: string): string {
+  const [a = 0, b = 0, c = 0, d = 0] = dotted.split('.').map(Number)
+  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
+}
+
+function dottedOf(high = '0', low = '0'): string {
+  const number = Number.parseInt(high, 16) * 65_536 + Number.parseInt(low, 16)
   return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join('.')
 }
