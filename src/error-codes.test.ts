@@ -1,11 +1,17 @@
 import { globSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
-import { CONFIG_ERRORS, SHOWN_ERRORS, STORE_ERRORS, UPSTREAM_ERRORS } from './error-codes.ts'
+import {
+  API_ERRORS,
+  CONFIG_ERRORS,
+  SHOWN_ERRORS,
+  STORE_ERRORS,
+  UPSTREAM_ERRORS,
+} from './error-codes.ts'
 
 const ROOT = fileURLToPath(new URL('.', import.meta.url))
 const OURS =
-  /'(ERR_(?:CONFIG|LISTEN|UPSTREAM|STORE|CLIENT|REDIRECT|PROVIDER|CONNECTION|CONNECTOR|DISCOVERY|TOKEN)_[A-Z_]+)[':]/g
+  /'(ERR_(?:CONFIG|LISTEN|UPSTREAM|STORE|CLIENT|REDIRECT|PROVIDER|CONNECTION|CONNECTOR|DISCOVERY|TOKEN|API|APP|WIDGET|CONNECT|CONFIRMATION|WEBHOOK|USER|GRANT|OPERATION)_[A-Z_]+)[':]/g
 const PRINTED = /`(ERR_[A-Z_]+):/g
 
 function usedCodes(): ReadonlySet<string> {
@@ -20,6 +26,12 @@ function usedCodes(): ReadonlySet<string> {
 }
 
 it('has one row for each code that the source uses, and none for a code that it does not', () => {
-  const rows = { ...CONFIG_ERRORS, ...UPSTREAM_ERRORS, ...STORE_ERRORS, ...SHOWN_ERRORS }
+  const rows = {
+    ...CONFIG_ERRORS,
+    ...UPSTREAM_ERRORS,
+    ...STORE_ERRORS,
+    ...SHOWN_ERRORS,
+    ...API_ERRORS,
+  }
   expect([...usedCodes()].sort()).toEqual(Object.keys(rows).sort())
 })

@@ -3,6 +3,8 @@
  * `docs/errors.md` is generated from these tables.
  */
 interface ErrorRow {
+  /** Short summary, for a problem (RFC 9457). Default: the meaning. */
+  readonly title?: string
   readonly meaning: string
   readonly fix: string
 }
@@ -266,3 +268,102 @@ export const SHOWN_ERRORS = {
   },
 } as const satisfies ErrorTable
 export type ShownErrorCode = keyof typeof SHOWN_ERRORS
+
+/** Refusals of `/api/v1`: `application/problem+json` (RFC 9457), where `title` is the short summary. */
+export const API_ERRORS = {
+  ERR_API_KEY: {
+    title: 'No or bad API key',
+    meaning: 'There is no `Authorization: Bearer ptk_...`, or the key is unknown or has ended.',
+    fix: 'Send a key of this house; `postern api-keys create` makes one. Access tokens do not work here.',
+  },
+  ERR_API_ROLE: {
+    title: 'The key may not do this',
+    meaning: 'The role of the API key does not allow this call.',
+    fix: 'Use a key of a role that is named in `detail`.',
+  },
+  ERR_API_APP: {
+    title: 'Not of this key',
+    meaning: 'The API key is for another app, or for other connectors.',
+    fix: 'Name the app and the connectors that the key was made for, or use another key.',
+  },
+  ERR_API_NOT_FOUND: {
+    title: 'Not found',
+    meaning: 'There is no such path below `/api/v1`, or no such thing that this key may see.',
+    fix: 'Correct the path or the id; `/api/v1/openapi.json` lists the paths.',
+  },
+  ERR_API_METHOD: {
+    title: 'Method not allowed',
+    meaning: 'The path exists, but not with this method.',
+    fix: 'Use one of the methods in the `Allow` header.',
+  },
+  ERR_API_BODY: {
+    title: 'Malformed body',
+    meaning: 'The body is not a JSON object in UTF-8, or a name stands in it twice.',
+    fix: 'Send `Content-Type: application/json` and one JSON object.',
+  },
+  ERR_API_BODY_SIZE: {
+    title: 'Body too large',
+    meaning: 'The body is larger than the limit of this API.',
+    fix: 'Send less at once; the limit is in `detail`.',
+  },
+  ERR_API_FIELDS: {
+    title: 'Fields are wrong',
+    meaning: 'One or more fields are unknown, missing or have a wrong value; `errors` lists each.',
+    fix: 'Correct the fields that `errors` names.',
+  },
+  ERR_API_FIELD_UNKNOWN: {
+    title: 'Unknown field',
+    meaning: 'A field or parameter has a name that this call does not take.',
+    fix: 'Correct its spelling (the nearest known name is told), or leave it out.',
+  },
+  ERR_API_FIELD_MISSING: {
+    title: 'Missing field',
+    meaning: 'A field that this call needs is absent.',
+    fix: 'Add the field.',
+  },
+  ERR_API_FIELD_VALUE: {
+    title: 'Wrong value',
+    meaning: 'A field has a value outside its type or range.',
+    fix: 'Correct the value as `detail` says.',
+  },
+  ERR_API_CURSOR: {
+    title: 'Not a cursor of this list',
+    meaning: 'The cursor was not made here, or for another list, key or filter.',
+    fix: 'Start again without `cursor`, and keep the filters while you page.',
+  },
+  ERR_API_VERSION: {
+    title: 'Changed meanwhile',
+    meaning: 'The thing is not in the version that `If-Match` names any more.',
+    fix: 'Read it again, decide again, and send its new `ETag`.',
+  },
+  ERR_API_IDEMPOTENCY_KEY: {
+    title: 'Idempotency key used before',
+    meaning:
+      'The same `Idempotency-Key` came with another request within 24 h, or it is malformed.',
+    fix: 'Make a new key for each request that is not a repetition; 1 to 255 printable characters.',
+  },
+  ERR_API_IN_PROGRESS: {
+    title: 'Still running',
+    meaning:
+      'A request with the same `Idempotency-Key` has not been answered yet, or nobody knows how it ended.',
+    fix: 'Ask again after `Retry-After` with the same key.',
+  },
+  ERR_API_RATE: {
+    title: 'Too many requests',
+    meaning: 'This key, or this network, asked more often in a minute than the limit.',
+    fix: 'Wait as long as `Retry-After` says.',
+  },
+  ERR_API_UNAVAILABLE: {
+    title: 'Not available right now',
+    meaning: 'The storage of this house does not answer.',
+    fix: 'Ask again after `Retry-After`.',
+  },
+  ERR_API_UNEXPECTED: {
+    title: 'Unexpected condition',
+    meaning: 'A bug of this house; the log says where under the request id.',
+    fix: 'Report it with the request id.',
+  },
+} as const satisfies ErrorTable
+export type ApiErrorCode = keyof typeof API_ERRORS
+
+export type ErrorCode = ApiErrorCode | ShownErrorCode | UpstreamErrorCode | StoreErrorCode

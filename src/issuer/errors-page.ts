@@ -2,14 +2,20 @@
  * `GET /errors/{code}`: what an `ERR_*` code means and what to do, from our own table: nothing outside
  * is asked and nothing of this house is told. A page for people, JSON for programs.
  */
-import { CONFIG_ERRORS, SHOWN_ERRORS, STORE_ERRORS, UPSTREAM_ERRORS } from '../error-codes.ts'
+import {
+  API_ERRORS,
+  CONFIG_ERRORS,
+  SHOWN_ERRORS,
+  STORE_ERRORS,
+  UPSTREAM_ERRORS,
+} from '../error-codes.ts'
 import { type ErrorEntry, errorPage } from '../ui/error.ts'
 import { messagePage } from '../ui/message.ts'
 import { jsonAnswer, pageAnswer } from './answers.ts'
 import type { IssuerHouse } from './house.ts'
 
 const ENTRIES: ReadonlyMap<string, ErrorEntry> = new Map(
-  [CONFIG_ERRORS, UPSTREAM_ERRORS, STORE_ERRORS, SHOWN_ERRORS].flatMap((table) =>
+  [CONFIG_ERRORS, UPSTREAM_ERRORS, STORE_ERRORS, SHOWN_ERRORS, API_ERRORS].flatMap((table) =>
     Object.entries(table).map(([code, row]) => [code, { code, ...row }] as const),
   ),
 )

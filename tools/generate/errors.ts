@@ -1,5 +1,6 @@
 /** Writes `docs/errors.md` from the tables of `src/error-codes.ts`. */
 import {
+  API_ERRORS,
   CONFIG_ERRORS,
   SHOWN_ERRORS,
   STORE_ERRORS,
@@ -37,6 +38,10 @@ ${table(STORE_ERRORS)}
 ## On a page, or printed by \`serve\`
 
 ${table(SHOWN_ERRORS)}
+
+## The REST API: \`application/problem+json\`
+
+${table(API_ERRORS)}
 `
 }
 
