@@ -214,6 +214,8 @@ export interface ConnectorConfig {
   readonly header?: { readonly name: string; readonly value: Secret }
   /** Made of this preset: a public server, whose addresses are checked like everybody's. */
   readonly preset?: string
+  /** By the API: no origin of it is approved, and `sub` is pairwise (flows.md section 12). */
+  readonly made?: true
   /** `oauth` and `client_credentials` only. */
   readonly oauth?: ConnectorOAuth
   readonly path: string
@@ -277,6 +279,8 @@ export interface ResourceConfig {
 
 /** The parsed, frozen configuration. */
 export interface Config {
+  /** Name of the tenant whose house this is; absent: the outer house. */
+  readonly tenant?: string
   readonly issuer: string
   /** The issuer is http on a loopback host: `allow` may be absent, the sealing key may be made. */
   readonly development: boolean

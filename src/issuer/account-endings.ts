@@ -30,7 +30,7 @@ interface Actor {
 }
 
 export async function endFromAccount(house: IssuerHouse, http: Request): Promise<Response> {
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   if (!isSameOrigin(house, http)) return stalePage(house, 'account_cross_site', 403)
   const form = await readForm(http)
   const ending = readEnding(form?.get('end'))

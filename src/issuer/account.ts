@@ -47,7 +47,7 @@ const DONE = [
 export type Done = Exclude<(typeof DONE)[number], 'disconnected' | 'disconnected-here'>
 
 export async function account(house: IssuerHouse, http: Request): Promise<Response> {
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const given = new URL(http.url).searchParams.get('done')
   const done = DONE.find((word) => word === given)
   const signedIn = await findSignedIn(house, jar, { own: true })

@@ -71,7 +71,7 @@ export async function authorize(house: IssuerHouse, http: Request): Promise<Resp
     // A state that is refused for its size is not carried back either.
     ...(state === undefined || state.length > STATE_MAX_CHARS ? {} : { state }),
   }
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const visit: Visit = { house, http, jar, flowId, client, to }
   const signedIn = await findSignedIn(house, jar)
   const stale = await refuseStale(house, arrived, match.redirectUri, { signedIn, flowId })
@@ -95,7 +95,7 @@ async function answerPushed(
   const { client } = arrived
   const { redirectUri, state } = request
   const to = { clientId: client.clientId, redirectUri, ...(state === undefined ? {} : { state }) }
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const signedIn = await findSignedIn(house, jar)
   const stale = await refuseStale(house, arrived, redirectUri, { signedIn, flowId })
   return stale ?? answer({ house, http, jar, flowId, client, to }, signedIn, request)

@@ -31,7 +31,7 @@ export async function callback(house: IssuerHouse, http: Request): Promise<Respo
   const transaction = await house.store.get('transaction', key(attempt.value.transactionId))
   if (transaction === undefined) return refused(house, 'state_unknown')
 
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const entry = findProvider(house, attempt.value.provider)
   const arrived: Arrived = {
     jar,

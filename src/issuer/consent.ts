@@ -34,7 +34,7 @@ interface Trip {
 type Decision = { readonly verb: 'deny' } | { readonly verb: 'allow' } | Trip
 
 export async function decide(house: IssuerHouse, http: Request): Promise<Response> {
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   if (!isSameOrigin(house, http)) return stalePage(house, 'form_cross_site', 403)
   const form = await readForm(http)
   if (form === undefined) return stalePage(house, 'form_malformed', 400)

@@ -3,7 +3,7 @@ import { formCookie, readCookies, sessionCookie, transactionCookie } from './coo
 
 const SECRET = 'a'.repeat(43)
 const jar = (cookie: string, secure = true) =>
-  readCookies(new Request('https://auth.example/', { headers: { cookie } }), secure)
+  readCookies(new Request('https://auth.example/', { headers: { cookie } }), { secure, config: {} })
 
 describe('cookies', () => {
   it('B15 W5: a name that comes twice is absent, whichever value is ours', () => {
@@ -28,6 +28,24 @@ describe('cookies', () => {
     }
     expect(sessionCookie.read(jar(`x=1; __Host-postern_session=${SECRET} `))).toBe(SECRET)
     expect(sessionCookie.read(jar(`postern_session=${SECRET}`, false))).toBe(SECRET)
+  })
+
+  it('O5: tenants of one host have cookies of their own, and count transactions together', () => {
+    const house = { secure: true, config: { tenant: 'acme' } }
+    const read = (cookie: string) =>
+      readCookies(new Request('https://auth.example/', { headers: { cookie } }), house)
+    for (const name of ['postern_session', 'postern_session-acme-b', 'postern_session-other'])
+      expect(sessionCookie.read(read(`__Host-${name}=${SECRET}`)), name).toBeUndefined()
+    expect(sessionCookie.read(read(`__Host-postern_session-acme=${SECRET}`))).toBe(SECRET)
+    expect(formCookie.set(read(''), SECRET)).toMatch(/^__Host-postern_form-acme=/)
+    const open = Array.from(
+      { length: 8 },
+      (_, index) => `__Host-postern_txn${index < 4 ? '' : '-other'}_tab00${index}=${index}.a`,
+    )
+    const lines = transactionCookie.set(read(open.join('; ')), 'tkt_000newone', '9.a')
+    expect(lines).toHaveLength(2)
+    expect(lines[0]).toMatch(/^__Host-postern_txn-acme_newone=/)
+    expect(lines[1]).toMatch(/^__Host-postern_txn_tab000=; /)
   })
 
   it('B15: a header larger than 16 KiB is read as none', () => {

@@ -19,10 +19,18 @@ const SECRET_PATTERN = /^[A-Za-z0-9_-]{43}$/
 /** `secure` is false only for the loopback http issuer. */
 export interface CookieJar {
   readonly secure: boolean
+  /** Ends the names of its cookies: tenants may share a host, which is all that a cookie knows. */
+  readonly tenant?: string
   readonly values: ReadonlyMap<string, string>
 }
 
-export function readCookies(request: Request, secure: boolean): CookieJar {
+/** Whose cookies are read: a tenant's house knows those of its own name only. */
+export interface CookieHouse {
+  readonly secure: boolean
+  readonly config: { readonly tenant?: string }
+}
+
+export function readCookies(request: Request, { secure, config }: CookieHouse): CookieJar {
   const values = new Map<string, string>()
   const repeated = new Set<string>()
   const header = request.headers.get('cookie') ?? ''
@@ -37,11 +45,16 @@ export function readCookies(request: Request, secure: boolean): CookieJar {
   }
   // Cookie tossing (W5): two values under one name, nobody can say which is ours.
   for (const name of repeated) values.delete(name)
-  return { secure, values }
+  const { tenant } = config
+  return { secure, values, ...(tenant === undefined ? {} : { tenant }) }
 }
 
 function fullName(jar: CookieJar, name: string): string {
   return jar.secure ? `__Host-${name}` : name
+}
+
+function ownName({ tenant }: CookieJar, name: string): string {
+  return tenant === undefined ? name : `${name}-${tenant}`
 }
 
 function setCookie(jar: CookieJar, name: string, value: string, maxAgeSeconds: number): string {
@@ -55,21 +68,26 @@ function readSecret(jar: CookieJar, name: string): string | undefined {
 }
 
 export const formCookie = {
-  read: (jar: CookieJar) => readSecret(jar, 'postern_form'),
+  read: (jar: CookieJar) => readSecret(jar, ownName(jar, 'postern_form')),
   set: (jar: CookieJar, value: string) =>
-    setCookie(jar, 'postern_form', value, FORM_COOKIE_SECONDS),
-  drop: (jar: CookieJar) => setCookie(jar, 'postern_form', '', 0),
+    setCookie(jar, ownName(jar, 'postern_form'), value, FORM_COOKIE_SECONDS),
+  drop: (jar: CookieJar) => setCookie(jar, ownName(jar, 'postern_form'), '', 0),
 }
 
 export const sessionCookie = {
-  read: (jar: CookieJar) => readSecret(jar, 'postern_session'),
+  read: (jar: CookieJar) => readSecret(jar, ownName(jar, 'postern_session')),
   set: (jar: CookieJar, value: string, maxAgeSeconds: number) =>
-    setCookie(jar, 'postern_session', value, maxAgeSeconds),
-  drop: (jar: CookieJar) => setCookie(jar, 'postern_session', '', 0),
+    setCookie(jar, ownName(jar, 'postern_session'), value, maxAgeSeconds),
+  drop: (jar: CookieJar) => setCookie(jar, ownName(jar, 'postern_session'), '', 0),
 }
 
-function transactionName(transactionId: string): string {
-  return `postern_txn_${transactionId.slice(-TRANSACTION_NAME_CHARACTERS)}`
+function transactionName(jar: CookieJar, transactionId: string): string {
+  return `${ownName(jar, 'postern_txn')}_${transactionId.slice(-TRANSACTION_NAME_CHARACTERS)}`
+}
+
+/** Of every tenant on this host: a request carries them all. */
+function isTransaction(jar: CookieJar, name: string): boolean {
+  return ['_', '-'].some((next) => name.startsWith(fullName(jar, `postern_txn${next}`)))
 }
 
 /** The value starts with its time, so that the oldest of too many can be dropped. */
@@ -79,15 +97,12 @@ export function createTransactionValue(runtime: Runtime, rest = createSecret(run
 
 export const transactionCookie = {
   read: (jar: CookieJar, transactionId: string) =>
-    jar.values.get(fullName(jar, transactionName(transactionId))),
+    jar.values.get(fullName(jar, transactionName(jar, transactionId))),
   /** `Set-Cookie` lines: the new one, and those that make room for it. */
   set(jar: CookieJar, transactionId: string, value: string): readonly string[] {
-    const name = transactionName(transactionId)
+    const name = transactionName(jar, transactionId)
     const others = [...jar.values]
-      .filter(
-        ([other]) =>
-          other.startsWith(fullName(jar, 'postern_txn_')) && other !== fullName(jar, name),
-      )
+      .filter(([other]) => isTransaction(jar, other) && other !== fullName(jar, name))
       .sort(([, left], [, right]) => startedSeconds(right) - startedSeconds(left))
     let room = TRANSACTION_COOKIES_MAX_CHARACTERS - value.length
     const kept = others.slice(0, TRANSACTION_COOKIES_MAX - 1).filter(([, other]) => {
@@ -100,7 +115,7 @@ export const transactionCookie = {
     return [setCookie(jar, name, value, TRANSACTION_COOKIE_SECONDS), ...dropped]
   },
   drop: (jar: CookieJar, transactionId: string) =>
-    setCookie(jar, transactionName(transactionId), '', 0),
+    setCookie(jar, transactionName(jar, transactionId), '', 0),
 }
 
 function startedSeconds(value: string): number {

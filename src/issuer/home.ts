@@ -21,7 +21,7 @@ import {
 } from './sessions.ts'
 
 export async function home(house: IssuerHouse, http: Request): Promise<Response> {
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const signedIn = await findSignedIn(house, jar)
   if (signedIn === undefined && house.providers.length > 0)
     return signInAnswer(house, jar, house.paths.home)
@@ -64,7 +64,7 @@ async function withConnections(
 
 /** One file for a client's settings, with every server this person may use. */
 export async function mcpJson(house: IssuerHouse, http: Request): Promise<Response> {
-  const signedIn = await findSignedIn(house, readCookies(http, house.secure))
+  const signedIn = await findSignedIn(house, readCookies(http, house))
   if (signedIn === undefined && house.providers.length > 0) return redirectAnswer(house.paths.home)
   const entries = servers(house, signedIn).map((server) => [
     server.name,
@@ -100,7 +100,7 @@ export async function logout(house: IssuerHouse, http: Request): Promise<Respons
     } as const
     return refusalPage(house, message, { reason: 'logout_cross_site', flowId }, { status: 403 })
   }
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const value = sessionCookie.read(jar)
   if (value !== undefined) {
     await endSession(house, house.runtime.sha256(value))

@@ -43,7 +43,7 @@ export async function connectCallback(
     return refused(house, 'state_missing')
   if (!isOurState(house, state)) return refused(house, 'state_unknown')
   const stateDigest = house.runtime.sha256(state)
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const attempt = findAttempt(house, jar, stateDigest)
   // Another browser has it: whoever holds the right cookie cannot use it any more either (A1).
   if (attempt === 'missing' || attempt === 'foreign')

@@ -16,7 +16,7 @@ import { staleFormPage } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, linkable, type OpenConnector } from './connect-rooms.ts'
 
 export async function showConnections(house: ConnectHouse, http: Request): Promise<Response> {
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const signedIn = await findSignedIn(house, jar, { own: true })
   if (signedIn === undefined) return signInAnswer(house, jar, house.paths.connect)
   touchSession(house, signedIn)
@@ -46,7 +46,7 @@ function accountTicket(house: IssuerHouse, { digest, user }: SignedIn): string {
 /** `POST /connect`: ends one connection. Ending twice is ending once (W7). */
 export async function endFromConnections(house: ConnectHouse, http: Request): Promise<Response> {
   const { runtime, keys, paths } = house
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   if (!isSameOrigin(house, http)) return staleFormPage(house, '', 'form_cross_site', 403)
   const form = await readForm(http)
   const connectionId = /^connection:(.{1,100})$/.exec(form?.get('end') ?? '')?.[1]

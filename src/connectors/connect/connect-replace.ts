@@ -81,7 +81,7 @@ export async function showReplacement(
   http: Request,
   name: string,
 ): Promise<Response> {
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const handle = new URL(http.url).searchParams.get('handle') ?? ''
   const signedIn = await findSignedIn(house, jar)
   const waiting = await findWaiting(house, handle, name, signedIn)
@@ -117,7 +117,7 @@ export async function decideReplacement(
   name: string,
 ): Promise<Response> {
   const { runtime, store } = house
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const expected = { purpose: 'replace', decisions: DECISIONS } as const
   const answered = await readAnswer(house, http, jar, name, expected)
   if (answered instanceof Response) return answered

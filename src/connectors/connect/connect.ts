@@ -72,7 +72,7 @@ export async function showConnect(
   http: Request,
   name: string,
 ): Promise<Response> {
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const signedIn = await findSignedIn(house, jar)
   if (signedIn === undefined) return signInAnswer(house, jar, ownPath(http), SIGN_IN_LEAD)
   touchSession(house, signedIn)
@@ -91,7 +91,7 @@ export async function startConnect(
   http: Request,
   name: string,
 ): Promise<Response> {
-  const jar = readCookies(http, house.secure)
+  const jar = readCookies(http, house)
   const expected = { purpose: 'connect', decisions: DECISIONS } as const
   const answered = await readAnswer(house, http, jar, name, expected)
   if (answered instanceof Response) return answered
