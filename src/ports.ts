@@ -235,6 +235,11 @@ export interface Lock {
     | { state: 'held'; retryAfterMs?: number }
     | { state: 'error'; maybeHeld: boolean; cause: unknown }
   >
+  /**
+   * Resolves when the lease of this key ends, or after `waitMs`, or sooner; never rejects. Absent: who
+   * finds it held looks again by itself.
+   */
+  wait?(key: string, waitMs: number): Promise<void>
 }
 export interface Lease {
   readonly fence: number
@@ -285,6 +290,7 @@ export type EventType =
   | 'signal.received'
   | 'user.offboarded'
   | 'api.called'
+  | 'webhook.disabled'
   | 'call.forwarded'
   | 'call.refused'
   | 'remote.called'
@@ -363,6 +369,8 @@ export interface Platform {
   readonly runtime: Runtime
   readonly emit: Emit
   readonly lock: Lock
+  /** Shared with other nodes, beside the store; what is read there is believed only sealed. */
+  readonly cache?: Cache
   /** What `POSTERN_*` names and `env:` references are read from. */
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Reads a `file:` reference or a `*_FILE` secret; absent where there is no file system. */

@@ -8,14 +8,14 @@
  */
 import { ConfigError } from '../errors.ts'
 import type { Runtime } from '../ports.ts'
-import { numberOf, type Row, type Sql, textOf } from './sql.ts'
+import { numberOf, type Row, type Sql, type Statement, textOf } from './sql.ts'
 
 export interface Migration {
   readonly number: number
   readonly statements: readonly string[]
 }
 
-const MIGRATIONS_TABLE =
+export const MIGRATIONS_TABLE =
   'CREATE TABLE IF NOT EXISTS schema_migrations (number BIGINT PRIMARY KEY, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)'
 
 export const APPLIED_MIGRATIONS = 'SELECT number, checksum FROM schema_migrations ORDER BY number'
@@ -84,14 +84,21 @@ export const MIGRATIONS: readonly Migration[] = [
 export async function migrate(
   sql: Sql,
   runtime: Runtime,
-  migrations: readonly Migration[] = MIGRATIONS,
+  {
+    migrations = MIGRATIONS,
+    also = () => [],
+  }: {
+    readonly migrations?: readonly Migration[]
+    /** Written in the commit of each. */
+    readonly also?: (migration: Migration) => readonly Statement[]
+  } = {},
 ): Promise<void> {
   await sql.write({ sql: MIGRATIONS_TABLE, args: [] })
   for (const migration of migrations) {
     const checksum = runtime.sha256(migration.statements.join('\n'))
     const known = await appliedChecksum(sql, migration.number)
     if (known === undefined) {
-      if (await apply(sql, runtime, migration, checksum)) continue
+      if (await apply(sql, runtime, migration, checksum, also(migration))) continue
     }
     const applied = known ?? (await appliedChecksum(sql, migration.number))
     if (applied !== checksum) {
@@ -129,6 +136,7 @@ async function apply(
   runtime: Runtime,
   migration: Migration,
   checksum: string,
+  also: readonly Statement[],
 ): Promise<boolean> {
   const nowMs = Math.trunc(runtime.nowMs())
   const result = await sql.commit([
@@ -142,6 +150,7 @@ async function apply(
       sql: text,
       args: text.includes('?1') ? [nowMs] : [],
     })),
+    ...also,
   ])
   return result.won
 }

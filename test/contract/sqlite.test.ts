@@ -311,7 +311,7 @@ describe('SQLite', () => {
       })
       expect(rows).toHaveLength(MIGRATIONS.length)
       const applied = await Promise.allSettled(
-        three.map(({ sql }) => migrate(sql, runtime, [...MIGRATIONS, second])),
+        three.map(({ sql }) => migrate(sql, runtime, { migrations: [...MIGRATIONS, second] })),
       )
       expect(applied.map((result) => result.status)).toEqual([
         'fulfilled',
@@ -322,16 +322,18 @@ describe('SQLite', () => {
 
     it('refuse to start when one was edited', async () => {
       const { sql } = await open()
-      await migrate(sql, runtime, [...MIGRATIONS, second])
+      await migrate(sql, runtime, { migrations: [...MIGRATIONS, second] })
       const edited = { number: 2, statements: ['CREATE TABLE other (id TEXT PRIMARY KEY)'] }
-      await expect(migrate(sql, runtime, [...MIGRATIONS, edited])).rejects.toMatchObject({
+      await expect(
+        migrate(sql, runtime, { migrations: [...MIGRATIONS, edited] }),
+      ).rejects.toMatchObject({
         code: 'ERR_CONFIG_DATABASE',
       })
     })
 
     it('refuse a database of a newer release', async () => {
       const { sql } = await open()
-      await migrate(sql, runtime, [...MIGRATIONS, second])
+      await migrate(sql, runtime, { migrations: [...MIGRATIONS, second] })
       await expect(openSqlite({ path, runtime })).rejects.toMatchObject({
         code: 'ERR_CONFIG_DATABASE',
       })
@@ -340,8 +342,8 @@ describe('SQLite', () => {
     it('leave nothing behind when a statement fails', async () => {
       const { sql } = await open()
       const broken = { number: 2, statements: [...second.statements, 'CREATE TABLE oops ('] }
-      await expect(migrate(sql, runtime, [...MIGRATIONS, broken])).rejects.toThrow()
-      await migrate(sql, runtime, [...MIGRATIONS, second])
+      await expect(migrate(sql, runtime, { migrations: [...MIGRATIONS, broken] })).rejects.toThrow()
+      await migrate(sql, runtime, { migrations: [...MIGRATIONS, second] })
     })
   })
 })
