@@ -12,6 +12,7 @@ import type {
 import type { ConnectionAdministration } from './connectors/connections/connection-administration.ts'
 import { type ConnectorDoor, createConnectorDoor } from './connectors/connector-administration.ts'
 import type { Discovery } from './connectors/discovery/discover.ts'
+import type { EmbeddedDoor } from './connectors/embedded/embedded-door.ts'
 import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
@@ -64,8 +65,15 @@ export interface Postern {
   discover(mcpUrl: string, options?: { readonly refresh?: boolean }): Promise<Discovery>
   /** Connectors, their state, and what is wrong on which side. */
   readonly connectors: ConnectorDoor
-  /** Accounts that people linked. */
-  readonly connections: ConnectionAdministration
+  /** Accounts that people linked, and trips of people of an embedding product (flows.md section 7). */
+  readonly connections: ConnectionAdministration & Pick<EmbeddedDoor, 'start' | 'confirm'>
+  /**
+   * For the element in a product's page: 15 minutes, one person, one origin.
+   *
+   * @throws {OAuthError} 422 `ERR_APP_UNKNOWN`, `ERR_APP_ORIGIN`, `ERR_APP_RETURN_URL`,
+   *   `ERR_CONNECTOR_NOT_FOUND`. @throws {TypeError} for a user that is no name. @throws {StoreError}
+   */
+  createConnectSession: EmbeddedDoor['createConnectSession']
   /** Resolves when the store is open, keys and revocations are loaded. Rejects with what is wrong. */
   ready(): Promise<void>
   /** Periodic work, for a platform without timers: sweep, key rotation, renewals. */
@@ -161,7 +169,10 @@ export function createPostern(
     connections: {
       list: async (query) => (await rooms.open()).operations.connections.list(query),
       disconnect: async (id) => (await rooms.open()).operations.connections.disconnect(id),
+      start: async (input) => (await rooms.open()).embedded.start(input),
+      confirm: async (input) => (await rooms.open()).embedded.confirm(input),
     },
+    createConnectSession: async (input) => (await rooms.open()).embedded.createConnectSession(input),
     ready: async () => void (await rooms.open()),
     runDue: async () => (await rooms.open()).runDue(),
     close: () => rooms.close(),

@@ -5,6 +5,7 @@
  * names refused with the nearest known one. The table of scalar fields is `config/fields.ts`,
  * from which `docs/configuration.md` is generated.
  */
+import type { AppConfig, AppInput } from './config/apps.ts'
 import type {
   Capability,
   ClaimName,
@@ -29,6 +30,7 @@ import type { Provider, ProviderEntry } from './providers/provider.ts'
 import type { Secret } from './secret.ts'
 
 export type { Capability, ClaimName, Limits } from './config/fields.ts'
+export type { AppInput } from './config/apps.ts'
 export type { SignalReceiverInput } from './config/signals.ts'
 export type { AllowRule as Allow } from './oauth/allow.ts'
 
@@ -164,6 +166,8 @@ export interface PosternConfig {
   /** Clients registered by hand, by client id. */
   readonly clients?: Readonly<Record<string, StaticClientInput>>
   /**
+  /** Products that embed Connect, by name: where their pages are, and where a trip may end. */
+  readonly apps?: Readonly<Record<string, AppInput>>
    * Dynamic registration (RFC 7591) and Client ID Metadata Documents, default both; hosts that redirect
    * URIs may have, default all https.
    */
@@ -307,6 +311,8 @@ export interface Config {
     readonly redirectHosts: readonly string[]
     /** Absent or empty: all public ones. */
     readonly documentHosts?: readonly string[]
+  /** Default none. */
+  readonly apps?: readonly AppConfig[]
   }
   readonly enable: readonly Capability[]
   /** Default none. */

@@ -215,6 +215,74 @@ export const SHOWN_ERRORS = {
     meaning: 'A connector names another authorization server than the one that was accepted.',
     fix: 'If this was meant: `postern connectors approve <name> <origin>`; people connect again.',
   },
+  ERR_APP_UNKNOWN: {
+    meaning: 'No app of this name is configured, or there are several and none was named.',
+    fix: 'Name one of `apps` in the configuration.',
+  },
+  ERR_APP_ORIGIN: {
+    meaning: 'The origin of a connect session is not one of its app.',
+    fix: 'Add it to `apps.<name>.origins`, exactly.',
+  },
+  ERR_APP_RETURN_URL: {
+    meaning: 'The return URL is not one of its app, to the letter.',
+    fix: 'Add it to `apps.<name>.returnUrls`, exactly.',
+  },
+  ERR_CONNECT_SESSION: {
+    meaning: 'The connect session is unknown or has ended.',
+    fix: "Let the product's backend make a new one: `POST /api/v1/connect-sessions`.",
+  },
+  ERR_WIDGET_ORIGIN: {
+    meaning: 'The page is on another origin than its connect session was made for.',
+    fix: 'Make the session for the origin of the page, and list it in `apps.<name>.origins`.',
+  },
+  ERR_WIDGET_REQUEST: {
+    meaning: 'A request of the widget is malformed: JSON, a member, or the method.',
+    fix: 'Load `widget.js` from this server, so that both are of one release.',
+  },
+  ERR_WIDGET_RATE: {
+    meaning: 'One connect session asked too often within a minute.',
+    fix: 'Wait as long as `Retry-After` says.',
+  },
+  ERR_WIDGET_UNAVAILABLE: {
+    meaning: 'The request could not be served now: storage, or a server that was never found.',
+    fix: 'Try again; the log says why under the request id.',
+  },
+  ERR_WIDGET_ISSUER: {
+    meaning: 'The element does not know where Postern is: its script did not come from `/widget.js`.',
+    fix: 'Set the attribute `issuer` of `<postern-connect>` to the address of Postern.',
+  },
+  ERR_WIDGET_SESSION: {
+    meaning: '`fetchSession` of the element failed, took over 20 s, or gave no token.',
+    fix: "Let it return the token of a connect session, made by the product's backend.",
+  },
+  ERR_WIDGET_CONNECTOR: {
+    meaning: '`connect()` was called for a server that is not in the list, or before `postern-ready`.',
+    fix: 'Name one of `connections` of the element.',
+  },
+  ERR_WIDGET_NETWORK: {
+    meaning: 'The element got no answer: offline, unreachable, too slow, or not allowed by the page.',
+    fix: 'Check the network, and `connect-src` in the policy of the page.',
+  },
+  ERR_WIDGET_ANSWER: {
+    meaning: 'The element got an answer that it cannot read.',
+    fix: 'Load `widget.js` from this server; check what lies in front of it.',
+  },
+  ERR_WIDGET_POPUP_BLOCKED: {
+    meaning: 'The browser opened no window; the element shows a link instead.',
+    fix: 'Call `connect()` in the handler of a press.',
+  },
+  ERR_WIDGET_STOPPED: {
+    meaning: 'The element left the page during a call; nobody is told.',
+    fix: 'Nothing.',
+  },
+  ERR_CONFIRMATION: {
+    meaning: 'The confirmation is unknown, used, older than 5 minutes, or of another user or app.',
+    fix: 'Connect again, in the browser where the product knows the user.',
+  },
+  ERR_CONFIRM_BACKEND: {
+    meaning: "This app confirms from its backend: `confirm: 'backend'`.",
+    fix: 'Send the confirmation to your backend; it calls `connections.confirm`.',
+  },
   ERR_DISCOVERY_ABSENT: {
     meaning: 'A remote server publishes no metadata where the standard looks for it.',
     fix: 'Let it publish RFC 9728 and RFC 8414 documents, or set `endpoints` and `client`.',

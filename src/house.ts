@@ -11,6 +11,7 @@ import { createTokenAdmission } from './connectors/connections/token-admission.t
 import { createConnectors } from './connectors/connectors.ts'
 import { createCredentials } from './connectors/credentials.ts'
 import { createHouseDiscover, type HouseDiscover } from './connectors/discovery/house-discover.ts'
+import { createEmbeddedDoor, type EmbeddedDoor } from './connectors/embedded/embedded-door.ts'
 import type { Lifecycle } from './connectors/lifecycle/lifecycle.ts'
 import { outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
 import type { Outbound } from './connectors/outbound.ts'
@@ -57,6 +58,7 @@ export interface House {
   readonly lifecycle: Lifecycle | undefined
   readonly discover: HouseDiscover['discover']
   readonly tokenDoor: TokenDoor
+  readonly embedded: EmbeddedDoor
   fetch(request: Request): Promise<Response>
   /** The answer for `/healthz` and `/readyz`; `undefined` for any other path. */
   health(path: string): Health | undefined
@@ -223,6 +225,10 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
   runtime.waitUntil(contexts.warm())
   const doors = openDoors(ground, gateway, issuer, refresher)
+  const { house } = issuer
+  const embedded = createEmbeddedDoor(
+    () => connecting && { ...house, connecting: connecting.rooms },
+  )
   const finder = createHouseDiscover({ ...ground, ...platform, egress }, connecting?.discovery)
   const operations = createOperations({
     ...{ ...deps, signals, sealing: ground.sealing },
@@ -234,6 +240,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     operations,
     lifecycle: connecting?.lifecycle,
     discover: finder.discover,
+    embedded,
     tokenDoor: createTokenDoor({
       ...{ config, revocation, tokens: connecting?.tokens },
       admits: createTokenAdmission({ config, store, runtime, memberships }),
@@ -253,6 +260,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       await duties.run()
       await resealing.runDue()
       await connecting?.lifecycle.runDue()
+      await embedded.runDue()
       await sweep()
     },
     async close() {

@@ -91,7 +91,7 @@ export function createOperations(needs: Needs): Operations {
     },
     pending: () => store.count('duty', TENANT),
     connectors: createConnectorAdministration(needs.config, () => needs.lifecycle()),
-    connections: createConnectionAdministration(store, needs.connections),
+    connections: createConnectionAdministration(store, needs.connections, needs.config.apps),
   }
 }
 

@@ -274,6 +274,7 @@ export type EventType =
   | 'connector.quarantined'
   | 'connection.started'
   | 'connection.active'
+  | 'connection.confirmed'
   | 'connection.refused'
   | 'connection.refreshed'
   | 'connection.reconnect'

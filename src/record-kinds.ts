@@ -73,10 +73,23 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     sealed: [],
   },
   connecting: {
-    holds: 'an answer that waits until the person has said which account it is to be',
-    key: 'digest of a handle',
-    life: '10 min, once',
+    holds:
+      'an answer that waits until the person has said which account it is to be, or a product has confirmed its user',
+    key: 'digest of a handle or confirmation',
+    life: '10 min, once; 5 min for a confirmation',
     sealed: ['answerSealed'],
+  },
+  connectSession: {
+    holds: 'a person of an embedding product, in a page of it',
+    key: 'digest of its token',
+    life: '15 min',
+    sealed: [],
+  },
+  handle: {
+    holds: 'which browser answered the page of an embedded trip',
+    key: "the trip's id",
+    life: '10 min',
+    sealed: [],
   },
   registration: {
     holds: 'our client at an authorization server',

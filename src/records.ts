@@ -34,6 +34,19 @@ export interface AuthorizationRequest {
   readonly dpopJkt?: string
 }
 
+/** Of an embedding product: for whom a trip to a connector's authorization server is, and where it ends. */
+export interface EmbeddedTrip {
+  /** `widget`: a popup of the element; `start`: by the backend; `link`: by the product's own session. */
+  readonly kind: 'widget' | 'start' | 'link'
+  readonly app: string
+  /** `con_...`: of the connection to come. */
+  readonly attempt: string
+  /** Of the page with the element, which chose the nonce. */
+  readonly origin?: string
+  readonly nonce?: string
+  readonly returnUrl?: string
+}
+
 /** What is wrong with a connector, on which side, and by which rule. `text` is for people. */
 export interface ConnectorProblem {
   readonly party: 'server' | 'authorization-server' | 'here'
@@ -188,8 +201,9 @@ export interface Values {
     expiresAtMs?: number
   }
   /**
-   * An answer of a connector's authorization server for another account than before: it waits until
-   * the person has said which one it is to be. Key: digest of a handle.
+   * An answer of a connector's authorization server that waits for a word: of the person, which of two
+   * accounts it is to be; or of an embedding product, that its own user brought it. Key: digest of a
+   * handle or confirmation.
    */
   connecting: {
     connector: string
@@ -205,10 +219,26 @@ export interface Values {
     issRequired?: boolean
     /** Client whose call asked for it. */
     askedBy?: string
+    /** A trip of an embedding product. */
+    embedded?: EmbeddedTrip
+    /** What it waits for; absent: which of two accounts. */
+    waitsFor?: 'confirmation'
     answerSealed: string
     flowId: string
     expiresAtMs: number
   }
+  /** A person of an embedding product, in a page of it. Key: digest of the session's token. */
+  connectSession: {
+    app: string
+    userId: string
+    /** Absent: every connector that is open to apps. */
+    connectors?: readonly string[]
+    origin: string
+    returnUrl?: string
+    expiresAtMs: number
+  }
+  /** Which browser answered the page of a trip of an embedding product. Key: the trip's id. */
+  handle: { formDigest: string; decision: 'connect' | 'cancel'; expiresAtMs: number }
   /** A client that we registered at an authorization server. Key: digest of (issuer, connector). */
   registration: {
     connector: string

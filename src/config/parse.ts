@@ -9,6 +9,7 @@ import { createDevelopmentProvider } from '../providers/development.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { Secret } from '../secret.ts'
 import { readAllow, refuseUnansweredKinds } from './allow.ts'
+import { readApps } from './apps.ts'
 import { readClients } from './clients.ts'
 import { readConnectors } from './connectors.ts'
 import { environmentValues, refuseUnknownEnvironment } from './environment.ts'
@@ -37,6 +38,7 @@ const TOP_LEVEL = [
   'clients',
   'registration',
   'enable',
+  'apps',
   'signals',
   'insecureDevelopmentSignIn',
   'assertionIssuers',
@@ -106,6 +108,7 @@ export function parseConfig(
   })
 }
 
+    apps: readApps(raw.apps ?? {}, sources),
 type Scalars =
   | 'listen'
   | 'databaseUrl'

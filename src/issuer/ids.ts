@@ -13,7 +13,7 @@ const SECRET_BYTES = 32
 
 export function createId(
   runtime: Runtime,
-  prefix: 'usr' | 'grt' | 'cli' | 'evt' | 'tkt' | 'vlt' | 'req' | 'dty',
+  prefix: 'usr' | 'grt' | 'cli' | 'evt' | 'tkt' | 'vlt' | 'req' | 'dty' | 'con' | 'pcs',
 ): string {
   return `${prefix}_${letters(runtime, ID_CHARACTERS)}`
 }

@@ -15,6 +15,7 @@ import { addServerRoutes } from './server-routes.ts'
 
 export interface IssuerRoutes {
   readonly app: Hono
+  readonly house: IssuerHouse
   /** Whether a path is one of ours, so that the carrier need not ask the application. */
   handles(path: string): boolean
 }
@@ -28,8 +29,9 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
   addProtocolRoutes(app, house)
   const serverPaths = addServerRoutes(app, house)
   addPageRoutes(app, house)
+  addApi(app, house)
   app.notFound(() => notFound())
-  return { app, handles: ownPaths(house, findDocument, serverPaths) }
+  return { app, house, handles: ownPaths(house, findDocument, serverPaths) }
 }
 
 /** Not our host: 421, except a page asked for under another loopback name, which is redirected. */
@@ -91,10 +93,7 @@ function ownPaths(
 ): (path: string) => boolean {
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
   const paths = new Set([
-    ...Object.values(house.paths).filter(
-      // Another program's own page may live there, where nobody links accounts here.
-      (path) => house.connecting !== undefined || path !== house.paths.connect,
-    ),
+    ...Object.values(house.paths).filter((path) => path !== house.paths.connect),
     ...serverPaths,
     ...(house.config.prefix === '' ? [] : [house.paths.home.slice(0, -1)]),
     ...house.providers.map(({ provider }) => `${base}${provider.callbackPath}`),
@@ -108,8 +107,13 @@ function ownPaths(
   return (path) =>
     paths.has(path) ||
     path.startsWith(house.paths.errors) ||
-    (house.connecting !== undefined && path.startsWith(`${house.paths.connect}/`)) ||
+    path.startsWith(`${house.paths.api}/`) ||
+    isConnectPath(path) ||
     path.startsWith(`${house.paths.register}/`) ||
     path.includes('/.well-known/oauth-') ||
     isDocument(path)
+  // Another program's own page may live there, where nobody links accounts here.
+  const { connect } = house.paths
+  const isConnectPath = (path: string): boolean =>
+    (path === connect || path.startsWith(`${connect}/`)) && house.linking?.() !== undefined
 }

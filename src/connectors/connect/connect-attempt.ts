@@ -21,7 +21,7 @@ const HALF_BYTES = 16
 type House = Pick<IssuerHouse, 'runtime' | 'keys' | 'store'>
 
 /** What an answer is held to. */
-export type Attempt = Omit<Values['connecting'], 'answerSealed'>
+export type Attempt = Omit<Values['connecting'], 'answerSealed' | 'waitsFor'>
 
 export interface Secrets {
   readonly state: string

@@ -9,71 +9,27 @@ import { readCookies } from '../../issuer/cookies.ts'
 import { report } from '../../issuer/house.ts'
 import { createSecret, key } from '../../issuer/ids.ts'
 import { findSignedIn, type SignedIn } from '../../issuer/sessions.ts'
-import { TENANT, type Values } from '../../records.ts'
 import { replacementPage } from '../../ui/connect.ts'
-import type { TokenCall } from '../client/token-calls.ts'
 import { readAnswer } from './connect-form.ts'
 import { noConnectorPage, refusedStep, staleFormPage, unavailablePage } from './connect-refusals.ts'
 import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
-import { connect, ended, giveBack, orGiveBack, type Trip } from './connect-trip.ts'
-import { openAnswer, sealAnswer } from './connecting-rows.ts'
+import { type Brought, connect, ended, giveBack, type Trip } from './connect-trip.ts'
+import { holdAnswer, leftMs, openRow } from './connect-waiting.ts'
 
 const REPLACEMENT_TTL_MS = 600_000
-/** The row outlives its question: a process that starts later still finds whose tokens to give back. */
-const KEPT_MS = 86_400_000
-const RESUMED_MAX = 1_000
 
 /** Off the URL with the code at once (W6); the page is found by a handle that this account alone can use. */
 export async function askWhichAccount(
   house: ConnectHouse,
   trip: Trip,
-  { tokens, subject = '' }: Extract<TokenCall, { outcome: 'yes' }>,
+  answer: Brought,
 ): Promise<Response> {
-  const { runtime, store } = house
   const { attempt, cookies } = trip
-  const handle = createSecret(runtime)
-  const id = runtime.sha256(handle)
-  const value: Values['connecting'] = {
-    ...attempt,
-    answerSealed: sealAnswer(house, id, { tokens, subject }),
-    expiresAtMs: Math.trunc(runtime.nowMs()) + REPLACEMENT_TTL_MS + KEPT_MS,
-  }
-  await orGiveBack(house, trip, { tokens }, () => store.create('connecting', key(id), value))
-  giveBackLater(house, id, REPLACEMENT_TTL_MS)
+  const handle = await holdAnswer(house, trip, answer, { ttlMs: REPLACEMENT_TTL_MS })
   return redirectAnswer(
     `${house.paths.connect}/${attempt.connector}/replace?handle=${handle}`,
     cookies,
   )
-}
-
-/** After a start: questions that were open when the process ended are open on, then given up. */
-export async function resumeQuestions(house: ConnectHouse): Promise<void> {
-  if (!house.runtime.sharesPromises) return
-  const rows = await house.store.list('connecting', TENANT, undefined, { max: RESUMED_MAX })
-  for (const { key: at, value } of rows) giveBackLater(house, at.id, leftMs(house, value))
-}
-
-function giveBackLater(house: ConnectHouse, id: string, waitMs: number): void {
-  const { runtime } = house
-  if (!runtime.sharesPromises) return
-  runtime.after(waitMs, () => runtime.waitUntil(giveBackUnanswered(house, id)))
-}
-
-/** For the person's answer. */
-function leftMs({ runtime }: ConnectHouse, { expiresAtMs }: Values['connecting']): number {
-  return Math.max(0, expiresAtMs - KEPT_MS - runtime.nowMs())
-}
-
-/** Nobody has answered: the tokens end at the server, as after a no. */
-async function giveBackUnanswered(house: ConnectHouse, id: string): Promise<void> {
-  const { runtime, store } = house
-  const once = createSecret(runtime)
-  const taken = await store.consume('connecting', key(id), once, runtime.nowMs())
-  if (taken === undefined || taken === 'replayed') return
-  await store.remove('connecting', key(id))
-  const answer = openAnswer(house, id, taken.answerSealed)
-  if (answer !== undefined) await giveBack(house, { attempt: taken }, answer, 'account_unanswered')
-  await store.commit([refusedStep(house, taken, 'account_unanswered')])
 }
 
 export async function showReplacement(
@@ -167,8 +123,8 @@ async function findWaiting(
   const id = house.runtime.sha256(handle)
   const row = await house.store.get('connecting', key(id))
   if (row === undefined || leftMs(house, row.value) === 0) return undefined
-  const { userId, connector, answerSealed } = row.value
+  const { userId, connector, embedded } = row.value
   if (connector !== name || signedIn?.user.value.userId !== userId) return undefined
-  const answer = openAnswer(house, id, answerSealed)
+  const answer = embedded === undefined ? openRow(house, row) : undefined
   return answer === undefined ? undefined : { attempt: row.value, answer }
 }

@@ -8,8 +8,9 @@ import { showConnect, startConnect } from './connect.ts'
 import { connectCallback } from './connect-callback.ts'
 import { showAssertionKeys, showClientDocument } from './connect-documents.ts'
 import { describeConnections, endFromConnections, showConnections } from './connect-list.ts'
-import { decideReplacement, resumeQuestions, showReplacement } from './connect-replace.ts'
+import { decideReplacement, showReplacement } from './connect-replace.ts'
 import type { Apology, ConnectHouse, ConnectPages } from './connect-rooms.ts'
+import { resumeQuestions } from './connect-waiting.ts'
 
 type Page = (house: ConnectHouse, http: Request, connector: string) => Promise<Response>
 

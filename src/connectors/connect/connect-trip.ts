@@ -42,7 +42,8 @@ export async function connect(house: ConnectHouse, trip: Trip, answer: Brought):
   return redirectAnswer(`${house.paths.connect}?done=connected`, cookies)
 }
 
-function inputOf(attempt: Attempt, { tokens, subject }: Brought): ConnectInput {
+/** What is to be kept of it. */
+export function inputOf(attempt: Attempt, { tokens, subject }: Brought): ConnectInput {
   return {
     userId: attempt.userId,
     connector: attempt.connector,
@@ -54,7 +55,8 @@ function inputOf(attempt: Attempt, { tokens, subject }: Brought): ConnectInput {
     // RFC 6749 section 5.1: an answer without `scope` gave what was asked for.
     scopes: tokens.scopes ?? attempt.scopes,
     requestedScopes: attempt.scopes,
-    ...(subject === undefined ? {} : { account: { subject } }),
+    ...(subject === undefined || subject === '' ? {} : { account: { subject } }),
+    ...(attempt.embedded === undefined ? {} : { connectionId: attempt.embedded.attempt }),
   }
 }
 

@@ -4,7 +4,8 @@ import type { Config } from '../../config.ts'
 import { StoreError } from '../../errors.ts'
 import type { Principal } from '../../middleware/guard.ts'
 import { TENANT } from '../../records.ts'
-import { appUserId, createTokenDoor } from './auth-provider.ts'
+import { appUserId } from '../embedded/app-space.ts'
+import { createTokenDoor } from './auth-provider.ts'
 import { createTokenAdmission, type TokenAdmissionDeps } from './token-admission.ts'
 
 const FRESH = { ageMs: () => 0, ensureFresh: async () => true }

@@ -9,7 +9,7 @@ import type { Config, ConnectorConfig } from '../../config.ts'
 import { ConfigError, OAuthError, StoreError, UpstreamError } from '../../errors.ts'
 import type { RevocationView } from '../../issuer/revocation.ts'
 import type { Principal } from '../../middleware/guard.ts'
-import { APP_USER_PREFIX } from '../../vault/connection-rows.ts'
+import { externalUserId } from '../embedded/app-space.ts'
 import type { ConnectionTokens, HeldToken, UnknownToken } from './connection-tokens.ts'
 import type { TokenAdmission } from './token-admission.ts'
 
@@ -44,7 +44,7 @@ export interface TokenDoor {
    * @throws {UpstreamError} when the token has ended and its server does not answer, or `allow` asks
    *   for what the person's provider does not answer.
    * @throws {StoreError} when the store cannot be read. @throws {ConfigError} for a connector that
-   *   is not there or connects nobody.
+   *   is not there or connects nobody. @throws {OAuthError} `ERR_APP_UNKNOWN` (422).
    */
   getToken(
     user: string | Principal,
@@ -55,7 +55,7 @@ export interface TokenDoor {
 }
 
 export interface TokenDoorDeps {
-  readonly config: Pick<Config, 'connectors' | 'limits'>
+  readonly config: Pick<Config, 'connectors' | 'limits' | 'apps'>
   /** Absent: no connector connects people. */
   readonly tokens?: ConnectionTokens | undefined
   readonly revocation: Pick<RevocationView, 'ageMs' | 'ensureFresh'>
@@ -66,9 +66,6 @@ export interface TokenDoorDeps {
 
 const MIN_VALIDITY_SECONDS = 60
 const MIN_VALIDITY_MAX_SECONDS = 86_400
-const DEFAULT_APP = 'default'
-const APP_NAME = /^[a-z0-9-]{1,40}$/
-const USER_ID_MAX_CHARS = 256
 /** Calls with the token of before may still come back refused. */
 const RENEWED_REST_MS = 10_000
 /** Longest wait for marks of other nodes, and for the store. */
@@ -77,7 +74,7 @@ const VIEW_DEADLINE_MS = 2_000
 export function createTokenDoor(deps: TokenDoorDeps): TokenDoor {
   const getToken: TokenDoor['getToken'] = async (user, connector, options = {}) => {
     const { tokens, target } = findTarget(deps, connector)
-    const owner = ownerOf(user, options.app)
+    const owner = ownerOf(deps, user, options.app)
     const { minValiditySeconds = MIN_VALIDITY_SECONDS } = options
     const minValidityMs = Math.min(minValiditySeconds, MIN_VALIDITY_MAX_SECONDS) * 1000
     await beSure(deps)
@@ -91,7 +88,7 @@ export function createTokenDoor(deps: TokenDoorDeps): TokenDoor {
     getToken,
     authProvider(user, connector) {
       const { tokens, target } = findTarget(deps, connector)
-      const owner = ownerOf(user, undefined)
+      const owner = ownerOf(deps, user, undefined)
       let last: string | undefined
       let renewing: Promise<void> | undefined
       let renewedMs = Number.NEGATIVE_INFINITY
@@ -136,20 +133,16 @@ function findTarget({ config, tokens }: TokenDoorDeps, connector: string): Targe
 }
 
 /** @throws {TypeError} for a name that could be read as another one. */
-function ownerOf(user: string | Principal, app: string | undefined): string {
+function ownerOf(
+  { config }: TokenDoorDeps,
+  user: string | Principal,
+  app: string | undefined,
+): string {
   if (typeof user !== 'string') {
     if (app !== undefined) throw new TypeError('app belongs to a user who is named by a string')
     return user.userId
   }
-  return appUserId(user, app)
-}
-
-/** The id of a person of the embedding product, in the space of its app. */
-export function appUserId(user: string, app: string = DEFAULT_APP): string {
-  if (!APP_NAME.test(app)) throw new TypeError('app has lower-case letters, digits and hyphens')
-  if (user === '' || user.length > USER_ID_MAX_CHARS || user.includes('\0'))
-    throw new TypeError(`a user id has 1 to ${USER_ID_MAX_CHARS} characters`)
-  return `${APP_USER_PREFIX}${app}:${user}`
+  return externalUserId(config.apps, user, app)
 }
 
 /** A node that has not heard of revocations for too long gives nothing from memory (I7). */

@@ -2,11 +2,12 @@
  * Connections for a program of our operator: a page of them, and one ended. The shape of api.md
  * section 3; never a token, never the id of a vault record.
  */
+import type { AppConfig } from '../../config/apps.ts'
 import type { Principal } from '../../middleware/guard.ts'
 import type { Store } from '../../ports.ts'
-import { TENANT } from '../../records.ts'
+import { TENANT, type Values } from '../../records.ts'
 import { APP_USER_PREFIX } from '../../vault/connection-rows.ts'
-import { appUserId } from './auth-provider.ts'
+import { externalUserId } from '../embedded/app-space.ts'
 import type { Connections, ConnectionView } from './connections.ts'
 
 export interface Connection {
@@ -33,10 +34,12 @@ export interface EndedConnection extends Connection {
 
 export interface ConnectionQuery {
   /** A string is the embedding product's own id; a `Principal` somebody who signed in here. */
-  readonly user?: string | Principal
-  /** Of a person who is named by a string. Default: the one app. */
+  readonly user?: string | Pick<Principal, 'userId'>
+  /** Of a person who is named by a string. Default: the one app. Without `user`: of every person there. */
   readonly app?: string
   readonly connector?: string
+  /** Of these connectors only. Default all. */
+  readonly connectors?: readonly string[]
   readonly state?: Connection['state']
   /** 1 to 200, default 50. */
   readonly limit?: number
@@ -57,6 +60,8 @@ const ROWS_MAX = 2_000
 export interface ConnectionAdministration {
   /** @throws {RangeError} for a limit outside 1 to 200. @throws {StoreError} */
   list(query?: ConnectionQuery): Promise<Page<Connection>>
+  /** One of them, also when it has ended. @throws {StoreError} */
+  find(id: string): Promise<Connection | undefined>
   /** @returns `undefined`: there is none, or it had ended before. @throws {StoreError} */
   disconnect(id: string): Promise<EndedConnection | undefined>
 }
@@ -67,10 +72,18 @@ type Rooms = Pick<Connections, 'findById' | 'end'>
 export function createConnectionAdministration(
   store: Store,
   connections: Rooms | undefined,
+  apps?: readonly AppConfig[],
 ): ConnectionAdministration {
   return {
-    list: async (query = {}) =>
-      connections === undefined ? { data: [] } : listConnections(store, connections, query),
+    list: async (query = {}) => {
+      const userId = userIdOf(apps, query)
+      if (connections === undefined) return { data: [] }
+      return listConnections(store, connections, { ...query, userId })
+    },
+    async find(id) {
+      const view = await connections?.findById(id)
+      return view && connectionOf(view)
+    },
     async disconnect(id) {
       const ended = await connections?.end(id, CAUSE)
       const view = ended && (await connections?.findById(id))
@@ -82,10 +95,9 @@ export function createConnectionAdministration(
 async function listConnections(
   store: Store,
   connections: Rooms,
-  query: ConnectionQuery,
+  query: ConnectionQuery & { readonly userId: string | undefined },
 ): Promise<Page<Connection>> {
-  const { limit = LIMIT_DEFAULT, state, connector } = query
-  const userId = userIdOf(query)
+  const { limit = LIMIT_DEFAULT, state, connector, userId } = query
   if (!(limit >= 1 && limit <= LIMIT_MAX)) throw new RangeError(`limit is 1 to ${LIMIT_MAX}`)
   const data: Connection[] = []
   let after = query.cursor
@@ -94,7 +106,7 @@ async function listConnections(
     const rows = await store.list('connection', TENANT, indexOf(userId, connector), at)
     for (const { key, value } of rows) {
       after = key.id
-      if (connector !== undefined && value.connector !== connector) continue
+      if (!isAskedFor(query, value)) continue
       const view = await connections.findById(value.connectionId)
       if (view === undefined || (state !== undefined && view.state !== state)) continue
       data.push(connectionOf(view))
@@ -103,6 +115,15 @@ async function listConnections(
     if (rows.length < LIMIT_MAX) return { data }
   }
   return { data, ...(after === undefined ? {} : { nextCursor: after }) }
+}
+
+export function isAskedFor(
+  { user, app, connector, connectors }: ConnectionQuery,
+  { userId, connector: name }: Values['connection'],
+): boolean {
+  if (connector !== undefined && name !== connector) return false
+  if (connectors !== undefined && !connectors.includes(name)) return false
+  return user !== undefined || app === undefined || ownerOf(userId).app === app
 }
 
 function connectionOf(view: ConnectionView): Connection {
@@ -133,8 +154,11 @@ function indexOf(userId: string | undefined, connector: string | undefined) {
   return connector === undefined ? undefined : { name: 'name', value: connector }
 }
 
-function userIdOf({ user, app }: ConnectionQuery): string | undefined {
-  return typeof user === 'string' ? appUserId(user, app) : user?.userId
+function userIdOf(
+  apps: readonly AppConfig[] | undefined,
+  { user, app }: ConnectionQuery,
+): string | undefined {
+  return typeof user === 'string' ? externalUserId(apps, user, app) : user?.userId
 }
 
 function time(atMs: number): string {

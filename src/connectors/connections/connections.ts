@@ -54,6 +54,8 @@ export interface ConnectInput {
   readonly scopes: readonly string[]
   readonly requestedScopes: readonly string[]
   readonly account?: { readonly subject?: string; readonly label?: string }
+  /** Of one that was named before it was made. Default a new one. */
+  readonly connectionId?: string
 }
 
 export interface Connections {
@@ -187,7 +189,7 @@ async function connect(deps: ConnectionsDeps, input: ConnectInput): Promise<Conn
   const { userId, connector } = input
   const at = connectionKey(runtime, userId, connector)
   const vaultId = encodeBase64url(runtime.randomBytes(ID_BYTES))
-  const connectionId = `con_${encodeBase64url(runtime.randomBytes(ID_BYTES))}`
+  const connectionId = input.connectionId ?? `con_${encodeBase64url(runtime.randomBytes(ID_BYTES))}`
   const value = connectionRow(input, { vaultId, connectionId, nowMs: runtime.nowMs() })
   const record = vaultRecord(deps, input, vaultId)
   const audit = auditStep(deps, 'connection.active', { userId, detail: connector })

@@ -1,0 +1,106 @@
+/**
+ * The word that makes a pending connection usable: the confirmation that the browser brought, said by
+ * the product for its own user. App and user must be those of the attempt, so that what a victim gave
+ * is never an attacker's (O1). Every refusal looks the same; the reason is in the log.
+ * @see flows.md section 7, steps 6 to 8
+ */
+import type { AppConfig } from '../../config/apps.ts'
+import { OAuthError } from '../../errors.ts'
+import { auditStep } from '../../issuer/audit.ts'
+import { report } from '../../issuer/house.ts'
+import { createSecret, key } from '../../issuer/ids.ts'
+import { refusedStep } from '../connect/connect-refusals.ts'
+import type { ConnectHouse } from '../connect/connect-rooms.ts'
+import { giveBack, inputOf } from '../connect/connect-trip.ts'
+import { type ConnectingRow, leftMs, openRow } from '../connect/connect-waiting.ts'
+import type { ConnectionView } from '../connections/connections.ts'
+import { findOpenToApps } from './app-connectors.ts'
+
+const CONFIRMATION_PATTERN = /^[A-Za-z0-9_-]{43}$/
+
+export interface Confirming {
+  readonly app: AppConfig
+  readonly userId: string
+  readonly confirmation: string
+  /** Of the connection, where the caller names it. */
+  readonly id?: string
+}
+
+/** @throws {OAuthError} 409 `ERR_CONFIRMATION`. @throws {StoreError} */
+export async function confirmPending(
+  house: ConnectHouse,
+  { app, userId, confirmation, id: named }: Confirming,
+): Promise<ConnectionView> {
+  const { runtime, store, connecting } = house
+  const id = runtime.sha256(confirmation)
+  const row = CONFIRMATION_PATTERN.test(confirmation)
+    ? await store.get('connecting', key(id))
+    : undefined
+  const about = { app: app.name, userId }
+  const wrong = whatIsWrong(house, row?.value, { app, userId, named })
+  if (wrong !== undefined || row === undefined) throw refused(house, about, wrong ?? 'unknown')
+  const attempt = row.value
+  const answer = openRow(house, row)
+  const once = createSecret(runtime)
+  const detail = `${attempt.connector} ${attempt.flowId}`
+  const { won } = await store.commit([
+    { verb: 'consume', kind: 'connecting', key: row.key, attempt: once, nowMs: runtime.nowMs() },
+    auditStep(house, 'connection.confirmed', { userId, detail }),
+  ])
+  if (!won || answer === undefined) throw refused(house, about, 'used')
+  await store.remove('connecting', row.key)
+  const { connector, flowId } = attempt
+  // The tokens are for the server that gave them, and for nobody who came in its place (CLI-04).
+  const binding = connecting.lifecycle.binding(connector)
+  if (binding !== undefined && binding.issuer !== attempt.issuer) {
+    await giveBack(house, { attempt }, answer, 'issuer_changed')
+    await store.commit([refusedStep(house, attempt, 'issuer_changed')])
+    throw refused(house, about, 'issuer_changed')
+  }
+  try {
+    const view = await connecting.connections.connect(inputOf(attempt, answer))
+    const { connectionId } = view
+    report(house, { type: 'connection.confirmed', ...about, connector, connectionId, flowId })
+    return view
+  } catch (error) {
+    await giveBack(house, { attempt }, answer, 'not_connected')
+    throw error
+  }
+}
+
+function whatIsWrong(
+  house: ConnectHouse,
+  waiting: ConnectingRow['value'] | undefined,
+  {
+    app,
+    userId,
+    named,
+  }: Pick<Confirming, 'app' | 'userId'> & { readonly named: string | undefined },
+): string | undefined {
+  const trip = waiting?.embedded
+  if (waiting === undefined || trip === undefined || waiting.waitsFor !== 'confirmation')
+    return 'unknown'
+  if (trip.app !== app.name) return 'other_app'
+  if (waiting.userId !== userId) return 'other_user'
+  if (named !== undefined && named !== trip.attempt) return 'other_attempt'
+  if (leftMs(house, waiting) === 0) return 'expired'
+  return findOpenToApps(house, waiting.connector) === undefined ? 'connector_not_open' : undefined
+}
+
+function refused(
+  house: ConnectHouse,
+  about: { readonly app: string; readonly userId: string },
+  reason: string,
+): OAuthError {
+  report(house, {
+    type: 'connection.refused',
+    reason: `confirmation_${reason}`,
+    ...about,
+    status: 409,
+  })
+  return new OAuthError('invalid_request', 'this confirmation cannot be used', {
+    status: 409,
+    reason: `confirmation_${reason}`,
+    code: 'ERR_CONFIRMATION',
+  })
+}

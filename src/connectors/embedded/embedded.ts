@@ -1,0 +1,67 @@
+/**
+ * What a product's backend asks of embedded Connect: sessions, trips, confirmations. The other side of
+ * `embedded-door.ts`, loaded at its first use.
+ */
+import { createId } from '../../issuer/ids.ts'
+import type { ConnectHouse } from '../connect/connect-rooms.ts'
+import { giveBackDue } from '../connect/connect-waiting.ts'
+import { connectionOf } from '../connections/connection-administration.ts'
+import { requireOpenToApps } from './app-connectors.ts'
+import { appUserId, requireApp } from './app-space.ts'
+import { confirmPending } from './confirm.ts'
+import { createSession, requireReturnUrl } from './connect-sessions.ts'
+import type {
+  ConfirmInput,
+  ConnectSessionInput,
+  EmbeddedDoor,
+  StartedConnection,
+  StartInput,
+} from './embedded-door.ts'
+import { handleUrl } from './handles.ts'
+
+const START_TTL_MS = 600_000
+const NONE = 'none'
+
+export function openEmbedded(house: ConnectHouse | undefined): EmbeddedDoor {
+  return {
+    createConnectSession: async (input: ConnectSessionInput) =>
+      createSession(house ?? nobodyConnects(), input),
+    start: async (input: StartInput) => start(house ?? nobodyConnects(), input),
+    async confirm(input: ConfirmInput) {
+      const { config } = house ?? nobodyConnects()
+      const app = requireApp(config.apps, input.app)
+      const userId = appUserId(input.user, app.name)
+      return connectionOf(
+        await confirmPending(house ?? nobodyConnects(), { ...input, app, userId }),
+      )
+    },
+    async runDue() {
+      if (house !== undefined) await giveBackDue(house)
+    },
+  }
+}
+
+/** @throws {OAuthError} `ERR_CONNECTOR_NOT_FOUND`. */
+function nobodyConnects(): never {
+  requireOpenToApps(undefined, NONE)
+  throw new TypeError(NONE)
+}
+
+async function start(house: ConnectHouse, input: StartInput): Promise<StartedConnection> {
+  const { runtime, config } = house
+  const app = requireApp(config.apps, input.app)
+  const userId = appUserId(input.user, app.name)
+  requireReturnUrl(app, input.returnUrl)
+  const { connector } = requireOpenToApps(house, input.connector)
+  const expiresAtMs = Math.trunc(runtime.nowMs()) + START_TTL_MS
+  const url = handleUrl(house, {
+    kind: 'start',
+    app: app.name,
+    attempt: createId(runtime, 'con'),
+    returnUrl: input.returnUrl,
+    connector: connector.name,
+    userId,
+    expiresAtMs,
+  })
+  return { url, expiresAt: new Date(expiresAtMs).toISOString() }
+}
