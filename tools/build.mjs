@@ -17,6 +17,8 @@ const ENTRIES = {
   'workers/index': 'workers/index',
   'middleware/hono': 'middleware/hono',
   'middleware/fetch': 'middleware/fetch',
+  'widget/index': 'widget/index',
+  'react/index': 'react/index',
   'cli/main': 'cli/main',
   'chunks/sqlite-worker': 'adapters/sqlite-worker',
 }

@@ -20,7 +20,10 @@ export interface Rule {
 const FILE_LINES_MAX = 500
 const FORBIDDEN_FOLDERS = ['utils', 'helpers', 'common', 'types']
 const TEST = /(^test\/|\.test\.ts$)/
-const RUNTIME_FOLDERS = /^src\/(node|workers|cli)\//
+/** `verifyWebhook` runs in a product's own process, where there is no Runtime. */
+const CLOCK_FILES = /^src\/(node|workers|cli|widget|react)\/|^src\/webhooks\/verify\.ts$/
+/** Runs in the pages of others: nothing of the house goes there. */
+const BROWSER_FOLDERS = /^src\/(widget|react)\//
 const HOST_FOLDERS = /^src\/(node|cli)\/|^src\/adapters\/sqlite[^/]*\.ts$/
 const FETCH_FILES =
   /^src\/(net\/egress|node\/fetch|workers\/fetch)\.ts$|^src\/(widget|ui\/browser)\//
@@ -102,8 +105,8 @@ export const RULES: readonly Rule[] = [
     ],
   },
   {
-    name: 'clocks, timers and randomness come only from the Runtime ports',
-    broken: globalsOutside(RUNTIME_FOLDERS, [
+    name: 'clocks, timers and randomness come only from the Runtime ports, and in browser code',
+    broken: globalsOutside(CLOCK_FILES, [
       'Date.now',
       'new Date()',
       'Date()',
@@ -204,6 +207,27 @@ export const RULES: readonly Rule[] = [
       ['src/issuer/a.ts', 'if (runtime.equal(digest, grant.codeDigest)) redeem()'],
       ['src/issuer/a.ts', 'if (client.secretDigest === undefined) isPublic()'],
       ['test/a.test.ts', 'const same = digest === other'],
+    ],
+  },
+  {
+    name: 'browser code imports nothing of the house, and the house nothing of it',
+    broken: (file) =>
+      !isSource(file)
+        ? []
+        : file.imports
+            .filter((entry) => !keepsToItsSide(file.path, entry.specifier))
+            .map(({ specifier, line }) => `${line}: ${specifier}`),
+    bad: [
+      ['src/widget/a.ts', "import { parseUrl } from '../oauth/urls.ts'"],
+      ['src/widget/a.ts', "import type { Config } from '../config.ts'"],
+      ['src/widget/a.ts', "import { useState } from 'react'"],
+      ['src/react/a.ts', "import { html } from 'hono/html'"],
+      ['src/widget/a.ts', "import { b } from '../react/b.ts'"],
+      ['src/ui/a.ts', "import { STYLE } from '../widget/style.ts'"],
+    ],
+    good: [
+      ['src/widget/a.ts', "import { b } from './b.ts'"],
+      ['src/react/a.ts', "import { useState } from 'react'\nimport { b } from '../widget/b.ts'"],
     ],
   },
   {
@@ -322,6 +346,14 @@ export function hotPathLeaks(files: ReadonlyMap<string, SourceFile>): string[] {
     }
     return [...seen].filter(([path]) => NOT_HOT.test(path)).map(([, chain]) => chain)
   })
+}
+
+function keepsToItsSide(from: string, specifier: string): boolean {
+  const path = importedPath(from, specifier)
+  const [, side] = BROWSER_FOLDERS.exec(from) ?? []
+  if (side === undefined) return path === undefined || !BROWSER_FOLDERS.test(path)
+  if (path === undefined) return side === 'react' && importedPackage(specifier) === 'react'
+  return path.startsWith('src/widget/') || path.startsWith(`src/${side}/`)
 }
 
 function isPure(from: string, { specifier, typeOnly }: SourceFile['imports'][number]): boolean {
