@@ -15,6 +15,7 @@ import type {
   LogLevel,
 } from './config/fields.ts'
 import type { SignalReceiver, SignalReceiverInput } from './config/signals.ts'
+import type { TenantInput } from './config/tenants.ts'
 import type {
   AssertionIssuer,
   AssertionIssuerInput,
@@ -32,6 +33,7 @@ import type { Secret } from './secret.ts'
 export type { Capability, ClaimName, Limits } from './config/fields.ts'
 export type { AppInput } from './config/apps.ts'
 export type { SignalReceiverInput } from './config/signals.ts'
+export type { TenantInput } from './config/tenants.ts'
 export type { AllowRule as Allow } from './oauth/allow.ts'
 
 /** A remote MCP server as a user writes it. Name: `[a-z0-9-]{1,40}`, part of URLs. */
@@ -163,11 +165,11 @@ export interface PosternConfig {
   readonly defaultResource?: string
   /** Scope names of migrated clients -> ours, e.g. `{ user: 'mcp' }`. */
   readonly scopeAliases?: Readonly<Record<string, string>>
+  /** Products that embed Connect, by name: where their pages are, and where a trip may end. */
+  readonly apps?: Readonly<Record<string, AppInput>>
   /** Clients registered by hand, by client id. */
   readonly clients?: Readonly<Record<string, StaticClientInput>>
   /**
-  /** Products that embed Connect, by name: where their pages are, and where a trip may end. */
-  readonly apps?: Readonly<Record<string, AppInput>>
    * Dynamic registration (RFC 7591) and Client ID Metadata Documents, default both; hosts that redirect
    * URIs may have, default all https.
    */
@@ -209,6 +211,11 @@ export interface PosternConfig {
   readonly onEvent?: (event: PosternEvent) => void
   /** Numbers with their unit in their name; defaults and ranges: docs/configuration.md. */
   readonly limits?: Partial<Limits>
+  /**
+   * Houses of their own in this process and database, by name (`[a-z0-9-]{1,40}`, at most 100): own
+   * issuer, default `<issuer>/t/<name>`, own keys, people, clients, connectors. Default none.
+   */
+  readonly tenants?: Readonly<Record<string, TenantInput>>
 }
 
 export interface ConnectorConfig {
@@ -285,6 +292,8 @@ export interface ResourceConfig {
 export interface Config {
   /** Name of the tenant whose house this is; absent: the outer house. */
   readonly tenant?: string
+  /** In the order of the file; absent: none. */
+  readonly tenants?: readonly Config[]
   readonly issuer: string
   /** The issuer is http on a loopback host: `allow` may be absent, the sealing key may be made. */
   readonly development: boolean
@@ -305,14 +314,14 @@ export interface Config {
   readonly defaultResource?: string
   readonly scopeAliases: Readonly<Record<string, string>>
   readonly clients: readonly StaticClient[]
+  /** Default none. */
+  readonly apps?: readonly AppConfig[]
   readonly registration: {
     readonly dynamic: boolean
     readonly metadataDocuments: boolean
     readonly redirectHosts: readonly string[]
     /** Absent or empty: all public ones. */
     readonly documentHosts?: readonly string[]
-  /** Default none. */
-  readonly apps?: readonly AppConfig[]
   }
   readonly enable: readonly Capability[]
   /** Default none. */

@@ -22,6 +22,7 @@ const OTHER_NAMES = ['POSTERN_ALLOW']
 /** Names below these are not judged when nothing in the configuration has them. */
 const KNOWN_BASES = [
   'POSTERN_CONNECTOR',
+  'POSTERN_TENANT',
   ...PROVIDER_TYPES.map(({ type }) => environmentName(type)),
 ]
 const KUBERNETES = /_SERVICE_HOST$|_SERVICE_PORT(_.*)?$|_TCP(_.*)?$|_UDP(_.*)?$/

@@ -18,6 +18,7 @@ import { CAPABILITIES, type Capability, type Limits, LOG_FORMATS, LOG_LEVELS } f
 import { readProviders } from './providers.ts'
 import { refuseUnknownProviders } from './scopes.ts'
 import { readSignals } from './signals.ts'
+import { readTenants } from './tenants.ts'
 import { readAssertionIssuers } from './token-policies.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
@@ -47,6 +48,7 @@ const TOP_LEVEL = [
   'log',
   'onEvent',
   'limits',
+  'tenants',
 ]
 const SEALING_KEY_BYTES = 32
 /** A random key has about 30 distinct bytes of 32; samples and repeated text have few (J9). */
@@ -89,7 +91,7 @@ export function parseConfig(
   const resources = readResources(raw.resources ?? [], sources)
   const scalars = readScalars(fields)
   refuseUnknownDefault(scalars.defaultResource, connectors, resources)
-  return Object.freeze({
+  const config: Config = {
     issuer,
     development,
     prefix,
@@ -105,7 +107,9 @@ export function parseConfig(
     signals: readSignals(raw.signals ?? {}, { providers }, sources),
     ...(isListener(raw.onEvent) ? { onEvent: raw.onEvent } : {}),
     limits: readLimits(fields),
-  })
+  }
+  const tenants = readTenants(raw.tenants ?? {}, config, sources, parseConfig)
+  return Object.freeze({ ...config, ...(tenants.length === 0 ? {} : { tenants }) })
 }
 
     apps: readApps(raw.apps ?? {}, sources),
