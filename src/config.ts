@@ -22,6 +22,7 @@ import type {
   ExchangeInput,
   ExchangePolicy,
 } from './config/token-policies.ts'
+import type { WebhookConfig, WebhookInput } from './config/webhooks.ts'
 import type { AllowRule as Allow } from './oauth/allow.ts'
 import type { ClientKeySet } from './oauth/client-keys.ts'
 import type { ScopeTable } from './oauth/scope-table.ts'
@@ -30,8 +31,8 @@ import type { PosternEvent } from './ports.ts'
 import type { Provider, ProviderEntry } from './providers/provider.ts'
 import type { Secret } from './secret.ts'
 
-export type { Capability, ClaimName, Limits } from './config/fields.ts'
 export type { AppInput } from './config/apps.ts'
+export type { Capability, ClaimName, Limits } from './config/fields.ts'
 export type { SignalReceiverInput } from './config/signals.ts'
 export type { TenantInput } from './config/tenants.ts'
 export type { AllowRule as Allow } from './oauth/allow.ts'
@@ -153,6 +154,8 @@ export interface PosternConfig {
   readonly databaseUrl?: string
   /** 32 bytes base64url; several with commas: the first seals, all open. Made for a loopback issuer. */
   readonly sealingKey?: string
+  /** A first API key with the role `manage`, 32 to 512 visible ASCII characters. Default none. */
+  readonly adminApiKey?: string
   /** Identity providers, in the order of the buttons. Default none: nobody signs in. */
   readonly providers?: readonly ProviderEntry[]
   /** Who may sign in. Required with `providers` unless the issuer is loopback. */
@@ -191,6 +194,8 @@ export interface PosternConfig {
   readonly signals?: Readonly<Record<string, SignalReceiverInput>>
   /** Whose identity assertions are believed (`enable: ['id-jag']`). Default nobody's. */
   readonly assertionIssuers?: readonly AssertionIssuerInput[]
+  /** Who is told of which events (docs/webhooks.md). Default nobody. */
+  readonly webhooks?: readonly WebhookInput[]
   /** Rules of outbound requests; origins of this file are approved besides. */
   readonly egress?: {
     readonly allowHosts?: readonly string[]
@@ -227,6 +232,8 @@ export interface ConnectorConfig {
   readonly preset?: string
   /** By the API: no origin of it is approved, and `sub` is pairwise (flows.md section 12). */
   readonly made?: true
+  /** When: one that was removed and made again is another one. */
+  readonly madeAtMs?: number
   /** `oauth` and `client_credentials` only. */
   readonly oauth?: ConnectorOAuth
   readonly path: string
@@ -307,6 +314,7 @@ export interface Config {
   readonly databaseUrl: string
   /** 32 bytes each: the first seals, all open. Empty only in development, where one is made. */
   readonly sealingKeys: readonly Uint8Array[]
+  readonly adminApiKey?: Secret
   readonly providers: readonly Provider[]
   readonly allow?: Allow
   readonly connectors: readonly ConnectorConfig[]
@@ -328,6 +336,8 @@ export interface Config {
   readonly signals?: readonly SignalReceiver[]
   /** Default none. */
   readonly assertionIssuers?: readonly AssertionIssuer[]
+  /** Default none. */
+  readonly webhooks?: readonly WebhookConfig[]
   readonly egress: {
     readonly allowHosts: readonly string[]
     readonly denyHosts: readonly string[]

@@ -202,6 +202,21 @@ export const SHOWN_ERRORS = {
     meaning: 'There is no connector of this name, or it does not connect people.',
     fix: 'Correct the name: `postern connectors list`.',
   },
+  ERR_CONNECTOR_IN_FILE: {
+    title: 'Connector of the configuration file',
+    meaning: 'A connector of the configuration file is read-only for the API.',
+    fix: 'Change it in the file, or take another name.',
+  },
+  ERR_CONNECTOR_CHANGED: {
+    title: 'Connector has changed',
+    meaning: 'Somebody else changed the connector after it was read.',
+    fix: 'Read it again, then repeat the change.',
+  },
+  ERR_CONNECTOR_LIMIT: {
+    title: 'Too many connectors',
+    meaning: 'The API has made as many connectors as there may be.',
+    fix: 'Remove one that is not used, or put it into the configuration file.',
+  },
   ERR_CONNECTOR_ORIGIN: {
     meaning:
       'An authorization server puts one of its endpoints on an origin that nobody approved, or moved it there.',
@@ -329,6 +344,11 @@ export const SHOWN_ERRORS = {
   ERR_DISCOVERY_RESOURCE: {
     meaning: 'Protected resource metadata speaks of another server than the one that was asked.',
     fix: 'Let the server publish its own URL as `resource`.',
+  },
+  ERR_WEBHOOK_SIGNATURE: {
+    meaning:
+      'A request to a receiver of webhooks is unsigned, was changed, is signed with another secret, or is more than 300 s old.',
+    fix: 'Give `verifyWebhook` the untouched request and the secret of this webhook; set the clock of the receiver.',
   },
   ERR_TOKEN_AUDIENCE: {
     meaning: 'A token for one server URL was sent to another.',

@@ -41,3 +41,4 @@ export {
 export type { AuthInfo, Principal, ProtectOptions } from './middleware/guard.ts'
 export type { Cache, EventType, Platform, PosternEvent } from './ports.ts'
 export type { ConnectorProblem, Profile } from './records.ts'
+export { type ReceivedEvent, verifyWebhook } from './webhooks/verify.ts'

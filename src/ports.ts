@@ -292,6 +292,7 @@ export type EventType =
   | 'user.offboarded'
   | 'api.called'
   | 'webhook.disabled'
+  | 'webhook.test'
   | 'call.forwarded'
   | 'call.refused'
   | 'remote.called'

@@ -103,6 +103,12 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     life: 'until its URL changes',
     sealed: [],
   },
+  definition: {
+    holds: 'a connector made by the API',
+    key: 'connector',
+    life: 'until removed, then 7 d for upstream revocation',
+    sealed: ['sealed'],
+  },
   secret: {
     holds: 'a key of this house',
     key: 'purpose, or `signing-<n>`',
@@ -127,6 +133,18 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     life: 'until the provider confirmed it, at most 7 d',
     sealed: ['sealed'],
   },
+  webhook: {
+    holds: 'a receiver of events',
+    key: 'its id',
+    life: 'until removed',
+    sealed: ['sealed'],
+  },
+  delivery: {
+    holds: 'an event that a receiver is still to be told',
+    key: 'due time, random letters',
+    life: 'until it answered 2xx, at most 3 d',
+    sealed: [],
+  },
   origin: {
     holds: "the provider's session of a sign-in",
     key: 'digest of our session cookie',
@@ -138,6 +156,18 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     key: 'keyed digest of (issuer, subject)',
     life: '400 d',
     sealed: [],
+  },
+  apiKey: {
+    holds: 'a key of the REST API',
+    key: 'key id',
+    life: 'until ended, or as it says',
+    sealed: [],
+  },
+  idempotency: {
+    holds: 'a POST that named itself, and its answer',
+    key: 'digest of (API key, idempotency key)',
+    life: '24 h',
+    sealed: ['answerSealed'],
   },
   audit: { holds: 'one change of state', key: 'random id', life: '`auditTtlDays`', sealed: [] },
 }
@@ -179,6 +209,7 @@ export const INDEXES: {
   secret: { purpose: (value) => value.purpose },
   fact: { name: (value) => value.name },
   duty: { userId: (value) => value.userId },
+  delivery: { name: (value) => value.webhookId },
   origin: { userId: (value) => value.userId, name: (value) => value.name },
   audit: { userId: (value) => value.userId },
 }

@@ -280,6 +280,23 @@ export interface Values {
     askedAtMs?: number
     checkedAtMs: number
   }
+  /**
+   * A connector made by the API. Key: connector. A removed one stays until its tokens are revoked at
+   * their server, which takes what it says of us as a client there.
+   */
+  definition: {
+    connector: string
+    /** As it was given, without its secrets: JSON. */
+    input: string
+    /** Header value and client secret. */
+    sealed?: string
+    keyId?: string
+    createdAtMs: number
+    changedAtMs: number
+    removedAtMs?: number
+    /** Only of a removed one. */
+    expiresAtMs?: number
+  }
   /** A signing key or another secret of this house, sealed. */
   secret: {
     purpose: 'signing' | 'tag' | 'refresh-tag' | 'mcp-session' | 'ticket' | 'link' | 'assertion'
@@ -323,16 +340,70 @@ export interface Values {
     dueAtMs: number
     expiresAtMs: number
   }
+  /**
+   * A receiver of events. Key: `whk_...`. One of the configuration file has a row only when it was
+   * disabled, and that row says nothing else.
+   */
+  webhook: {
+    url?: string
+    /** Names and patterns: `connection.*`. */
+    events?: readonly string[]
+    sealed?: string
+    keyId?: string
+    state: 'active' | 'disabled'
+    cause?: string
+    createdAtMs: number
+    disabledAtMs?: number
+  }
+  /** One event that one receiver is still to be told. Key: when it is due, then random letters. */
+  delivery: {
+    webhookId: string
+    eventId: string
+    type: string
+    data: Readonly<Record<string, string | number | boolean>>
+    /** Times that the receiver was asked and did not answer 2xx. */
+    attempts: number
+    createdAtMs: number
+    dueAtMs: number
+    /** A node is sending it until then. */
+    claimedUntilMs?: number
+    expiresAtMs: number
+  }
   /** Which session of the provider a sign-in came from. Key: digest of our session's cookie. */
   origin: { name: string; userId: string; expiresAtMs: number }
   /** A deleted person. Key: keyed digest of (issuer, subject). */
   tombstone: { deletedAtMs: number; expiresAtMs: number }
+  /** A key of the REST API. Key: its id, `key_` and 130 random bits; the key itself is never kept. */
+  apiKey: {
+    digest: string
+    name?: string
+    role: 'read' | 'connect' | 'tokens' | 'manage'
+    /** It sees and makes only what belongs to this app, and to these connectors. */
+    app?: string
+    connectors?: readonly string[]
+    createdAtMs: number
+    /** Noted at most once a minute. */
+    usedAtMs?: number
+    expiresAtMs?: number
+  }
+  /** A POST that named itself, and its answer. Key: digest of (API key, idempotency key). */
+  idempotency: {
+    /** Of method, path, query and body. */
+    requestDigest: string
+    /** Sealed, because it may carry a token; absent: not answered, or nobody knows how it ended. */
+    answerSealed?: string
+    expiresAtMs: number
+  }
   /** One change of state, kept `auditTtlDays`. */
   audit: {
     event: string
     atMs: number
+    /** Who did it: id of an API key, `admin` for the key of the configuration. Absent: whom it is about. */
+    actor?: string
     userId?: string
     clientId?: string
+    connector?: string
+    webhookId?: string
     detail: string
     expiresAtMs: number
   }
@@ -387,6 +458,8 @@ export const MARK_KINDS = [
   'connector',
   'tenant',
   'key',
+  // Ends nothing: "read this again" (issuer/forget.ts). It travels as marks do.
+  'cache',
 ] as const
 export type MarkKind = (typeof MARK_KINDS)[number]
 

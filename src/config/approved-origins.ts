@@ -2,7 +2,12 @@
  * Which origins the configuration file approves by naming them: these, to the letter, may be private
  * addresses, http and on any port. Everything else is held to public https (design.md section 2).
  */
-import type { Config } from '../config.ts'
+import type { Config, ConnectorConfig } from '../config.ts'
+
+/** Of the operator's allow-list: approved for everybody, whoever names them. */
+export function allowedOrigins({ egress }: Pick<Config, 'egress'>): ReadonlySet<string> {
+  return new Set(egress.allowHosts.filter(isOrigin))
+}
 
 export function approvedOrigins(config: Config): ReadonlySet<string> {
   return new Set([
@@ -12,12 +17,13 @@ export function approvedOrigins(config: Config): ReadonlySet<string> {
       new URL(issuer).origin,
       new URL(jwksUri).origin,
     ]),
+    ...(config.webhooks ?? []).map(({ url }) => new URL(url).origin),
     ...(config.signals ?? []).map(({ issuer, jwksUri = issuer }) => new URL(jwksUri).origin),
     ...config.clients.flatMap(({ jwksUri }) =>
       jwksUri === undefined ? [] : [new URL(jwksUri).origin],
     ),
     ...(config.registration.documentHosts ?? []).filter(isOrigin),
-    ...config.egress.allowHosts.filter(isOrigin),
+    ...allowedOrigins(config),
   ])
 }
 
@@ -26,9 +32,17 @@ export function isOrigin(entry: string): boolean {
   return entry.includes('://')
 }
 
-/** A preset is a public server: its addresses are checked like everybody's. */
-function connectorOrigins({ url, preset, oauth }: Config['connectors'][number]): readonly string[] {
-  if (preset !== undefined) return []
+/**
+ * Whether the operator wrote the URL of a connector down. Not of a preset, which is a public server, nor
+ * of one made by the API: their addresses are checked like everybody's (I6, S10).
+ */
+export function isNamedByFile({ preset, made }: Pick<ConnectorConfig, 'preset' | 'made'>): boolean {
+  return preset === undefined && made === undefined
+}
+
+function connectorOrigins(connector: ConnectorConfig): readonly string[] {
+  const { url, oauth } = connector
+  if (!isNamedByFile(connector)) return []
   const { pinnedIssuer, endpoints } = oauth ?? {}
   const named = [
     ...Object.values<string>(endpoints ?? {}),

@@ -22,6 +22,7 @@ import { readTenants } from './tenants.ts'
 import { readAssertionIssuers } from './token-policies.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
+import { readWebhooks } from './webhooks.ts'
 
 const TOP_LEVEL = [
   '$schema',
@@ -30,6 +31,7 @@ const TOP_LEVEL = [
   'prefix',
   'databaseUrl',
   'sealingKey',
+  'adminApiKey',
   'providers',
   'allow',
   'connectors',
@@ -37,13 +39,14 @@ const TOP_LEVEL = [
   'defaultResource',
   'scopeAliases',
   'clients',
+  'apps',
   'registration',
   'enable',
-  'apps',
   'signals',
   'insecureDevelopmentSignIn',
   'assertionIssuers',
   'egress',
+  'webhooks',
   'brand',
   'log',
   'onEvent',
@@ -57,6 +60,8 @@ const SEALING_KEY_DISTINCT_STEPS_MIN = 8
 /** Below an origin. Dot segments are gone after parsing, so a value with one is not equal to it. */
 const ISSUER_PATH = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/
 const CREDENTIAL_CHARS_MIN = 32
+/** What an `Authorization` header can carry as it is. */
+const ADMIN_API_KEY = /^[\x21-\x7e]{32,512}$/
 
 /**
  * @param input What the file exports, or `{}`.
@@ -91,11 +96,13 @@ export function parseConfig(
   const resources = readResources(raw.resources ?? [], sources)
   const scalars = readScalars(fields)
   refuseUnknownDefault(scalars.defaultResource, connectors, resources)
+  const adminApiKey = readAdminApiKey(fields.findSecret('adminApiKey'))
   const config: Config = {
     issuer,
     development,
     prefix,
     ...scalars,
+    ...(adminApiKey === undefined ? {} : { adminApiKey }),
     sealingKeys: readSealingKeys(fields.findSecret('sealingKey'), issuer, development),
     providers,
     ...(allow === undefined ? {} : { allow }),
@@ -103,8 +110,10 @@ export function parseConfig(
     resources,
     scopeAliases: readAliases(raw.scopeAliases ?? {}, sources),
     clients: readClients(raw.clients ?? {}, sources),
+    apps: readApps(raw.apps ?? {}, sources),
     assertionIssuers: readAssertionIssuers(raw.assertionIssuers ?? [], sources),
     signals: readSignals(raw.signals ?? {}, { providers }, sources),
+    webhooks: readWebhooks(raw.webhooks ?? [], sources),
     ...(isListener(raw.onEvent) ? { onEvent: raw.onEvent } : {}),
     limits: readLimits(fields),
   }
@@ -112,7 +121,6 @@ export function parseConfig(
   return Object.freeze({ ...config, ...(tenants.length === 0 ? {} : { tenants }) })
 }
 
-    apps: readApps(raw.apps ?? {}, sources),
 type Scalars =
   | 'listen'
   | 'databaseUrl'
@@ -227,6 +235,11 @@ function readSealingKey(encoded: string, index: number): Uint8Array {
     )
   }
   return bytes
+}
+
+function readAdminApiKey(given: Secret | undefined): Secret | undefined {
+  if (given === undefined || ADMIN_API_KEY.test(given.reveal())) return given
+  throw read.invalid('adminApiKey', '32 to 512 visible ASCII characters')
 }
 
 /**

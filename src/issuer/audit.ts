@@ -20,6 +20,20 @@ export type AuditEvent =
   | 'signin.ended'
   | 'token.exchanged'
   | 'token.handed_out'
+  | 'connector.changed'
+  | 'connector.removed'
+  | 'api_key.created'
+  | 'api_key.ended'
+
+export interface AuditFacts {
+  /** Who did it, where that is not the person themselves: id of an API key. */
+  readonly actor?: string
+  readonly userId?: string
+  readonly clientId?: string
+  readonly connector?: string
+  readonly webhookId?: string
+  readonly detail?: string
+}
 
 /**
  * @param who Whom it is about; `detail` is the reason or the flow, in words that name nobody.
@@ -27,7 +41,7 @@ export type AuditEvent =
 export function auditStep(
   house: Pick<IssuerHouse, 'runtime' | 'config'>,
   event: AuditEvent,
-  who: { readonly userId?: string; readonly clientId?: string; readonly detail?: string },
+  who: AuditFacts,
 ): Step {
   const nowMs = house.runtime.nowMs()
   const value: Values['audit'] = {
@@ -35,6 +49,9 @@ export function auditStep(
     atMs: nowMs,
     ...(who.userId === undefined ? {} : { userId: who.userId }),
     ...(who.clientId === undefined ? {} : { clientId: who.clientId }),
+    ...(who.actor === undefined ? {} : { actor: who.actor }),
+    ...(who.connector === undefined ? {} : { connector: who.connector }),
+    ...(who.webhookId === undefined ? {} : { webhookId: who.webhookId }),
     detail: who.detail ?? '',
     expiresAtMs: nowMs + house.config.limits.auditTtlDays * DAY_MS,
   }

@@ -7,7 +7,7 @@
  */
 import type { Runtime, Step } from '../ports.ts'
 import type { Grant, Values } from '../records.ts'
-import { createId, key } from './ids.ts'
+import { dueKey } from './ids.ts'
 
 export type Duty = Values['duty']
 
@@ -15,11 +15,10 @@ export type Duty = Values['duty']
 export const DUTY_LIFE_MS = 7 * 86_400_000
 /** A duty outlives its last try, so that its failure is told before its row is swept. */
 const DUTY_ROW_SLACK_MS = 86_400_000
-const DUE_DIGITS = 15
 
 /** The key that puts duties into the order of their time. */
-export function dutyKey(runtime: Pick<Runtime, 'randomBytes'> & Runtime, dueAtMs: number) {
-  return key(`${String(dueAtMs).padStart(DUE_DIGITS, '0')}.${createId(runtime, 'dty')}`)
+export function dutyKey(runtime: Runtime, dueAtMs: number) {
+  return dueKey(runtime, 'dty', dueAtMs)
 }
 
 type DutyFacts = Omit<Duty, 'attempts' | 'createdAtMs' | 'dueAtMs' | 'expiresAtMs'>

@@ -13,7 +13,21 @@ const SECRET_BYTES = 32
 
 export function createId(
   runtime: Runtime,
-  prefix: 'usr' | 'grt' | 'cli' | 'evt' | 'tkt' | 'vlt' | 'req' | 'dty' | 'con' | 'pcs',
+  prefix:
+    | 'usr'
+    | 'grt'
+    | 'cli'
+    | 'evt'
+    | 'tkt'
+    | 'vlt'
+    | 'req'
+    | 'dty'
+    | 'con'
+    | 'pcs'
+    | 'key'
+    | 'dlv'
+    | 'whk'
+    | 'opn',
 ): string {
   return `${prefix}_${letters(runtime, ID_CHARACTERS)}`
 }
@@ -29,8 +43,29 @@ export function createSecret(runtime: Runtime): string {
 }
 
 function letters(runtime: Runtime, count: number): string {
+  return lettersOf(runtime.randomBytes(count))
+}
+
+function lettersOf(bytes: Uint8Array): string {
   // 256 is a multiple of 32, so the low five bits of a random byte are uniform.
-  return Array.from(runtime.randomBytes(count), (byte) => ALPHABET[byte & 31]).join('')
+  return Array.from(bytes, (byte) => ALPHABET[byte & 31]).join('')
+}
+
+/** The id of a thing that the configuration file names: the same on every node and after a restart. */
+export function derivedId(
+  runtime: Pick<Runtime, 'hkdfSha256'>,
+  prefix: 'whk',
+  name: string,
+): string {
+  const bytes = runtime.hkdfSha256(new TextEncoder().encode(name), prefix, ID_CHARACTERS)
+  return `${prefix}_${lettersOf(bytes)}`
+}
+
+const DUE_DIGITS = 15
+
+/** The key that puts rows into the order of the time when they are due. */
+export function dueKey(runtime: Runtime, prefix: 'dty' | 'dlv', dueAtMs: number): Key {
+  return key(`${String(dueAtMs).padStart(DUE_DIGITS, '0')}.${createId(runtime, prefix)}`)
 }
 
 /** The tenant is in every key. */

@@ -28,6 +28,7 @@ export type Operation =
   | 'revocations'
   | 'registration'
   | 'pushed-request'
+  | 'webhook'
 
 export interface EgressRequest {
   readonly operation: Operation
@@ -41,7 +42,7 @@ export interface EgressRequest {
   readonly maxBytes: number
   /** The caller gives up: the exchange is aborted and rejects with the signal's reason. */
   readonly signal?: AbortSignal
-  /** A stranger named the URL: what the configuration file approves does not count for it. */
+  /** A stranger named the URL: of what is approved only the operator's allow-list counts for it. */
   readonly publicOnly?: boolean
   /**
    * URL of the server that named this one, or a word for strangers. At another origin than its own, a
@@ -69,6 +70,8 @@ export interface Egress {
 }
 
 export interface EgressOptions extends EgressPolicy {
+  /** Of the operator's allow-list: may be named by strangers, too. Default none. */
+  readonly allowedOrigins?: ReadonlySet<string>
   readonly fetch: Fetch
   readonly runtime: Pick<Runtime, 'nowMs' | 'monotonicMs' | 'after'>
   readonly emit: Emit
@@ -146,7 +149,10 @@ class Exchange {
   #prepare(): FetchRequest {
     const { method, url: input, headers = {}, body } = this.#request
     const { publicOnly = false } = this.#request
-    const policy = publicOnly ? { ...this.#options, approvedOrigins: NO_ORIGINS } : this.#options
+    const { allowedOrigins = NO_ORIGINS } = this.#options
+    const policy = publicOnly
+      ? { ...this.#options, approvedOrigins: allowedOrigins }
+      : this.#options
     const verdict = judgeUrl(input, policy)
     if (!verdict.allowed) {
       this.#origin = verdict.origin

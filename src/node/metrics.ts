@@ -62,7 +62,15 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   postern_revocation_view_age_seconds: metric('gauge', 'Age of the revocation view.'),
   postern_signins_total: metric('counter', 'Sign-ins.', 'provider', 'outcome'),
   postern_streams_open: metric('gauge', 'Open event streams.'),
-  postern_events_dropped_total: metric('counter', 'Log lines over the cap per second.'),
+  postern_webhook_deliveries_total: metric(
+    'counter',
+    'Requests to receivers of webhooks, by what became of them.',
+    'outcome',
+  ),
+  postern_events_dropped_total: metric(
+    'counter',
+    'Log lines over the cap per second, and events that no webhook could be queued for.',
+  ),
   postern_build_info: metric('gauge', 'Always 1.', 'version', 'engine'),
 }
 

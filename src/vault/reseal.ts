@@ -28,7 +28,7 @@ export interface ResealDeps {
 }
 
 /** Kinds whose columns are sealed with the sealing keys. Others are sealed with a `secret` of those. */
-export const RESEALED_KINDS = ['secret', 'vault', 'registration', 'duty'] as const
+export const RESEALED_KINDS = ['secret', 'vault', 'registration', 'definition', 'duty', 'webhook'] as const
 type ResealedKind = (typeof RESEALED_KINDS)[number]
 
 const PAGE_ROWS = 100
@@ -117,6 +117,8 @@ const COLUMNS: {
     ...(value.spareSealed === undefined ? [] : [spare(id, value.spareSealed)]),
   ],
   registration: (id, value) => optional(value, registrationOwner(id)),
+  webhook: (id, value) => optional(value, webhookOwner(id)),
+  definition: (id, value) => optional(value, definitionOwner(id)),
   // Sealed to the vault record that they came from.
   duty: (_id, value) => optional(value, tokenOwner(value.vaultId ?? '')),
 }
@@ -155,6 +157,16 @@ function spare(id: string, spareSealed: string): SealedColumn {
 /** Where the secrets of a client that we registered elsewhere are sealed to. */
 export function registrationOwner(id: string): string {
   return placeOf('registration', id, 'client')
+}
+
+/** Where the secret of a webhook is sealed to. */
+export function webhookOwner(id: string): string {
+  return placeOf('webhook', id, 'secret')
+}
+
+/** Where the secrets of a connector that the API made are sealed to. */
+export function definitionOwner(id: string): string {
+  return placeOf('definition', id, 'connector')
 }
 
 function placeOf(kind: Kind, id: string, purpose: string): string {

@@ -133,7 +133,7 @@ function stepsOf(
   const at = { kind: 'connector', key: key(connector), value } as const
   return [
     ifVersion === undefined ? { verb: 'create', ...at } : { verb: 'put', ...at, ifVersion },
-    ...audit.map(({ event, detail }) => auditStep(deps, event, { detail })),
+    ...audit.map(({ event, detail }) => auditStep(deps, event, { detail, connector })),
   ]
 }
 
