@@ -93,6 +93,7 @@ export function createAuthorizationState(options: {
       const headers = {
         'content-type': 'application/json',
         ...(settings.cacheControl === undefined ? {} : { 'cache-control': settings.cacheControl }),
+        ...(settings.cors ? { 'access-control-allow-origin': '*' } : {}),
         ...(settings.etag ? { etag } : {}),
       }
       if (settings.etag && request.headers['if-none-match'] === etag) {

@@ -34,6 +34,8 @@ export interface RemoteSettings {
   ) => { readonly status: number; readonly body?: string } | undefined
   /** Sent with both documents. */
   cacheControl: string | undefined
+  /** Lets pages of any origin read both documents. Default false. */
+  cors: boolean
   /** Answers conditional requests with 304. */
   etag: boolean
   registration: boolean
@@ -96,6 +98,7 @@ export async function startRemoteServer(options: RemoteServerOptions = {}): Prom
     editServer: (document) => document,
     answerHeaders: () => undefined,
     cacheControl: undefined,
+    cors: false,
     etag: false,
     registration: true,
     metadataDocuments: false,

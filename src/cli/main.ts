@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs'
 import { defineCommand, runCommand, showUsage } from 'citty'
 import { ConfigError, StoreError } from '../errors.ts'
 import { connectorsCommand } from './connectors.ts'
+import { doctorCommand } from './doctor.ts'
 import { explainCommand } from './explain.ts'
 import { keysCommand } from './keys.ts'
 import { revokeCommand } from './revoke.ts'
@@ -30,6 +31,7 @@ const main = defineCommand({
   subCommands: {
     serve: serveCommand,
     connectors: connectorsCommand,
+    doctor: doctorCommand,
     explain: explainCommand,
     keys: keysCommand,
     revoke: revokeCommand,
@@ -49,6 +51,7 @@ try {
 async function usage(name: string | undefined): Promise<void> {
   if (name === 'serve') await showUsage(serveCommand)
   else if (name === 'connectors') await showUsage(connectorsCommand)
+  else if (name === 'doctor') await showUsage(doctorCommand)
   else if (name === 'explain') await showUsage(explainCommand)
   else if (name === 'keys') await showUsage(keysCommand)
   else if (name === 'revoke') await showUsage(revokeCommand)

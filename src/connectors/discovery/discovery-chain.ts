@@ -100,9 +100,9 @@ export async function discoverChain(
 }
 
 /** The Bearer challenge's own words. A field that breaks the grammar says nothing. */
-function readChallenge(
-  answer: EgressResponse | undefined,
-  rules: ChainRules,
+export function readChallenge(
+  answer: Pick<EgressResponse, 'status' | 'headers'> | undefined,
+  rules: Pick<ChainRules, 'url' | 'approvedOrigins'>,
 ): { readonly url?: URL; readonly scopes?: readonly string[] } {
   const field = answer?.status === 401 ? answer.headers.get('www-authenticate') : null
   const challenges = field === null ? [] : (parseChallenges([field]) ?? [])
@@ -121,7 +121,10 @@ function readChallenge(
 }
 
 /** O9: of the server's own origin, or of one that the configuration file names. */
-function judgeChallengeUrl(text: string, { url, approvedOrigins }: ChainRules): URL {
+function judgeChallengeUrl(
+  text: string,
+  { url, approvedOrigins }: Pick<ChainRules, 'url' | 'approvedOrigins'>,
+): URL {
   const named = parseUrl(text)
   const isUsable = named !== undefined && named.username === '' && named.password === ''
   if (isUsable && named.hash === '') {

@@ -120,10 +120,11 @@ interface Foreign {
   readonly problem: ConnectorProblem
 }
 
-function foreignEndpoints(
-  { name, oauth }: ConnectorConfig,
+/** Endpoints on an origin that is neither the issuer's nor approved (O3). */
+export function foreignEndpoints(
+  { name, oauth }: Pick<ConnectorConfig, 'name' | 'oauth'>,
   server: AuthorizationServerMetadata,
-  accepted: Accepted | undefined,
+  accepted: Pick<Accepted, 'approvedOrigins'> | undefined,
 ): readonly Foreign[] {
   const approved = new Set([
     originOf(server.issuer),

@@ -29,7 +29,8 @@ export interface ConnectorStatus {
   readonly refusedOrigin?: string
 }
 
-const PARTIES: Readonly<Record<ConnectorProblem['party'], string>> = {
+/** Whose fault it is, for people. */
+export const PARTIES: Readonly<Record<ConnectorProblem['party'], string>> = {
   server: 'at the server',
   'authorization-server': 'at the authorization server',
   here: 'here',
