@@ -168,6 +168,7 @@ export function createPostern(
     connectors: createConnectorDoor(async () => (await rooms.open()).operations.connectors),
     connections: {
       list: async (query) => (await rooms.open()).operations.connections.list(query),
+      find: async (id) => (await rooms.open()).operations.connections.find(id),
       disconnect: async (id) => (await rooms.open()).operations.connections.disconnect(id),
       start: async (input) => (await rooms.open()).embedded.start(input),
       confirm: async (input) => (await rooms.open()).embedded.confirm(input),

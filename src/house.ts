@@ -2,6 +2,7 @@
  * The house, open: every room made once and wired, in the order in which they need each other. Nothing
  * here decides; what a room does is in the room.
  */
+import { createLateApi } from './api/late-api.ts'
 import { createSteadyClock } from './cache/steady-clock.ts'
 import { createTokenTable, type TokenTable } from './cache/token-table.ts'
 import type { Config } from './config.ts'
@@ -204,7 +205,11 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   }
   if (providers.some(({ provider }) => provider.type === DEVELOPMENT_TYPE))
     emit.event({ type: 'server.warning', level: 'warn', reason: 'insecure_development_sign_in' })
-  const issuer = createIssuerRoutes({ ...deps, clientAddress, endpointPrefix })
+  const api = createLateApi(() => ({
+    ...{ ...deps, sealing: ground.sealing, clientAddress },
+    ...opened,
+  }))
+  const issuer = createIssuerRoutes({ ...deps, clientAddress, endpointPrefix, api })
   const resealing = createResealing({
     ...{ store, runtime, lock, emit, sealing: ground.sealing },
     audit: (detail) => auditStep({ runtime, config }, 'key.rotated', { detail }),
@@ -235,7 +240,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     lifecycle: async () => connecting?.lifecycle,
     connections: connecting?.connections,
   })
-  return {
+  const opened: House = {
     config,
     operations,
     lifecycle: connecting?.lifecycle,
@@ -275,6 +280,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       await store.close()
     },
   }
+  return opened
 }
 
 /** Members of a session with few different values: kept once for all remembered tokens. */

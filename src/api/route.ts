@@ -14,6 +14,7 @@ import type { Egress } from '../net/egress.ts'
 import type { Operations } from '../operations.ts'
 import type { Mark } from '../records.ts'
 import type { Sealing } from '../vault/sealing.ts'
+import type { ApiKeys } from './keys.ts'
 
 export const ROLES = ['read', 'connect', 'tokens', 'manage'] as const
 /** What a key is for. None includes another: each route names those that may. */
@@ -78,6 +79,13 @@ interface RouteFacts {
   readonly roles: readonly Role[]
   /** Takes `limit` and `cursor`; answers `{ data, nextCursor? }`. */
   readonly list?: true
+  /**
+   * Restrictions of a key that the handler itself obeys (`reach.ts`). A key with any other one is
+   * refused here. Default none.
+   */
+  readonly reach?: readonly ('app' | 'connectors')[]
+  /** A POST that may be repeated as it is: `Idempotency-Key` is taken and means nothing. */
+  readonly repeatable?: true
   readonly answers: Readonly<Record<number, AnswerShape>>
   /** What it may answer besides what every route may (`problems.ts`). */
   readonly problems: readonly ErrorCode[]
@@ -156,6 +164,18 @@ export class Problem extends Error {
   }
 }
 
+/** @throws {Problem} 412 when `If-Match` was sent and names another version than `current`. */
+export function requireVersion(call: Pick<ApiCall, 'ifMatch'>, current: string | undefined): void {
+  if (call.ifMatch === undefined || (call.ifMatch === '*' && current !== undefined)) return
+  if (call.ifMatch !== current)
+    throw new Problem(412, 'ERR_API_VERSION', 'It was changed since you read it.')
+}
+
+/** @throws {Problem} 404, the same for what is not there and for what the key may not see. */
+export function notFound(what: string): Problem {
+  return new Problem(404, 'ERR_API_NOT_FOUND', `There is no such ${what}.`)
+}
+
 /** What resources stand on. `EndingHouse`: store, runtime, emit, bus, config, revocation, duties. */
 export interface ApiHouse extends EndingHouse {
   readonly config: Config
@@ -166,6 +186,8 @@ export interface ApiHouse extends EndingHouse {
   /** Where some connector has an authorization server. */
   readonly lifecycle: Lifecycle | undefined
   readonly tokenDoor: TokenDoor
+  /** Who calls. To be told of a key that was ended. */
+  readonly apiKeys: ApiKeys
   onMark(listener: (mark: Mark) => void): () => void
   /** Address of the peer, behind trusted proxies the client's; `undefined`: limits per address are off. */
   readonly clientAddress: (request: Request) => string | undefined

@@ -129,6 +129,11 @@ export const FIELDS: readonly Field[] = [
     'secret',
     '32 bytes base64url; several with commas: the first seals, all open. Made by itself for a loopback issuer.',
   ),
+  field(
+    'adminApiKey',
+    'secret',
+    'A first API key with the role `manage`: 32 to 512 visible ASCII characters; absent = none.',
+  ),
   field('defaultResource', 'url', 'Resource of a request that names none, when there are several.'),
   field('registration.dynamic', 'boolean', 'Dynamic client registration (RFC 7591).', {
     default: true,

@@ -31,7 +31,7 @@ export const OUR_SEGMENTS: readonly string[] = [
 ]
 
 /** Pages for people that are served: below `prefix`. */
-export const PAGE_SEGMENTS: readonly string[] = ['account', 'connect', 'errors', 'mcp.json']
+export const PAGE_SEGMENTS: readonly string[] = ['account', 'connect', 'errors', 'mcp.json', 'api/v1']
 
 /** Paths for people and the API, those to come included: below `prefix`. */
 export const PEOPLE_SEGMENTS: readonly string[] = [

@@ -110,6 +110,8 @@ export interface IssuerDeps {
   readonly adopt?: (token: string, claims: AccessTokenClaims, keyId: string) => void
   /** Address of the peer, behind trusted proxies the client's; `undefined`: limits per address are off. */
   readonly clientAddress?: (request: Request) => string | undefined
+  /** The REST API; absent: there is none. */
+  readonly api?: (request: Request) => Promise<Response>
   /** Where the OAuth endpoints live below the issuer, when an application mounts them. Default ''. */
   readonly endpointPrefix?: string
 }
@@ -141,6 +143,8 @@ export interface Paths {
   /** With a trailing slash: a code follows. */
   readonly errors: string
   readonly mcpJson: string
+  /** Without a trailing slash. */
+  readonly api: string
   readonly style: string
   readonly mark: string
 }
@@ -182,6 +186,7 @@ export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
     connect: `${people}/connect`,
     errors: `${people}/errors/`,
     mcpJson: `${people}/mcp.json`,
+    api: `${people}/api/v1`,
     style: `${assets}/style-${runtime.sha256(style).slice(0, 12)}.css`,
     mark: `${assets}/mark.svg`,
   }

@@ -68,6 +68,13 @@ function otherHost(house: IssuerHouse, http: Request): Response | undefined {
   )
 }
 
+/** A room of its own: it judges methods, keys and bodies itself, and answers in its own form. */
+function addApi(app: Hono, { api, paths }: IssuerHouse): void {
+  if (api === undefined) return
+  app.all(paths.api, (context) => api(context.req.raw))
+  app.all(`${paths.api}/*`, (context) => api(context.req.raw))
+}
+
 function addDocuments(app: Hono, findDocument: FindDocument): void {
   app.get('/.well-known/*', (context) => publicDocument(context, findDocument))
   app.get('/:base{.+}/.well-known/*', (context) => publicDocument(context, findDocument))

@@ -39,7 +39,7 @@ export interface ConnectionProcesses {
   readonly config: PosternConfig
   readonly connections: Connections
   /** A connection of this person, whose access token has ended unless `livesMs` says how long it lives. */
-  link(user: string, livesMs?: number): Promise<void>
+  link(user: string, livesMs?: number, app?: string): Promise<void>
   start(): Promise<ConnectionProcess>
   close(): Promise<void>
 }
@@ -78,10 +78,10 @@ export async function openConnectionProcesses(
   return {
     config,
     connections,
-    async link(user, livesMs = -1) {
+    async link(user, livesMs = -1, app = 'default') {
       const given = await tokensAt(remote, clientId)
       await connections.connect({
-        userId: `app:default:${user}`,
+        userId: `app:${app}:${user}`,
         connector: 'notes',
         issuer: remote.issuer,
         tokenOrigin: new URL(remote.issuer).origin,

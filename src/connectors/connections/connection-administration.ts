@@ -126,7 +126,7 @@ export function isAskedFor(
   return user !== undefined || app === undefined || ownerOf(userId).app === app
 }
 
-function connectionOf(view: ConnectionView): Connection {
+export function connectionOf(view: ConnectionView): Connection {
   const { cause, accountLabel, expiresAtMs, refreshedAtMs } = view
   return {
     id: view.connectionId,

@@ -1,0 +1,176 @@
+/**
+ * API keys: `ptk_`, an id and 256 random bits, kept as digest. Any number may live at once, so that one
+ * is changed for another without a gap.
+ *
+ * A key is remembered for `KEY_REMEMBERED_MS`, so that a warm call reads no row: ended, it is refused on
+ * this node at once and on every other one within 5 s. The key of the configuration has no row.
+ */
+import { LRUCache } from 'lru-cache'
+import { ConfigError } from '../errors.ts'
+import { auditStep } from '../issuer/audit.ts'
+import { createId, createSecret, key } from '../issuer/ids.ts'
+import type { Versioned } from '../ports.ts'
+import { TENANT, type Values } from '../records.ts'
+import type { ApiCaller, ApiHouse, Role } from './route.ts'
+
+export type KeysHouse = Pick<ApiHouse, 'store' | 'runtime' | 'config'>
+export type ApiKeyRow = Versioned<'apiKey'>
+
+export interface NewApiKey {
+  /** For people. */
+  readonly name?: string
+  readonly role: Role
+  readonly app?: string
+  readonly connectors?: readonly string[]
+  /** Default: it lives until it is ended. */
+  readonly expiresAtMs?: number
+}
+
+/** Keys of one house at once. */
+export const API_KEYS_MAX = 1_000
+/** Longest life of a key after it was ended on another node. */
+export const KEY_REMEMBERED_MS = 5_000
+const REMEMBERED_KEYS_MAX = 1_000
+const USE_NOTED_EVERY_MS = 60_000
+const KEY = /^ptk_([0-9a-hjkmnp-tv-z]{26})_[A-Za-z0-9_-]{43}$/
+const BEARER = /^Bearer +([\x21-\x7e]{1,600})$/i
+/** What calls itself so is the key of the configuration. */
+export const ADMIN_KEY_ID = 'admin'
+
+export interface ApiKeys {
+  /** `undefined`: no key, unknown, ended: nobody is told which (I11). @throws {StoreError} */
+  authenticate(authorization: string | null): Promise<ApiCaller | undefined>
+  /** It was ended: not remembered any more. */
+  forget(id: string): void
+}
+
+interface Remembered {
+  readonly caller: ApiCaller
+  readonly readAtMs: number
+  readonly expiresAtMs: number | undefined
+}
+
+export function createApiKeys(house: KeysHouse): ApiKeys {
+  const { store, runtime, config } = house
+  const remembered = new LRUCache<string, Remembered>({ max: REMEMBERED_KEYS_MAX })
+  const digests = new Map<string, string>()
+  const adminDigest = config.adminApiKey && runtime.sha256(config.adminApiKey.reveal())
+  const read = async (id: string, digest: string): Promise<ApiCaller | undefined> => {
+    const readAtMs = runtime.monotonicMs()
+    const row = await store.get('apiKey', key(id))
+    const { digest: expected = NO_DIGEST, expiresAtMs } = row?.value ?? {}
+    const isRight = runtime.equal(expected, digest)
+    if (row === undefined || !isRight || hasEnded(expiresAtMs, runtime.nowMs())) return undefined
+    const caller = callerOf(row)
+    remembered.set(digest, { caller, readAtMs, expiresAtMs })
+    digests.set(id, digest)
+    if (digests.size > REMEMBERED_KEYS_MAX) digests.clear()
+    noteUse(house, row)
+    return caller
+  }
+  return {
+    async authenticate(authorization) {
+      const presented = BEARER.exec(authorization ?? '')?.[1]
+      if (presented === undefined) return undefined
+      const digest = runtime.sha256(presented)
+      if (adminDigest !== undefined && runtime.equal(adminDigest, digest))
+        return { keyId: ADMIN_KEY_ID, role: 'manage' }
+      const id = KEY.exec(presented)?.[1]
+      if (id === undefined) return undefined
+      const known = remembered.get(digest)
+      const isFresh =
+        known !== undefined && runtime.monotonicMs() - known.readAtMs < KEY_REMEMBERED_MS
+      if (!isFresh) return read(`key_${id}`, digest)
+      return hasEnded(known.expiresAtMs, runtime.nowMs()) ? undefined : known.caller
+    },
+    forget(id) {
+      const digest = digests.get(id)
+      if (digest !== undefined) remembered.delete(digest)
+      else remembered.clear()
+    },
+  }
+}
+
+/** Of no key: compared all the same, so that an unknown id takes as long as a wrong secret. */
+const NO_DIGEST = '0'.repeat(43)
+
+function hasEnded(expiresAtMs: number | undefined, nowMs: number): boolean {
+  return expiresAtMs !== undefined && expiresAtMs <= nowMs
+}
+
+function callerOf({ key: { id }, value: { role, app, connectors } }: ApiKeyRow): ApiCaller {
+  return {
+    keyId: id,
+    role,
+    ...(app === undefined ? {} : { app }),
+    ...(connectors === undefined ? {} : { connectors }),
+  }
+}
+
+/** Behind the answer; lost when the row was changed meanwhile, and nobody minds. */
+function noteUse({ store, runtime }: KeysHouse, { key: at, version, value }: ApiKeyRow): void {
+  const nowMs = runtime.nowMs()
+  if (nowMs - (value.usedAtMs ?? 0) < USE_NOTED_EVERY_MS) return
+  runtime.waitUntil(store.put('apiKey', at, version, { ...value, usedAtMs: Math.trunc(nowMs) }))
+}
+
+/**
+ * @param by Who makes it: a key id, or `cli`.
+ * @returns `secret` is shown once and kept nowhere.
+ * @throws {ConfigError} when there are `API_KEYS_MAX` already. @throws {StoreError}
+ */
+export async function createApiKey(
+  house: KeysHouse,
+  input: NewApiKey,
+  by: string,
+): Promise<{ readonly id: string; readonly secret: string; readonly value: Values['apiKey'] }> {
+  const { store, runtime } = house
+  if ((await store.count('apiKey', TENANT)) >= API_KEYS_MAX) {
+    throw new ConfigError(
+      'ERR_CONFIG_VALUE',
+      `there are ${API_KEYS_MAX} API keys already.`,
+      'End those that nobody uses.',
+    )
+  }
+  const id = createId(runtime, 'key')
+  const secret = `ptk_${id.slice('key_'.length)}_${createSecret(runtime)}`
+  const value: Values['apiKey'] = {
+    ...input,
+    digest: runtime.sha256(secret),
+    createdAtMs: Math.trunc(runtime.nowMs()),
+  }
+  await store.commit([
+    { verb: 'create', kind: 'apiKey', key: key(id), value },
+    auditStep(house, 'api_key.created', { detail: `${id} ${input.role} by ${by}` }),
+  ])
+  return { id, secret, value }
+}
+
+/** In order of id; fewer than `max` is the end. @throws {StoreError} */
+export function listApiKeys(
+  { store }: Pick<KeysHouse, 'store'>,
+  page: { readonly after?: string; readonly max: number },
+): Promise<readonly ApiKeyRow[]> {
+  return store.list('apiKey', TENANT, undefined, page)
+}
+
+/** @throws {StoreError} */
+export function findApiKey(
+  { store }: Pick<KeysHouse, 'store'>,
+  id: string,
+): Promise<ApiKeyRow | undefined> {
+  return store.get('apiKey', key(id))
+}
+
+/**
+ * Ends a key. In a running house call `forget` of its `ApiKeys` next.
+ *
+ * @returns false: there is none. @throws {StoreError}
+ */
+export async function endApiKey(house: KeysHouse, id: string, by: string): Promise<boolean> {
+  const row = await findApiKey(house, id)
+  if (row === undefined) return false
+  const audit = auditStep(house, 'api_key.ended', { detail: `${id} by ${by}` })
+  await house.store.commit([{ verb: 'remove', kind: 'apiKey', key: row.key }, audit])
+  return true
+}

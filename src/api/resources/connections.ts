@@ -1,0 +1,117 @@
+/**
+ * `connections`: accounts that people linked. What is seen is never a token. A key of one app sees that
+ * app's only; a foreign id is as unknown as one that was never given.
+ */
+import { z } from 'zod'
+import type { ConnectionQuery } from '../../connectors/connections/connection-administration.ts'
+import { appOf, reaches, requireConnector } from '../reach.ts'
+import { type ApiCall, type ApiCaller, type ApiHouse, notFound, route } from '../route.ts'
+import { App, ConnectionId, ConnectorName, pageOf, Time, User } from '../shapes.ts'
+
+const STATES = ['active', 'reconnect', 'ended'] as const
+const OUR_USER = /^usr_[0-9a-hjkmnp-tv-z]{26}$/
+
+export const Connection = z
+  .object({
+    id: ConnectionId,
+    app: App.optional().describe('The embedding product; absent: somebody who signed in here.'),
+    user: User.describe("The product's own id of the person, or `usr_...`."),
+    connector: ConnectorName,
+    state: z.enum(STATES),
+    cause: z.string().optional(),
+    scopes: z.array(z.string()),
+    accountLabel: z.string().optional(),
+    expiresAt: Time.optional(),
+    connectedAt: Time,
+    refreshedAt: Time.optional(),
+  })
+  .meta({ id: 'Connection' })
+
+const EndedConnection = Connection.extend({
+  revocation: z.enum(['confirmed', 'pending', 'unsupported']),
+}).meta({ id: 'EndedConnection' })
+
+const Item = z.object({ id: ConnectionId })
+const REACH = ['app', 'connectors'] as const
+
+export function connectionRoutes(house: ApiHouse) {
+  return [
+    route({
+      ...{ method: 'GET', path: '/connections', operationId: 'connections.list', list: true },
+      summary: 'Lists connections.',
+      ...{ roles: ['read', 'connect', 'manage'], reach: REACH },
+      query: z.object({
+        user: User.optional().describe("The product's own id, or `usr_...` of who signed in here."),
+        app: App.optional().describe('Default: the one app.'),
+        connector: ConnectorName.optional(),
+        state: z.enum(STATES).optional(),
+      }),
+      answers: { 200: { description: 'A page of connections.', schema: pageOf(Connection) } },
+      problems: [],
+      async handle({ query, caller, limit, after }) {
+        const page = await house.operations.connections.list({
+          ...ownersOf(caller, query),
+          ...(query.connector === undefined ? {} : { connector: query.connector }),
+          ...(caller.connectors === undefined ? {} : { connectors: caller.connectors }),
+          ...(query.state === undefined ? {} : { state: query.state }),
+          limit,
+          ...(after === undefined ? {} : { cursor: after }),
+        })
+        const next = page.nextCursor
+        return { status: 200, body: { data: page.data }, ...(next === undefined ? {} : { next }) }
+      },
+    }),
+    route({
+      ...{ method: 'GET', path: '/connections/{id}', operationId: 'connections.find' },
+      summary: 'One connection.',
+      ...{ roles: ['read', 'connect', 'manage'], reach: REACH },
+      params: Item,
+      answers: { 200: { description: 'The connection.', schema: Connection } },
+      problems: [],
+      handle: async (call) => ({ status: 200, body: await findConnection(house, call) }),
+    }),
+    route({
+      ...{ method: 'DELETE', path: '/connections/{id}', operationId: 'connections.disconnect' },
+      summary: 'Ends a connection here at once, then its tokens at the server.',
+      ...{ roles: ['connect', 'manage'], reach: REACH },
+      params: Item,
+      answers: { 202: { description: 'It has ended here.', schema: EndedConnection } },
+      problems: [],
+      async handle(call) {
+        const { id } = await findConnection(house, call)
+        const ended = await house.operations.connections.disconnect(id)
+        if (ended === undefined) throw notFound('connection')
+        return { status: 202, body: ended }
+      },
+    }),
+  ]
+}
+
+async function findConnection(
+  { operations }: ApiHouse,
+  { params, caller }: Pick<ApiCall<{ readonly id: string }>, 'params' | 'caller'>,
+) {
+  const found = await operations.connections.find(params.id)
+  if (found === undefined || !reaches(caller, found)) throw notFound('connection')
+  return found
+}
+
+/** Whose connections: of a person of an app, of somebody who signed in here, or of an app as a whole. */
+function ownersOf(
+  caller: ApiCaller,
+  query: {
+    readonly user?: string | undefined
+    readonly app?: string | undefined
+    readonly connector?: string | undefined
+  },
+): Pick<ConnectionQuery, 'user' | 'app'> {
+  if (query.connector !== undefined) requireConnector(caller, query.connector)
+  const app = appOf(caller, query.app)
+  const { user } = query
+  if (user !== undefined && app === undefined && OUR_USER.test(user))
+    return { user: { userId: user } }
+  return {
+    ...(user === undefined ? {} : { user }),
+    ...(app === undefined ? {} : { app }),
+  }
+}
