@@ -1,6 +1,7 @@
 /**
  * Documents that are generated from the source. Each `tools/generate/<name>.ts` exports `path`, the
- * file it writes, and `generate()`, its text. `npm run fix` writes them, `npm run check` compares.
+ * file it writes, and `generate()`, its text, or `generateAll()`, several of both. `npm run fix` writes
+ * them, `npm run check` compares.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -29,7 +30,8 @@ async function generateAll() {
   const documents = []
   for (const file of files) {
     const generator = await import(pathToFileURL(join(FOLDER, file)).href)
-    documents.push({ path: generator.path, text: await generator.generate() })
+    if (generator.generateAll !== undefined) documents.push(...(await generator.generateAll()))
+    else documents.push({ path: generator.path, text: await generator.generate() })
   }
   return documents
 }

@@ -30,7 +30,7 @@ export class PosternLock extends DurableObject {
   async acquire(holder: string, leaseMs: number): Promise<Taken> {
     const { storage } = this.ctx
     const held = await storage.get<Held>(LEASE)
-    const nowMs = Date.now()
+    const nowMs = this.nowMs()
     if (held !== undefined && held.expiresAtMs > nowMs && held.holder !== holder)
       return { retryAfterMs: held.expiresAtMs - nowMs }
     // Never below what an object that was emptied gave before.
@@ -42,7 +42,7 @@ export class PosternLock extends DurableObject {
 
   async renew(holder: string, leaseMs: number): Promise<boolean> {
     const held = await this.ctx.storage.get<Held>(LEASE)
-    const nowMs = Date.now()
+    const nowMs = this.nowMs()
     if (held === undefined || held.holder !== holder || held.expiresAtMs <= nowMs) return false
     await this.ctx.storage.put<Held>(LEASE, { ...held, expiresAtMs: nowMs + leaseMs })
     return true
@@ -59,7 +59,7 @@ export class PosternLock extends DurableObject {
   /** Resolves when the lease is given back or has run out, or after `waitMs`. */
   async wait(waitMs: number): Promise<void> {
     const held = await this.ctx.storage.get<Held>(LEASE)
-    const leftMs = (held?.expiresAtMs ?? 0) - Date.now()
+    const leftMs = (held?.expiresAtMs ?? 0) - this.nowMs()
     if (leftMs <= 0 || this.#waiting.size >= WAITERS_MAX) return
     await new Promise<void>((resolve) => {
       const wake = (): void => {
@@ -72,9 +72,14 @@ export class PosternLock extends DurableObject {
     })
   }
 
+  /** The one clock that judges the leases of this key. */
+  protected nowMs(): number {
+    return Date.now()
+  }
+
   async alarm(): Promise<void> {
     const held = await this.ctx.storage.get<Held>(LEASE)
-    if (held !== undefined && held.expiresAtMs > Date.now())
+    if (held !== undefined && held.expiresAtMs > this.nowMs())
       await this.ctx.storage.setAlarm(held.expiresAtMs + KEPT_MS)
     else await this.ctx.storage.deleteAll()
   }

@@ -81,6 +81,7 @@ describe('the packed package in an empty folder', () => {
     const files = readdirSync(installed, { recursive: true, encoding: 'utf8' })
     expect(files.filter((file) => /\.test\.|^(test|tools|src|demo|bench)\b/.test(file))).toEqual([])
     expect(files).toContain('LICENSE')
+    expect(files).toContain('migrations/d1/0001_postern.sql')
   })
 
   it('answers npx postern --version', async () => {
