@@ -160,7 +160,7 @@ export class Model {
       const outcome = await this.#calls.disconnect(connector)
       await this.#settled({ ...outcome, connector }, this.#options.texts().disconnected)
     } catch (error) {
-      this.#failRow(row, error)
+      this.#failRow(row, error, 'disconnect')
     }
   }
 
@@ -327,16 +327,16 @@ export class Model {
 
   #quiet({ connection }: Row, words: string): void {
     const current = this.rows.get(connection.connector)?.connection ?? connection
-    const notice = { words, isError: false }
+    const notice = { words, isError: false, verb: 'connect' } as const
     this.rows.set(current.connector, { connection: current, phase: 'idle', notice })
     this.#options.onChange()
     this.#options.onSay(`${current.title}: ${words}`)
   }
 
-  #failRow({ connection }: Row, error: unknown): void {
+  #failRow({ connection }: Row, error: unknown, verb: 'connect' | 'disconnect' = 'connect'): void {
     if (this.#stop.signal.aborted) return
     const current = this.rows.get(connection.connector)?.connection ?? connection
-    const notice = { words: this.#report(error), isError: true }
+    const notice = { words: this.#report(error), isError: true, verb }
     this.rows.set(current.connector, { connection: current, phase: 'idle', notice })
     this.#options.onChange()
     this.#options.onSay(`${current.title}: ${notice.words}`)

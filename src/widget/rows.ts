@@ -8,7 +8,12 @@ export interface Row {
   readonly phase: Phase
   /** Address for the window that the browser blocked; 55 s. */
   readonly link?: string
-  readonly notice?: { readonly words: string; readonly isError: boolean }
+  readonly notice?: {
+    readonly words: string
+    readonly isError: boolean
+    /** What one would try again. */
+    readonly verb: 'connect' | 'disconnect'
+  }
 }
 
 /** A fresh answer about a server; what is going on here goes on. */

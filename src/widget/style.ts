@@ -31,6 +31,7 @@ li + li { border-block-start: 1px solid var(--border); }
 .about { flex: 1 1 12rem; min-inline-size: 0; }
 .name { display: block; font-weight: 600; letter-spacing: -.005em; }
 .more, .state, .notice { display: block; font-size: .875em; color: var(--muted); }
+[dir=auto] { text-align: match-parent; }
 .state::before { content: ""; display: inline-block; inline-size: .5em; block-size: .5em; margin-inline-end: .5em; border: 1.5px solid currentcolor; border-radius: 50%; vertical-align: .08em; }
 .state[data-state=active]::before { border-color: var(--success); background: var(--success); }
 .state[data-state=reconnect], .state[data-state=unavailable] { color: var(--danger); }
@@ -44,13 +45,13 @@ li + li { border-block-start: 1px solid var(--border); }
 .button:hover { border-color: var(--muted); }
 .button.primary { border-color: var(--accent); background: var(--accent); color: oklch(from var(--accent) clamp(0, (.65 - l) * 1000, 1) 0 0); }
 .button.primary:hover { opacity: .9; }
-.button.quiet { border-color: transparent; background: none; color: var(--muted); text-decoration: underline; text-decoration-color: var(--border); text-underline-offset: .2em; }
+.button.quiet { padding-inline: .25em; border-color: transparent; background: none; color: var(--muted); text-decoration: underline; text-decoration-color: var(--border); text-underline-offset: .2em; }
 .button.quiet:hover { color: var(--text); text-decoration-color: currentcolor; }
 :focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; border-radius: 6px; }
 .button:focus-visible { border-radius: var(--radius); }
 .page { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem var(--gap); justify-content: space-between; margin: 0; padding-block: var(--gap); color: var(--muted); }
 .page[data-error] { color: var(--text); }
-.page + ul:not(:empty) { border-block-start: 1px solid var(--border); }
+.page:not([hidden]) + ul { border-block-start: 1px solid var(--border); }
 .page p { margin: 0; flex: 1 1 12rem; }
 .said { position: absolute; inline-size: 1px; block-size: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 [hidden] { display: none !important; }
@@ -64,7 +65,7 @@ li + li { border-block-start: 1px solid var(--border); }
 :host([layout=buttons]) .more { display: none; }
 :host([layout=buttons]) .verbs { flex: none; margin-inline-start: 0; }
 :host([layout=buttons]) .page { padding: var(--gap); border: 1px solid var(--border); border-radius: calc(var(--radius) * 1.4); background: var(--background); }
-:host([layout=buttons]) .page + ul { margin-block-start: var(--gap); border: 0; }
+:host([layout=buttons]) .page:not([hidden]) + ul { margin-block-start: var(--gap); border: 0; }
 @keyframes turn { to { transform: rotate(1turn); } }
 @media (prefers-reduced-motion: reduce) {
   * { transition: none !important; }

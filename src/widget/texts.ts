@@ -55,7 +55,7 @@ const EN: Texts = {
   notConfirmed: 'Not finished yet. Reload this page in a moment.',
   lost: 'Nothing came back from the window. If it is still open, finish there; otherwise try again.',
   refused: 'Not connected: it was not allowed in the other window.',
-  failed: 'It did not work. Nothing was connected.',
+  failed: 'It did not work. Try again in a moment.',
   blocked: 'Your browser blocked the window.',
   takenElsewhere: 'Done. You can close this window.',
   wait: 'Too many tries. Wait a moment, then try again.',

@@ -150,7 +150,11 @@ class RowView {
     const isIdle = phase === 'idle'
     const canConnect = isIdle && state !== 'active' && state !== 'unavailable'
     const verb =
-      notice !== undefined ? texts.retry : state === 'reconnect' ? texts.reconnect : texts.connect
+      notice?.verb === 'connect'
+        ? texts.retry
+        : state === 'reconnect'
+          ? texts.reconnect
+          : texts.connect
     label(this.#connect, verb, title, canConnect)
     this.#link.href = row.link ?? ''
     label(this.#link, texts.openWindow, title, phase === 'blocked')
