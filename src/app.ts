@@ -13,11 +13,14 @@ import type { ConnectionAdministration } from './connectors/connections/connecti
 import { type ConnectorDoor, createConnectorDoor } from './connectors/connector-administration.ts'
 import type { Discovery } from './connectors/discovery/discover.ts'
 import type { EmbeddedDoor } from './connectors/embedded/embedded-door.ts'
+import { ConfigError } from './errors.ts'
 import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
-import { proofOfRequest, refusalResponse } from './middleware/guard.ts'
+import { authenticateRequest } from './middleware/guard.ts'
 import type { Platform } from './ports.ts'
+import { createHouses, type OpenableHouse, type TenantHouses } from './tenants/houses.ts'
+import { outerPlatform } from './tenants/tenant-platform.ts'
 
 export interface Postern {
   /** Answers every route of the house; others get 404. */
@@ -74,8 +77,17 @@ export interface Postern {
    *   `ERR_CONNECTOR_NOT_FOUND`. @throws {TypeError} for a user that is no name. @throws {StoreError}
    */
   createConnectSession: EmbeddedDoor['createConnectSession']
-  /** Resolves when the store is open, keys and revocations are loaded. Rejects with what is wrong. */
+  /** Resolves when the store is open, keys and revocations are loaded, of every tenant, too; else rejects. */
   ready(): Promise<void>
+  /**
+   * One tenant's house: its people, connectors, connections and tokens. Its requests are answered by
+   * `fetch` of the whole, which knows them by host and path; `authenticate` and `getToken` of the whole
+   * find the house by resource and `Principal`, everything else there is the outer house's.
+   *
+   * @param name As in `tenants` of the configuration.
+   * @throws {ConfigError} `ERR_CONFIG_VALUE`: there is no such tenant.
+   */
+  tenant(name: string): Postern
   /** Periodic work, for a platform without timers: sweep, key rotation, renewals. */
   runDue(): Promise<void>
   /** Ends timers and connections and writes what is behind. */
@@ -92,6 +104,8 @@ export interface Opening {
   open(): Promise<House>
   /** The house when it is open. */
   opened(): House | undefined
+  /** Absent: no tenant is configured. */
+  readonly tenants?: TenantHouses
 }
 
 const OPENINGS = new WeakMap<object, Opening>()
@@ -119,13 +133,32 @@ export function createPostern(
     flags,
   )
   platform.emit.configure?.(config.log, config.onEvent)
+  const { postern, opening } =
+    config.tenants === undefined
+      ? createHouse(config, outerPlatform(platform))
+      : createHouses(config, platform, createHouse)
+  // The platform as it was given, where its metrics are of one house.
+  OPENINGS.set(postern, config.tenants === undefined ? { ...opening, platform } : opening)
+  for (const tenant of opening.tenants?.all ?? [])
+    OPENINGS.set(postern.tenant(tenant.config.tenant ?? ''), tenant)
+  return postern
+}
+
+/** One house; opens with its first use. */
+function createHouse(
+  config: Config,
+  platform: Platform,
+  onOpened: () => void = () => undefined,
+): OpenableHouse {
   let endpointPrefix = ''
   const rooms = createOpener(platform, async () => {
     const store = platform.openStore(config.databaseUrl)
     // Told where it is awaited. The store opens in its own thread while the rooms are being loaded.
     store.catch(() => undefined)
     const { openHouse } = await import('./house.ts')
-    return openHouse(config, platform, endpointPrefix, await store)
+    const house = await openHouse(config, platform, endpointPrefix, await store)
+    onOpened()
+    return house
   })
   const guard: Guard = {
     authenticate: (authorization, options, memory, proof) =>
@@ -139,16 +172,7 @@ export function createPostern(
       if (pathname === undefined) return false
       return rooms.opened()?.handles(pathname) ?? mayBeOurs(config, endpointPrefix, pathname)
     },
-    async authenticate(request, options = {}) {
-      const answer = await guard.authenticate(
-        request.headers.get('authorization') ?? undefined,
-        options,
-        undefined,
-        proofOfRequest(request),
-      )
-      if (answer.ok) return { principal: answer.principal, authInfo: answer.authInfo }
-      return { response: refusalResponse(answer.refusal), reason: answer.refusal.reason }
-    },
+    authenticate: (request, options = {}) => authenticateRequest(guard, request, options),
     getToken: async (user, connector, options) =>
       (rooms.opened() ?? (await rooms.open())).tokenDoor.getToken(user, connector, options),
     authProvider(user, connector) {
@@ -173,12 +197,17 @@ export function createPostern(
       start: async (input) => (await rooms.open()).embedded.start(input),
       confirm: async (input) => (await rooms.open()).embedded.confirm(input),
     },
-    createConnectSession: async (input) => (await rooms.open()).embedded.createConnectSession(input),
+    createConnectSession: async (input) =>
+      (await rooms.open()).embedded.createConnectSession(input),
+    tenant(name) {
+      const fix = 'Name it in tenants of the outer house.'
+      throw new ConfigError('ERR_CONFIG_VALUE', `there is no tenant ${name}.`, fix)
+    },
     ready: async () => void (await rooms.open()),
     runDue: async () => (await rooms.open()).runDue(),
     close: () => rooms.close(),
   }
-  OPENINGS.set(postern, {
+  const opening: Opening = {
     config,
     platform,
     guard,
@@ -187,8 +216,8 @@ export function createPostern(
     },
     open: rooms.open,
     opened: rooms.opened,
-  })
-  return postern
+  }
+  return { postern, opening }
 }
 
 interface Opener {

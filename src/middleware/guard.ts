@@ -109,6 +109,19 @@ export function proofOfRequest(request: Request): PresentedProof | undefined {
   return { proof: headers.get('dpop') ?? undefined, method, path: new URL(url).pathname }
 }
 
+/** As `Postern.authenticate`: the principal, or the response to send. */
+export async function authenticateRequest(
+  guard: Guard,
+  request: Request,
+  options: ProtectOptions,
+): Promise<{ principal: Principal; authInfo: AuthInfo } | { response: Response; reason: string }> {
+  const authorization = request.headers.get('authorization') ?? undefined
+  const proof = proofOfRequest(request)
+  const answer = await guard.authenticate(authorization, options, undefined, proof)
+  if (answer.ok) return { principal: answer.principal, authInfo: answer.authInfo }
+  return { response: refusalResponse(answer.refusal), reason: answer.refusal.reason }
+}
+
 const RESOURCE_URLS_MAX = 64
 const RESOURCE_URLS = new Map<string, URL>()
 

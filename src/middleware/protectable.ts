@@ -60,14 +60,20 @@ export function mountable(house: Mountable, platform?: DefaultPlatform): Mounted
     : mountedHouse(house as Postern, opening)
 }
 
-function mountedHouse(postern: Postern, { config, platform, mounted, opened }: Opening): Mounted {
+function mountedHouse(
+  postern: Postern,
+  { config, platform, mounted, opened, tenants }: Opening,
+): Mounted {
   mounted()
   const { issuer } = config
   const issuerUrl = new URL(issuer)
   // Documents of the issuer's own host are its own; these are of other hosts of the same process.
-  const elsewhere = config.resources
-    .filter(({ url }) => new URL(url).origin !== issuerUrl.origin)
-    .map(({ url }) => createResourceDocument(url, issuer, platform.runtime))
+  const houses = [config, ...(tenants?.all ?? []).map((tenant) => tenant.config)]
+  const elsewhere = houses.flatMap((house) =>
+    house.resources
+      .filter(({ url }) => houses.every((own) => new URL(url).host !== new URL(own.issuer).host))
+      .map(({ url }) => createResourceDocument(url, house.issuer, platform.runtime)),
+  )
   const named = ({ pathname, search }: URL): readonly ResourceDocument[] =>
     elsewhere.filter(({ path }) => path === pathname + search || path === pathname)
   const find = (url: URL): ResourceDocument | undefined => {
@@ -84,7 +90,9 @@ function mountedHouse(postern: Postern, { config, platform, mounted, opened }: O
       const url = new URL(input, issuer)
       return named(url).length > 0 || postern.handles(url)
     },
-    settled: () => opened() !== undefined,
+    settled: () =>
+      opened() !== undefined &&
+      (tenants?.all ?? []).every((tenant) => tenant.opened() !== undefined),
     async fetch(request) {
       const document = find(new URL(request.url))
       return document === undefined ? postern.fetch(request) : document.answer(request)

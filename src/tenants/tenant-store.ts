@@ -14,13 +14,9 @@ const PAGES_MAX = 10_000
 
 /**
  * @param tenant Whose rows are read and written; `TENANT` is the outer house's.
- * @param close What `close` does. Default: closes `store`, of the outer house only.
+ * @param close What `close` does: others may be using the same store.
  */
-export function tenantStore(
-  store: Store,
-  tenant: string,
-  close: () => Promise<void> = () => (tenant === TENANT ? store.close() : Promise.resolve()),
-): Store {
+export function tenantStore(store: Store, tenant: string, close: () => Promise<void>): Store {
   const outward = (name: string): string => {
     if (name === TENANT) return tenant
     throw new TypeError('a house asked for rows of another tenant')
