@@ -12,6 +12,8 @@ export interface HostPage {
   body: string
   /** Runs in the page as a module, after the markup. */
   script: string
+  /** Does the page load `/widget.js`. Default true. */
+  loadsWidget: boolean
   /** Sent with every page, over the policy. */
   headers: Readonly<Record<string, string>>
   /** What the product's backend hands to the page. */
@@ -61,6 +63,7 @@ export async function startHostPage(): Promise<HostPage> {
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     body: ELEMENT,
     script: HAND_OVER,
+    loadsWidget: true,
     headers: {},
     session: () => Promise.reject(new Error('no session yet')),
     asked: { count: 0 },
@@ -86,9 +89,9 @@ function policy(issuer: string): string {
   ].join('; ')
 }
 
-function document({ issuer, body }: HostPage): string {
+function document({ issuer, body, loadsWidget }: HostPage): string {
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>Settings</title>
-<script src="/watch.js"></script><script type="module" src="${issuer}/widget.js"></script>
+<script src="/watch.js"></script>${loadsWidget ? `<script type="module" src="${issuer}/widget.js"></script>` : ''}
 <body><main><h1>Settings</h1>${body}</main><script type="module" src="/page.js"></script></body></html>`
 }
