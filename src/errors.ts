@@ -20,11 +20,14 @@ export class ConfigError extends Error {
   readonly code: string
   readonly problem: string
   readonly fix: string
-  constructor(code: ConfigErrorCode, problem: string, fix: string) {
+  /** Path of the field, such as `connectors.notes.url`, where one is at fault. */
+  readonly field: string | undefined
+  constructor(code: ConfigErrorCode, problem: string, fix: string, field?: string) {
     super(`${code}: ${problem}\n${fix}`)
     this.code = code
     this.problem = problem
     this.fix = fix
+    this.field = field
   }
 }
 

@@ -3,18 +3,22 @@
  * here decides; what a room does is in the room.
  */
 import { createLateApi } from './api/late-api.ts'
+import { forgetCached } from './cache/caches.ts'
 import { createSteadyClock } from './cache/steady-clock.ts'
 import { createTokenTable, type TokenTable } from './cache/token-table.ts'
 import type { Config } from './config.ts'
 import { sealLink } from './connectors/connect/link.ts'
 import { createTokenDoor, type TokenDoor } from './connectors/connections/auth-provider.ts'
 import { createTokenAdmission } from './connectors/connections/token-admission.ts'
-import { createConnectors } from './connectors/connectors.ts'
+import { createLiveConnectors } from './connectors/connectors.ts'
 import { createCredentials } from './connectors/credentials.ts'
 import { createHouseDiscover, type HouseDiscover } from './connectors/discovery/house-discover.ts'
 import { createEmbeddedDoor, type EmbeddedDoor } from './connectors/embedded/embedded-door.ts'
+import { createLateOutbound, type LateOutbound } from './connectors/late-outbound.ts'
 import type { Lifecycle } from './connectors/lifecycle/lifecycle.ts'
-import { outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
+import { isOutbound, outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
+import type { MadeConnectors } from './connectors/made/made-connectors.ts'
+import { type OpenMade, openMade } from './connectors/made/open-made.ts'
 import type { Outbound } from './connectors/outbound.ts'
 import { createConnectionCalls } from './gateway/connection-calls.ts'
 import { createGuard } from './gateway/guard.ts'
@@ -48,6 +52,7 @@ import { createHandOut } from './vault/hand-out.ts'
 import type { Refresher } from './vault/refresh.ts'
 import { createResealing } from './vault/resealing.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
+import { openWebhooks, type Webhooks } from './webhooks/room.ts'
 
 export interface House {
   readonly config: Config
@@ -95,9 +100,12 @@ interface Ground {
   readonly store: Store
   readonly bus: Bus
   readonly outbound: WayOut
+  readonly webhooks: Webhooks
   readonly sealing: Sealing
   readonly keys: Keys
   readonly revocation: RevocationView
+  readonly made: MadeConnectors
+  readonly attachDuties: OpenMade['attach']
 }
 
 /** @throws {StoreError} when the store cannot be read. @throws {ConfigError} for a wrong sealing key. */
@@ -108,8 +116,13 @@ export async function openHouse(
   { store, bus }: Awaited<ReturnType<Platform['openStore']>>,
 ): Promise<House> {
   const outbound = platform.openFetch(config.egress)
+  const webhooks = openWebhooks(config, platform, store)
   try {
-    const ground = await layGround(config, platform, { store, bus, outbound })
+    const opened = { store: webhooks.store, bus, outbound, webhooks }
+    const [ground] = await Promise.all([
+      layGround(config, webhooks.platform, opened),
+      webhooks.load(),
+    ])
     return await furnish(ground, endpointPrefix)
   } catch (error) {
     // A start that failed is tried again by the next request: nothing of it may stay open.
@@ -121,7 +134,7 @@ export async function openHouse(
 async function layGround(
   config: Config,
   platform: Platform,
-  opened: Pick<Ground, 'store' | 'bus' | 'outbound'>,
+  opened: Pick<Ground, 'store' | 'bus' | 'outbound' | 'webhooks'>,
 ): Promise<Ground> {
   const { runtime, emit } = platform
   const sealing = createSealing(
@@ -152,12 +165,27 @@ async function layGround(
     emit,
     maxAgeSeconds: config.limits.revocationViewMaxAgeSeconds,
   })
-  await Promise.all([keys.load(), revocation.load()])
+  const {
+    made,
+    config: live,
+    attach,
+  } = openMade({ config, ...opened, ...platform, sealing, revocation })
+  await Promise.all([keys.load(), revocation.load(), made.load()])
   // A withdrawn key must stop verifying here, not only be marked.
   revocation.onMark((mark) => {
     if (mark.kind === 'key') runtime.waitUntil(keys.load())
+    if (mark.kind === 'cache') forgetCached(emit, mark.id)
   })
-  return { config, platform, ...opened, sealing, keys, revocation }
+  return {
+    config: live,
+    platform,
+    ...opened,
+    sealing,
+    keys,
+    revocation,
+    made,
+    attachDuties: attach,
+  }
 }
 
 async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
@@ -165,6 +193,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const { runtime, emit, lock } = platform
   const { sharesPromises } = runtime
   const egress = openEgress(config, platform, outbound.fetch)
+  ground.webhooks.begin({ sealing: ground.sealing, egress })
   const contexts = await createProviderContexts({ config, egress, runtime, emit, store, lock })
   const providers = config.providers.map((provider) => ({
     provider,
@@ -173,7 +202,14 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const signIns = await openSignIns(ground, providers)
   const { vault, proofs, refresher, duties, signals, upkeep } = signIns
   const { memberships } = upkeep
-  const connecting = await openConnecting(ground, egress, signIns)
+  ground.attachDuties(duties)
+  const late = createLateOutbound({
+    runtime,
+    isNeeded: () => outboundConnectors(config).length > 0 || ground.made.parted().some(isOutbound),
+    open: () => openConnecting(ground, egress, signIns),
+  })
+  await late.ensure()
+  ground.made.onChange(() => runtime.waitUntil(late.ensure().catch(() => undefined)))
   const handOut = createHandOut({
     vault,
     refresher,
@@ -181,7 +217,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     deadlineMs: config.limits.tokenCallTimeoutMs,
   })
   const documents = await openClientDocuments({ config, egress, runtime, emit, store, lock })
-  const gateway = openGateway(ground, proofs, memberships, connecting)
+  const gateway = openGateway(ground, proofs, memberships, late)
   const { adopt } = gateway.authenticator
   const deps = {
     config,
@@ -201,7 +237,8 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     handOut,
     documents,
     adopt,
-    ...(connecting === undefined ? {} : { connecting: connecting.rooms }),
+    linking: () => late.opened()?.rooms,
+    directory: ground.made,
   }
   if (providers.some(({ provider }) => provider.type === DEVELOPMENT_TYPE))
     emit.event({ type: 'server.warning', level: 'warn', reason: 'insecure_development_sign_in' })
@@ -231,23 +268,33 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   runtime.waitUntil(contexts.warm())
   const doors = openDoors(ground, gateway, issuer, refresher)
   const { house } = issuer
-  const embedded = createEmbeddedDoor(
-    () => connecting && { ...house, connecting: connecting.rooms },
+  const embedded = createEmbeddedDoor(() => {
+    const connecting = late.opened()?.rooms
+    return connecting && { ...house, connecting }
+  })
+  const finder = createHouseDiscover(
+    { ...ground, ...platform, egress },
+    () => late.opened()?.discovery,
   )
-  const finder = createHouseDiscover({ ...ground, ...platform, egress }, connecting?.discovery)
   const operations = createOperations({
     ...{ ...deps, signals, sealing: ground.sealing },
-    lifecycle: async () => connecting?.lifecycle,
-    connections: connecting?.connections,
+    lifecycle: async () => (await late.ensure())?.lifecycle,
+    connections: late.connections,
+    made: ground.made,
+    webhooks: ground.webhooks,
   })
   const opened: House = {
     config,
     operations,
-    lifecycle: connecting?.lifecycle,
+    get lifecycle() {
+      return late.opened()?.lifecycle
+    },
     discover: finder.discover,
     embedded,
     tokenDoor: createTokenDoor({
-      ...{ config, revocation, tokens: connecting?.tokens },
+      config,
+      revocation,
+      tokens: late.tokens,
       admits: createTokenAdmission({ config, store, runtime, memberships }),
       nowMs: () => runtime.nowMs(),
     }),
@@ -264,7 +311,9 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
       await duties.run()
       await resealing.runDue()
-      await connecting?.lifecycle.runDue()
+      await ground.webhooks.runDue()
+      await ground.made.load()
+      await (await late.ensure())?.lifecycle.runDue()
       await embedded.runDue()
       await sweep()
     },
@@ -272,10 +321,11 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       stopSweep()
       keys.stop()
       revocation.stop()
-      await Promise.all([duties.stop(), resealing.stop(), connecting?.close()])
+      await Promise.all([duties.stop(), resealing.stop(), late.close()])
       await finder.close()
       await Promise.all([proofs.close(), upkeep.close(), contexts.close(), documents.close()])
       await untilWritten(refresher, platform)
+      await ground.webhooks.stop()
       await outbound.close()
       await store.close()
     },
@@ -306,13 +356,12 @@ interface Gateway {
   readonly proxy: (request: Request) => Promise<Response>
 }
 
-/** Where some connector has an authorization server; what that takes is loaded only then. */
+/** What connectors with an authorization server take: loaded where there is one. */
 async function openConnecting(
   { config, platform, ...ground }: Ground,
   egress: Egress,
   signIns: SignIns,
-): Promise<Outbound | undefined> {
-  if (outboundConnectors(config).length === 0) return undefined
+): Promise<Outbound> {
   const { runtime, emit, lock } = platform
   const { openOutbound } = await import('./connectors/outbound.ts')
   return openOutbound({ ...ground, ...signIns, config, runtime, emit, lock, egress })
@@ -322,7 +371,7 @@ function openGateway(
   ground: Ground,
   proofs: Proofs,
   memberships: Memberships,
-  connecting: Outbound | undefined,
+  late: LateOutbound,
 ): Gateway {
   const { config, platform, store, outbound, keys, revocation } = ground
   const { runtime, emit } = platform
@@ -337,23 +386,23 @@ function openGateway(
       })
     : undefined
   const sessionIds = createSessionIds({ runtime, key: () => keys.mcpSessionKey() })
-  const connections =
-    connecting &&
-    createConnectionCalls({
-      runtime,
-      tokens: connecting.tokens,
-      link: (facts) => sealLink({ config, runtime, keys }, facts),
-      report: connecting.lifecycle.report,
-      sessionIds,
-      key: () => keys.ticketKey(),
-    })
-  connecting?.onConnected((userId, connector) => connections?.connected(userId, connector))
+  const connections = createConnectionCalls({
+    runtime,
+    tokens: late.tokens,
+    link: (facts) => sealLink({ config, runtime, keys }, facts),
+    report: (connector, evidence) => late.opened()?.lifecycle.report(connector, evidence),
+    sessionIds,
+    key: () => keys.ticketKey(),
+  })
+  late.onOpened((outbound) =>
+    outbound.onConnected((userId, connector) => connections.connected(userId, connector)),
+  )
   const view = createView({
     config,
     runtime,
-    connectors: createConnectors(config),
+    connectors: createLiveConnectors(config, ground.made),
     authenticator,
-    credentials: createCredentials({ config, keys, runtime, tokens: connecting?.tokens }),
+    credentials: createCredentials({ config, keys, runtime, tokens: late.tokens }),
     sessionIds,
     connections,
     proofs,

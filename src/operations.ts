@@ -15,29 +15,32 @@ import {
 } from './connectors/connector-administration.ts'
 import type { Lifecycle } from './connectors/lifecycle/lifecycle.ts'
 import { outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
+import type { MadeConnectors } from './connectors/made/made-connectors.ts'
+import { openMade } from './connectors/made/open-made.ts'
 import { auditStep } from './issuer/audit.ts'
-import {
-  announceMark,
-  type EndingHouse,
-  endByMark,
-  endGrant,
-  type MarkedThing,
-} from './issuer/endings.ts'
+import { announceMark, type EndingHouse, endGrant } from './issuer/endings.ts'
 import { createKeys, type KeyState, type Keys, type Rotated } from './issuer/keys.ts'
+import { endSelected, type Selected } from './issuer/mass-endings.ts'
 import { type OffboardProof, offboard } from './issuer/offboard.ts'
 import { createSignals, type Signals } from './issuer/signals.ts'
 import { createUpstreamRevocation } from './issuer/upstream-revocation.ts'
-import type { Bus, Platform, Store, Versioned } from './ports.ts'
+import type { Egress } from './net/egress.ts'
+import type { Bus, Platform, Step, Store, Versioned } from './ports.ts'
 import { type Grant, TENANT } from './records.ts'
 import { type Resealed, reseal } from './vault/reseal.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
 import { createVault } from './vault/vault.ts'
+import type { WebhookAdministration } from './webhooks/administration.ts'
+import { openWebhooks, type Webhooks } from './webhooks/room.ts'
 
 export type Person = Versioned<'user'>
 
 export interface Operations {
-  /** One mark, whatever it covers. */
-  revoke(thing: MarkedThing, cause: string): Promise<void>
+  /**
+   * One mark, whatever it covers; accounts at connectors that it covers end too, here and there.
+   * `also` is written in the same commit.
+   */
+  revoke(selected: Selected, cause: string, also?: readonly Step[]): Promise<void>
   /** Each grant that was made since; told after each page of people. Returns how many ended. */
   revokeSince(sinceMs: number, cause: string, onProgress: (ended: number) => void): Promise<number>
   /** By user id, or by e-mail, login or subject at the provider, to the letter. */
@@ -51,12 +54,16 @@ export interface Operations {
   pending(): Promise<number>
   readonly connectors: ConnectorAdministration
   readonly connections: ConnectionAdministration
+  /** Receivers of events. */
+  webhooks(): Promise<WebhookAdministration>
 }
 
 interface Needs extends EndingHouse {
   /** `undefined` where no connector has an authorization server. */
   lifecycle(): Promise<Lifecycle | undefined>
-  readonly connections?: Connections | undefined
+  readonly connections?: Pick<Connections, 'findById' | 'end'> | undefined
+  readonly made: MadeConnectors
+  readonly webhooks: Pick<Webhooks, 'administration'>
   readonly keys: Keys
   readonly signals: Signals
   readonly sealing: Sealing
@@ -70,9 +77,7 @@ const FOUND_MAX = 10
 export function createOperations(needs: Needs): Operations {
   const { store, keys } = needs
   return {
-    async revoke(thing, cause) {
-      await endByMark(needs, thing, cause)
-    },
+    revoke: (selected, cause, also) => endSelected(needs, selected, cause, also),
     revokeSince: (sinceMs, cause, onProgress) => revokeSince(needs, sinceMs, cause, onProgress),
     findPeople: (text) => findPeople(needs, text),
     offboard: (person) => offboard(needs, person),
@@ -90,7 +95,8 @@ export function createOperations(needs: Needs): Operations {
       return done
     },
     pending: () => store.count('duty', TENANT),
-    connectors: createConnectorAdministration(needs.config, () => needs.lifecycle()),
+    webhooks: () => needs.webhooks.administration(),
+    connectors: createConnectorAdministration(needs, () => needs.lifecycle()),
     connections: createConnectionAdministration(store, needs.connections, needs.config.apps),
   }
 }
@@ -168,9 +174,12 @@ export async function openOperations(
   config: Config,
   platform: Platform,
 ): Promise<{ readonly operations: Operations; close(): Promise<void> }> {
-  const { runtime, emit, lock } = platform
-  const { store, bus } = await platform.openStore(config.databaseUrl)
+  const { store: plain, bus } = await platform.openStore(config.databaseUrl)
+  const webhooks = openWebhooks(config, platform, plain)
+  const { store } = webhooks
+  const { runtime, emit, lock } = webhooks.platform
   try {
+    await webhooks.load()
     const sealing = createSealing(
       config.sealingKeys.length === 0
         ? [await platform.developmentSealingKey(config.databaseUrl)]
@@ -183,7 +192,17 @@ export async function openOperations(
     const vault = createVault({ store, sealing, runtime })
     // Nobody here remembers a token: the mark in the store is all there is to tell.
     const revocation = { markLocal: () => undefined, marked: () => false }
-    const ending = { store, runtime, emit, bus, config, revocation }
+    const { made, config: live } = openMade({
+      config,
+      store,
+      bus,
+      runtime,
+      emit,
+      sealing,
+      revocation,
+    })
+    await made.load()
+    const ending = { store, runtime, emit, bus, config: live, revocation }
     const { endVault } = createUpstreamRevocation({
       ...ending,
       lock,
@@ -193,11 +212,26 @@ export async function openOperations(
       announce: (mark) => announceMark(ending, mark),
     })
     const signals = createSignals({ ...ending, endVault })
-    const outbound = createLateClientSide(config, platform, { store, bus, sealing })
+    const wayOut = createLateEgress(live, platform)
+    const outbound = createLateClientSide(live, webhooks.platform, {
+      ...{ store, bus, sealing, made },
+      egress: wayOut.open,
+    })
+    webhooks.administer({ sealing, egress: wayOut.open })
     return {
-      operations: createOperations({ ...ending, keys, signals, sealing, lifecycle: outbound.open }),
+      operations: createOperations({
+        ...ending,
+        keys,
+        signals,
+        sealing,
+        made,
+        webhooks,
+        lifecycle: outbound.open,
+      }),
       async close() {
         await outbound.close()
+        await wayOut.close()
+        await webhooks.stop()
         await store.close()
       },
     }
@@ -207,34 +241,57 @@ export async function openOperations(
   }
 }
 
+/** The way out of a command, opened by the first that needs it. */
+function createLateEgress(
+  config: Config,
+  platform: Platform,
+): { open(): Promise<Egress>; close(): Promise<void> } {
+  let opened: ReturnType<Platform['openFetch']> | undefined
+  let egress: Egress | undefined
+  return {
+    async open() {
+      const { openEgress } = await import('./net/configured-egress.ts')
+      opened ??= platform.openFetch(config.egress)
+      egress ??= openEgress(config, platform, opened.fetch)
+      return egress
+    },
+    close: async () => opened?.close(),
+  }
+}
+
 /** For the commands that ask a connector's servers: opened by the first that needs it, without timers. */
 function createLateClientSide(
   config: Config,
   platform: Platform,
-  ground: { readonly store: Store; readonly bus: Bus; readonly sealing: Sealing },
+  ground: {
+    readonly store: Store
+    readonly bus: Bus
+    readonly sealing: Sealing
+    readonly made: MadeConnectors
+    egress(): Promise<Egress>
+  },
 ): { open(): Promise<Lifecycle | undefined>; close(): Promise<void> } {
   const { runtime, emit, lock } = platform
   let opening: Promise<{ lifecycle: Lifecycle; close(): Promise<void> }> | undefined
   const openNow = async () => {
     const { openClientSide } = await import('./connectors/outbound.ts')
-    const { openEgress } = await import('./net/configured-egress.ts')
-    const outbound = platform.openFetch(config.egress)
-    const egress = openEgress(config, platform, outbound.fetch)
+    const egress = await ground.egress()
     const { lifecycle } = await openClientSide({ ...ground, config, runtime, emit, lock, egress })
     await lifecycle.load()
     return {
       lifecycle,
-      async close() {
-        await lifecycle.close()
-        await outbound.close()
-      },
+      close: () => lifecycle.close(),
     }
   }
   return {
     async open() {
       if (outboundConnectors(config).length === 0) return undefined
+      const isOpen = opening !== undefined
       opening ??= openNow()
-      return (await opening).lifecycle
+      const { lifecycle } = await opening
+      // Made by this very command.
+      if (isOpen) await lifecycle.follow()
+      return lifecycle
     },
     close: async () => (await opening?.catch(() => undefined))?.close(),
   }

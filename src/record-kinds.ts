@@ -133,6 +133,12 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     life: 'until the provider confirmed it, at most 7 d',
     sealed: ['sealed'],
   },
+  operation: {
+    holds: 'work that the API was asked for',
+    key: 'its id',
+    life: '7 d',
+    sealed: [],
+  },
   webhook: {
     holds: 'a receiver of events',
     key: 'its id',
@@ -210,6 +216,9 @@ export const INDEXES: {
   fact: { name: (value) => value.name },
   duty: { userId: (value) => value.userId },
   delivery: { name: (value) => value.webhookId },
+  operation: {
+    purpose: ({ state }) => (state === 'running' ? state : undefined),
+  },
   origin: { userId: (value) => value.userId, name: (value) => value.name },
   audit: { userId: (value) => value.userId },
 }

@@ -334,6 +334,8 @@ export interface Values {
     keyId?: string
     /** Last vault record that a survey has looked at. */
     after?: string
+    /** Of a survey for connections: only those that were made by then. Absent: when it was asked for. */
+    madeByMs?: number
     cause: string
     attempts: number
     createdAtMs: number
@@ -366,6 +368,25 @@ export interface Values {
     createdAtMs: number
     dueAtMs: number
     /** A node is sending it until then. */
+    claimedUntilMs?: number
+    expiresAtMs: number
+  }
+  /** Work that the API was asked for, done behind its answer. Key: `opn_...`. */
+  operation: {
+    type: 'offboard' | 'revocation'
+    /** Id of the API key that asked. */
+    actor: string
+    /** What it is about: whom a revocation covers, or the key of the person's row. */
+    by: 'connector' | 'user' | 'client' | 'tenant' | 'issuedBefore' | 'all'
+    of: string
+    state: 'running' | 'done' | 'failed'
+    done: number
+    total: number
+    result?: Readonly<Record<string, string | number | boolean>>
+    attempts: number
+    createdAtMs: number
+    finishedAtMs?: number
+    /** A node is at it until then. */
     claimedUntilMs?: number
     expiresAtMs: number
   }
@@ -450,38 +471,13 @@ export interface Grant {
   readonly version: number
 }
 
-export const MARK_KINDS = [
-  'token',
-  'grant',
-  'user',
-  'client',
-  'connector',
-  'tenant',
-  'key',
-  // Ends nothing: "read this again" (issuer/forget.ts). It travels as marks do.
-  'cache',
-] as const
-export type MarkKind = (typeof MARK_KINDS)[number]
-
-/** "Tokens of this thing issued before `issuedBeforeMs` are dead." */
-export interface Mark {
-  readonly tenant: string
-  readonly kind: MarkKind
-  readonly id: string
-  readonly issuedBeforeMs: number
-  /** When no token it covers can still be alive: longest token life plus 5 minutes. */
-  readonly expiresAtMs: number
-  readonly cause?: string
-}
-/**
- * A mark is kept this much longer than it needs: should the wall clock run ahead by a day and come
- * back, tokens that it covers are alive again (K7).
- */
-export const MARK_KEPT_PAST_LIFE_MS = 25 * 3_600_000
-
-export interface RevocationRow extends Mark {
-  readonly sequence: number
-}
+export {
+  MARK_KEPT_PAST_LIFE_MS,
+  MARK_KINDS,
+  type Mark,
+  type MarkKind,
+  type RevocationRow,
+} from './marks.ts'
 
 /** The one tenant of a self-hosted house; every key names its tenant all the same. */
 export const TENANT = 'default'

@@ -197,6 +197,7 @@ function selects(mark: Mark, grant: Grant): boolean {
       return true
     case 'token':
     case 'key':
+    case 'cache':
       return false
   }
 }

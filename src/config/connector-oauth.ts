@@ -180,6 +180,7 @@ function noClient(connector: OAuthConnector, missing: 'clientId' | 'clientSecret
     'ERR_CONFIG_CONNECTOR_CLIENT',
     `connector ${name} has no ${missing}.`,
     `Set ${both}. Register a client at ${where}${callback}`,
+    `${connector.at}.client.${missing}`,
   )
 }
 

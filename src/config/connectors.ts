@@ -46,7 +46,8 @@ export function readConnectors(
   return connectors
 }
 
-function readConnector(
+/** One connector by itself; whether its paths are free is `refuseOverlaps`. */
+export function readConnector(
   name: string,
   entry: unknown,
   house: { issuer: string; prefix: string },
@@ -225,6 +226,7 @@ function readHeader(
       'ERR_CONFIG_HEADER_VALUE',
       `connector ${name} has no header value.`,
       `Set ${variable}, or ${at}.header.value to "env:NAME".`,
+      `${at}.header.value`,
     )
   }
   return { name: header.toLowerCase(), value: read.secret(`${at}.header.value`, given, sources) }
@@ -271,7 +273,8 @@ interface Claimed {
   readonly owner: string
 }
 
-function refuseOverlaps(connectors: readonly ConnectorConfig[], prefix: string): void {
+/** @throws {ConfigError} `ERR_CONFIG_OVERLAP`. */
+export function refuseOverlaps(connectors: readonly ConnectorConfig[], prefix: string): void {
   const claimed: Claimed[] = []
   for (const connector of connectors) {
     const owner = `connectors.${connector.name}`
@@ -304,5 +307,6 @@ function overlap(pattern: string, owner: string, other: string): ConfigError {
     'ERR_CONFIG_OVERLAP',
     `${owner} and ${other} both want the path ${pattern}.`,
     'Give one of them another path, or set prefix to move the pages of this house.',
+    `${owner}.path`,
   )
 }

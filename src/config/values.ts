@@ -14,7 +14,7 @@ export interface Sources {
 }
 
 export function invalid(path: string, mustBe: string, fix = `Correct ${path}.`): ConfigError {
-  return new ConfigError('ERR_CONFIG_VALUE', `${path} must be ${mustBe}.`, fix)
+  return new ConfigError('ERR_CONFIG_VALUE', `${path} must be ${mustBe}.`, fix, path)
 }
 
 /** `env:NAME` and `file:/path` stand for what they point at (api.md section 1). */
@@ -175,6 +175,7 @@ export function refuseUnknown(
       'ERR_CONFIG_UNKNOWN_FIELD',
       `${at(name)} is not a field.`,
       near === undefined ? `Fields here: ${known.join(', ')}.` : `Did you mean ${at(near)}?`,
+      at(name),
     )
   }
 }

@@ -7,9 +7,11 @@
  * `ambiguous` and refused before anybody normalises it (G4). So is a public path that a careless
  * server could take for a protected one, or for the MCP endpoint itself.
  */
+import { isNamedByFile } from '../config/approved-origins.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
 import { challenge } from '../oauth/challenge.ts'
 import { canonicalResource, protectedResourceMetadataPath } from '../oauth/urls.ts'
+import type { ConnectorDirectory } from './directory.ts'
 
 /** Where a call goes. Made once; pools are keyed by `addresses` and `origin`. */
 export interface Upstream {
@@ -48,6 +50,25 @@ export interface Connectors {
 
 /** The one scope of a connector without a scope table (flows.md section 3). */
 export const CALL_SCOPE = 'mcp'
+
+/** The same, made anew whenever the directory says that another connector is there. */
+export function createLiveConnectors(
+  config: Parameters<typeof createConnectors>[0],
+  directory: Pick<ConnectorDirectory, 'onChange'>,
+): Connectors {
+  let current = createConnectors(config)
+  directory.onChange(() => {
+    current = createConnectors(config)
+  })
+  return {
+    get list() {
+      return current.list
+    },
+    route: (path) => current.route(path),
+    claims: (path) => current.claims(path),
+    strip: (path) => current.strip(path),
+  }
+}
 
 export function createConnectors(
   config: Pick<Config, 'issuer' | 'connectors'> & Partial<Pick<Config, 'egress'>>,
@@ -105,8 +126,8 @@ function sharedFacts(
     upstream: {
       name: connector.name,
       origin: connector.url.origin,
-      // A preset's host was written by us, not by the operator: it is a public one (I6).
-      addresses: connector.preset === undefined || isAllowed ? 'approved' : 'public',
+      // What the operator did not write down is a public server (I6).
+      addresses: isNamedByFile(connector) || isAllowed ? 'approved' : 'public',
     },
     challenges: {
       missing: challenge({ resourceMetadata, scope }),

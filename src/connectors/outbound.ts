@@ -4,7 +4,7 @@
  *
  * Opening reads the store and asks nobody; what has to be asked goes on behind `start`.
  */
-import { approvedOrigins } from '../config/approved-origins.ts'
+import { allowedOrigins, approvedOrigins } from '../config/approved-origins.ts'
 import type { Config } from '../config.ts'
 import { auditStep } from '../issuer/audit.ts'
 import { announceMark } from '../issuer/endings.ts'
@@ -26,6 +26,7 @@ import { type ConnectionTokens, createConnectionTokens } from './connections/con
 import { type Connections, createConnections } from './connections/connections.ts'
 import { type DiscoveryEngine, openDiscovery } from './discovery/discovery.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle/lifecycle.ts'
+import type { MadeConnectors } from './made/made-connectors.ts'
 
 /** What a command needs, too: no vault, no sign-ins, no timers of their own. */
 export interface ClientGround {
@@ -37,6 +38,8 @@ export interface ClientGround {
   readonly lock: Lock
   readonly egress: Egress
   readonly sealing: Sealing
+  /** Connectors made by the API. Absent: those of the file alone. */
+  readonly made?: Pick<MadeConnectors, 'onChange' | 'parted'>
 }
 
 export interface OutboundGround extends ClientGround {
@@ -74,6 +77,7 @@ export async function openClientSide(ground: ClientGround): Promise<ClientSide> 
     ...ground,
     limits,
     approvedOrigins: approvedOrigins(config),
+    allowedOrigins: allowedOrigins(config),
     durable: { store, lock },
   })
   const assertionKeys = createAssertionKeys({
@@ -88,7 +92,9 @@ export async function openClientSide(ground: ClientGround): Promise<ClientSide> 
     tokenCallTimeoutMs: limits.tokenCallTimeoutMs,
     endpointGone: (connector) => lifecycle.report(connector, { kind: 'endpoint_gone' }),
   })
-  const lifecycle = createLifecycle({ ...ground, discovery, registrations })
+  const { made } = ground
+  const parted = made === undefined ? {} : { parted: () => made.parted() }
+  const lifecycle = createLifecycle({ ...ground, ...parted, discovery, registrations })
   return { discovery, assertionKeys, registrations, tokenCalls, lifecycle }
 }
 
@@ -114,6 +120,10 @@ export async function openOutbound(ground: OutboundGround): Promise<Outbound> {
       return view
     },
   }
+  const unfollow = ground.made?.onChange((name) => {
+    tokens.dropAll(name)
+    runtime.waitUntil(lifecycle.follow().catch(() => undefined))
+  })
   await Promise.all([side.assertionKeys.load(), lifecycle.start()])
   return {
     ...side,
@@ -122,6 +132,7 @@ export async function openOutbound(ground: OutboundGround): Promise<Outbound> {
     rooms: { ...side, connections, pages: connectPages },
     onConnected: (listener) => void listeners.push(listener),
     async close() {
+      unfollow?.()
       tokens.close()
       await lifecycle.close()
     },

@@ -76,7 +76,7 @@ async function describe(
   done: Account['done'],
 ): Promise<Account> {
   const user = signedIn.user.value
-  const { connecting } = house
+  const connecting = house.linking?.()
   const [grants, sessions, approvals, connections] = await Promise.all([
     liveGrants(house, user.userId),
     liveRows(house, 'session', user.userId),

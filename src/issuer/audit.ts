@@ -24,6 +24,7 @@ export type AuditEvent =
   | 'connector.removed'
   | 'api_key.created'
   | 'api_key.ended'
+  | 'cache.forgotten'
 
 export interface AuditFacts {
   /** Who did it, where that is not the person themselves: id of an API key. */

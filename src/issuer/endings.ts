@@ -92,6 +92,7 @@ export interface MarkedThing {
  * The mark reaches `MARK_AHEAD_MS` into the future, so that a node whose clock is behind does not let
  * a token of now through. A sign-in in that time is refused once and then refreshed.
  *
+ * @param besides Further marks of the same commit.
  * @throws {StoreError} `not-applied` also when a step of `also` was lost: nothing was written.
  */
 export async function endByMark(
@@ -99,6 +100,7 @@ export async function endByMark(
   thing: MarkedThing,
   cause: string,
   also: readonly Step[] = [],
+  besides: readonly Mark[] = [],
 ): Promise<Mark> {
   const nowMs = Math.trunc(house.runtime.nowMs())
   const issuedBeforeMs = nowMs + MARK_AHEAD_MS
@@ -112,8 +114,8 @@ export async function endByMark(
     surveyStep(house.runtime, cause, kind === 'user' ? { userId: id } : {}),
     ...(kind === 'connector' ? endConnections(house, id, cause) : []),
   ]
-  await house.store.grants.revoke(mark, [...also, ...surveys, audit])
-  announceMark(house, mark)
+  await house.store.grants.revoke([mark, ...besides], [...also, ...surveys, audit])
+  for (const made of [mark, ...besides]) announceMark(house, made)
   // Who ends a person ends their sign-ins next (signals.ts); the survey is for the case of a crash.
   if (kind !== 'user') house.duties?.poke()
   report(house, { type: 'grant.ended', reason: cause, scope: kind, ...who })

@@ -123,6 +123,7 @@ async function marksOf(
     connector: claims.aud,
     tenant: TENANT,
     key: keyId,
+    cache: undefined,
   }
   const nowMs = runtime.nowMs()
   const covers = (row: RevocationRow): boolean =>

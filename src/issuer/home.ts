@@ -37,7 +37,7 @@ export async function home(house: IssuerHouse, http: Request): Promise<Response>
           },
         }),
     servers: await withConnections(house, signedIn),
-    ...(house.connecting === undefined ? {} : { connectPath: house.paths.connect }),
+    ...(house.linking?.() === undefined ? {} : { connectPath: house.paths.connect }),
     logoutPath: house.paths.logout,
     accountPath: house.paths.account,
     configPath: house.paths.mcpJson,
@@ -50,7 +50,7 @@ async function withConnections(
   house: IssuerHouse,
   signedIn: SignedIn | undefined,
 ): Promise<readonly HomeServer[]> {
-  const { connecting } = house
+  const connecting = house.linking?.()
   const shown = servers(house, signedIn)
   if (connecting === undefined || signedIn === undefined) return shown
   const known = await connecting.pages.describe({ ...house, connecting }, signedIn)

@@ -8,6 +8,7 @@ import type { EndpointSegment } from '../config/paths.ts'
 import type { AssertionIssuer } from '../config/token-policies.ts'
 import type { Config, ConnectorConfig } from '../config.ts'
 import type { ConnectRooms } from '../connectors/connect/connect-rooms.ts'
+import type { ConnectorDirectory } from '../connectors/directory.ts'
 import type { AccessTokenClaims } from '../oauth/access-token.ts'
 import type { Verdict } from '../oauth/allow.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
@@ -104,8 +105,10 @@ export interface IssuerDeps {
   readonly assertionKeys?: AssertionKeys
   /** What clients publish on their own hosts; absent: clients named by a URL are unknown here. */
   readonly documents?: ClientDocuments
-  /** Accounts at connectors; absent: no connector needs one. */
-  readonly connecting?: ConnectRooms
+  /** Accounts at connectors; `undefined`: no connector needs one now. */
+  readonly linking?: () => ConnectRooms | undefined
+  /** Absent: only the connectors of the configuration, which do not change. */
+  readonly directory?: Pick<ConnectorDirectory, 'onChange'>
   /** Told of each access token of an active grant, before it is sent (issuer/authenticate.ts). */
   readonly adopt?: (token: string, claims: AccessTokenClaims, keyId: string) => void
   /** Address of the peer, behind trusted proxies the client's; `undefined`: limits per address are off. */
@@ -140,6 +143,9 @@ export interface Paths {
   readonly account: string
   /** Below it the name of a connector. */
   readonly connect: string
+  /** Below it the calls and popups of embedded Connect. */
+  readonly widget: string
+  readonly widgetScript: string
   /** With a trailing slash: a code follows. */
   readonly errors: string
   readonly mcpJson: string
@@ -155,6 +161,7 @@ export interface IssuerHouse extends IssuerDeps {
   /** False only for the loopback http issuer: cookies lose `__Host-` and `Secure`. */
   readonly secure: boolean
   readonly paths: Paths
+  /** One array for the life of the house: its content follows the connectors. */
   readonly resources: readonly Resource[]
   readonly pages: PageHouse
   readonly style: string
@@ -184,6 +191,8 @@ export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
     home: `${people}/`,
     account: `${people}/account`,
     connect: `${people}/connect`,
+    widget: `${people}/widget`,
+    widgetScript: `${people}/widget.js`,
     errors: `${people}/errors/`,
     mcpJson: `${people}/mcp.json`,
     api: `${people}/api/v1`,
@@ -197,7 +206,7 @@ export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
     paths,
     style,
     clients: createClients(deps),
-    resources: listResources(config),
+    resources: followedResources(deps),
     pages: {
       brandName: config.brand.name,
       homePath: paths.home,
@@ -206,6 +215,12 @@ export function createIssuerHouse(deps: IssuerDeps): IssuerHouse {
       ...(config.brand.supportUrl === undefined ? {} : { supportUrl: config.brand.supportUrl }),
     },
   }
+}
+
+function followedResources({ config, directory }: IssuerDeps): readonly Resource[] {
+  const resources = [...listResources(config)]
+  directory?.onChange(() => resources.splice(0, resources.length, ...listResources(config)))
+  return resources
 }
 
 function listResources(config: Config): readonly Resource[] {

@@ -11,6 +11,7 @@ import { LRUCache } from 'lru-cache'
 import { createLoadingCache, type Loaded, type LoadingCache } from '../cache/loading-cache.ts'
 import { storedFacts } from '../cache/stored-facts.ts'
 import type { Config } from '../config.ts'
+import type { ConnectorDirectory } from '../connectors/directory.ts'
 import type { Belonging } from '../oauth/allow.ts'
 import type { Emit, Runtime, Store } from '../ports.ts'
 import type { Identity, MembershipsWanted } from '../providers/provider.ts'
@@ -54,6 +55,8 @@ export interface MembershipFact {
 
 export interface MembershipsDeps {
   readonly config: Pick<Config, 'allow' | 'connectors' | 'providers'>
+  /** Connectors, and so their rules, may change. Absent: they do not. */
+  readonly directory?: Pick<ConnectorDirectory, 'onChange'>
   /** Somebody in use is heard of at least this often: kept warm for as long. */
   readonly keepSeconds: number
   readonly store: Store
@@ -94,13 +97,12 @@ export interface Memberships extends KnownFacts {
   close(): Promise<void>
 }
 
-export function createMemberships(deps: MembershipsDeps): Memberships {
-  const { config, runtime } = deps
+/** What the rules of house and connectors ask, and which provider of them. */
+function questions(config: MembershipsDeps['config']) {
   const names = membershipsWanted(config)
   const wanted = identityWanted(config)
   const wantsBelonging = wanted.groups.size + wanted.roles.size > 0 || wanted.hasTenants
   const wantsIdentity = wantsBelonging || wanted.hasEmails
-  const none = { identity: false, belonging: false, memberships: false }
   const asked = new Map(
     config.providers.map((provider) => [
       provider.id,
@@ -112,6 +114,26 @@ export function createMemberships(deps: MembershipsDeps): Memberships {
       },
     ]),
   )
+  return { names, wanted, asked, wantsIdentity }
+}
+
+export function createMemberships(deps: MembershipsDeps): Memberships {
+  const { config, runtime } = deps
+  let { names, wanted, asked, wantsIdentity } = questions(config)
+  let isOpen = false
+  const started = new Set<{ start(): Promise<void> }>()
+  const startWanted = async (): Promise<void> => {
+    const rooms = [...(wantsIdentity ? [groups] : []), ...(names === undefined ? [] : [teams])]
+    for (const room of rooms.filter((one) => !started.has(one))) {
+      started.add(room)
+      await room.start()
+    }
+  }
+  deps.directory?.onChange(() => {
+    ;({ names, wanted, asked, wantsIdentity } = questions(config))
+    if (isOpen) runtime.waitUntil(startWanted().catch(() => undefined))
+  })
+  const none = { identity: false, belonging: false, memberships: false }
   const asks = (providerId: string) => asked.get(providerId) ?? none
   const factOf = (providerId: string, identity: Identity): IdentityFact => {
     const isEntra = config.providers.some(({ id, type }) => id === providerId && type === 'entra')
@@ -167,10 +189,11 @@ export function createMemberships(deps: MembershipsDeps): Memberships {
       await Promise.all(roomsOf(providerId).map((room) => room.resolve(userKey, deadlineMs)))
     },
     async start() {
-      if (wantsIdentity) await groups.start()
-      if (names !== undefined) await teams.start()
+      isOpen = true
+      await startWanted()
     },
     async close() {
+      isOpen = false
       await Promise.all([groups.close(), teams.close()])
     },
   }

@@ -2,13 +2,13 @@
  * The pages that people see: `/authorize`, `/consent`, callbacks, sign-out, home. A person never sees
  * a stack or a blank page: what failed is in the log under the flow id that the page shows.
  */
-import type { Context, Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { isPosternError, placeOf } from '../errors.ts'
 import { MARK_ICON } from '../ui/layout.ts'
 import { messagePage } from '../ui/message.ts'
 import { account } from './account.ts'
 import { endFromAccount } from './account-endings.ts'
-import { methodNotAllowed, pageAnswer, redirectAnswer } from './answers.ts'
+import { jsonAnswer, methodNotAllowed, pageAnswer, redirectAnswer } from './answers.ts'
 import { authorize } from './authorize.ts'
 import { callback } from './callback.ts'
 import { decide } from './consent.ts'
@@ -60,13 +60,31 @@ export function addPageRoutes(app: Hono, house: IssuerHouse): void {
   app.get(paths.account, page(account))
   app.post(paths.account, page(endFromAccount))
   app.all(paths.account, () => methodNotAllowed('GET, POST'))
-  const { connecting } = house
-  if (connecting !== undefined)
-    connecting.pages.addRoutes(app, { ...house, connecting }, pageOrApology)
+  addConnectPages(app, house)
   app.get(`${paths.errors}:code`, page(explainError))
   app.get(paths.mcpJson, page(mcpJson))
   app.get(paths.style, () => asset(house.style, 'text/css; charset=utf-8'))
   app.get(paths.mark, () => asset(MARK_ICON, 'image/svg+xml'))
+}
+
+/** Their own table of routes, made when the first connector needs them: ours takes no more then. */
+function addConnectPages(app: Hono, house: IssuerHouse): void {
+  const { connect } = house.paths
+  let pages: Hono | undefined
+  const open = (): Hono | undefined => {
+    const connecting = house.linking?.()
+    if (pages !== undefined || connecting === undefined) return pages
+    pages = new Hono()
+    connecting.pages.addRoutes(pages, { ...house, connecting }, pageOrApology)
+    pages.notFound(() => jsonAnswer({ error: 'not_found' }, 404))
+    return pages
+  }
+  // At the start where it is needed then: questions of before wait to be answered.
+  open()
+  const serve = async (context: Context, next: () => Promise<void>) =>
+    (await open()?.fetch(context.req.raw)) ?? (await next())
+  app.all(connect, serve)
+  app.all(`${connect}/*`, serve)
 }
 
 function limited(

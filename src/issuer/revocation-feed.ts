@@ -121,7 +121,9 @@ async function readPage({ store }: RevocationFeedDeps, after: number): Promise<R
     after,
     REVOCATION_FEED_ROWS_MAX,
   )
-  return { sequence, epoch, marks: rows.map(({ cause: _cause, ...mark }) => mark) }
+  // What our own nodes are to read again says nothing to others.
+  const marks = rows.filter(({ kind }) => kind !== 'cache')
+  return { sequence, epoch, marks: marks.map(({ cause: _cause, ...mark }) => mark) }
 }
 
 interface Alarm {

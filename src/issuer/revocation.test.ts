@@ -70,7 +70,7 @@ function house(options: { marksMax?: number; sharesPromises?: boolean } = {}) {
   }
 }
 
-const NAMES: Record<MarkKind, string> = {
+const NAMES: Record<Exclude<MarkKind, 'cache'>, string> = {
   token: 'jti',
   grant: 'grant',
   user: 'user',
@@ -81,7 +81,7 @@ const NAMES: Record<MarkKind, string> = {
 }
 
 describe('revocation view', () => {
-  it.each(MARK_KINDS)(
+  it.each(MARK_KINDS.filter((kind) => kind !== 'cache'))(
     'V2: a mark of kind %s covers what it names, issued before it',
     async (kind) => {
       const { node, mark, session, revoke, runtime } = house()
@@ -104,6 +104,22 @@ describe('revocation view', () => {
       expect(clean.marked(session())).toBe(false)
     },
   )
+
+  it('V2: a mark of kind cache is told each time, kept by nobody, and covers no token', async () => {
+    const { node, mark, session, revoke, runtime } = house()
+    const view = node()
+    await view.load()
+    await view.start()
+    const told: string[] = []
+    view.onMark(({ kind, id }) => told.push(`${kind} ${id}`))
+    for (const id of Object.values(NAMES)) await revoke(mark('cache', id))
+    await revoke(mark('cache', NAMES.user))
+    await runtime.elapseMs(2_000)
+    expect(told).toEqual([...Object.values(NAMES), NAMES.user].map((id) => `cache ${id}`))
+    expect(view.marked(session())).toBe(false)
+    expect(view.size()).toBe(0)
+    view.stop()
+  })
 
   it('refuses until it was loaded', async () => {
     const { node, session } = house()

@@ -112,6 +112,11 @@ class View implements RevocationView {
     for (const row of rows) {
       // Its tokens are dead by themselves, also by a clock that comes back.
       if (this.#isOver(row)) continue
+      // Says nothing of any token: told, and not kept.
+      if (row.kind === 'cache') {
+        for (const listener of this.#listeners) listener(row)
+        continue
+      }
       const known = this.#marksOf(row.tenant)[row.kind]
       if (this.size() >= this.#marksMax && !known.has(row.id)) {
         this.#overflow()
@@ -307,6 +312,7 @@ function emptyMarks(): Record<MarkKind, MarksOfKind> {
     connector: new Map(),
     tenant: new Map(),
     key: new Map(),
+    cache: new Map(),
   }
 }
 

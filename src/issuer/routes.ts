@@ -111,6 +111,10 @@ function ownPaths(
     const url = URL.parse(`${house.issuerUrl.origin}${path}`)
     return url !== null && findDocument(url) !== undefined
   }
+  // Another program's own page may live there, where nobody links accounts here.
+  const { connect } = house.paths
+  const isConnectPath = (path: string): boolean =>
+    (path === connect || path.startsWith(`${connect}/`)) && house.linking?.() !== undefined
   return (path) =>
     paths.has(path) ||
     path.startsWith(house.paths.errors) ||
@@ -119,8 +123,4 @@ function ownPaths(
     path.startsWith(`${house.paths.register}/`) ||
     path.includes('/.well-known/oauth-') ||
     isDocument(path)
-  // Another program's own page may live there, where nobody links accounts here.
-  const { connect } = house.paths
-  const isConnectPath = (path: string): boolean =>
-    (path === connect || path.startsWith(`${connect}/`)) && house.linking?.() !== undefined
 }

@@ -3,6 +3,7 @@
  * good, which asks and ends through both. Nothing here decides.
  */
 import type { Config } from '../config.ts'
+import type { ConnectorDirectory } from '../connectors/directory.ts'
 import type { Bus, Platform, Store } from '../ports.ts'
 import { connectorOf } from '../vault/connection-rows.ts'
 import { createLateConnectorSide, type LateConnectorSide } from '../vault/connector-side.ts'
@@ -25,6 +26,8 @@ export interface SignInGround {
   readonly bus: Bus
   readonly sealing: Sealing
   readonly revocation: RevocationView
+  /** Connectors may change. Absent: they do not. */
+  readonly made?: Pick<ConnectorDirectory, 'onChange'>
 }
 
 export interface SignIns {
@@ -91,7 +94,10 @@ export async function openSignIns(
   proofs.onDead(async (vaultId, cause) => {
     if ((await upstream.end(vaultId, cause)) === 'newer') proofs.revive(vaultId)
   })
-  const upkeep = createUpkeep({ ...ending, vault, refresher, providers, proofs })
+  const upkeep = createUpkeep({
+    ...{ ...ending, vault, refresher, providers, proofs },
+    ...(ground.made === undefined ? {} : { directory: ground.made }),
+  })
   await Promise.all([proofs.start(), upkeep.start()])
   return { vault, proofs, refresher, duties, signals, upkeep, connectorSide }
 }

@@ -2,6 +2,7 @@
  * Keeps current, behind every request, what people in use need: their upstream tokens and what they
  * belong to. The proof engine says who is in use; it re-proves each of them at least every 240 s.
  */
+import type { ConnectorDirectory } from '../connectors/directory.ts'
 import type { Refresher } from '../vault/refresh.ts'
 import { createRefreshAhead } from '../vault/refresh-ahead.ts'
 import type { Vault, VaultRecord } from '../vault/vault.ts'
@@ -15,6 +16,7 @@ interface Deps extends EndingHouse {
   readonly vault: Vault
   readonly refresher: Refresher
   readonly providers: readonly IssuerProvider[]
+  readonly directory?: Pick<ConnectorDirectory, 'onChange'>
   readonly proofs: Pick<Proofs, 'onProved' | 'told' | 'incident'>
 }
 

@@ -3,7 +3,7 @@
  * denied, one set of breakers for all that go out through it.
  */
 import { createBreakers } from '../cache/breaker.ts'
-import { approvedOrigins, isOrigin } from '../config/approved-origins.ts'
+import { allowedOrigins, approvedOrigins, isOrigin } from '../config/approved-origins.ts'
 import type { Config } from '../config.ts'
 import type { Fetch, Platform } from '../ports.ts'
 import { createEgress, type Egress } from './egress.ts'
@@ -18,6 +18,7 @@ export function openEgress(
     runtime,
     emit,
     approvedOrigins: approvedOrigins(config),
+    allowedOrigins: allowedOrigins(config),
     allowHosts: config.egress.allowHosts.filter((entry) => !isOrigin(entry)),
     denyHosts: config.egress.denyHosts,
     connectTimeoutMs: config.limits.connectTimeoutMs,

@@ -28,7 +28,14 @@ export interface ResealDeps {
 }
 
 /** Kinds whose columns are sealed with the sealing keys. Others are sealed with a `secret` of those. */
-export const RESEALED_KINDS = ['secret', 'vault', 'registration', 'definition', 'duty', 'webhook'] as const
+export const RESEALED_KINDS = [
+  'secret',
+  'vault',
+  'registration',
+  'definition',
+  'duty',
+  'webhook',
+] as const
 type ResealedKind = (typeof RESEALED_KINDS)[number]
 
 const PAGE_ROWS = 100

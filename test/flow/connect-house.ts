@@ -113,7 +113,7 @@ export function createConnectHouse(options: ConnectHouseOptions = {}): ConnectTe
     runtime,
     store,
     config: { connectors: linked, ...options.config },
-    deps: { connecting: rooms, emit, ...options.deps },
+    deps: { linking: () => rooms, emit, ...options.deps },
   })
   const { config } = house.deps
   const duties = createUpstreamRevocation({

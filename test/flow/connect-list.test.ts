@@ -113,7 +113,7 @@ describe('the list', () => {
   })
 
   it('belongs to nobody where no connector needs an account', async () => {
-    const house = createConnectHouse({ deps: { connecting: undefined } as never })
+    const house = createConnectHouse({ deps: { linking: () => undefined } })
     expect(house.routes.handles('/connect')).toBe(false)
     expect(house.routes.handles('/connect/notes')).toBe(false)
   })

@@ -74,6 +74,10 @@ export function createKeptTokens(machine: ReadonlyMap<string, Token> = new Map()
       return kept.onRefused(accessToken)
     },
     forget: () => memory.clear(),
+    dropAll(connector) {
+      for (const key of memory.keys())
+        if (key.endsWith(`,${JSON.stringify(connector)}]`)) memory.delete(key)
+    },
     drop: (userId, connector) => void memory.delete(keyOf(userId, connector)),
     close: () => undefined,
   }

@@ -3,6 +3,7 @@
  * 7592): one exchange each, JSON, no redirects. What went wrong is a problem in words for people.
  */
 import { RETRY_AFTER_MAX_MS } from '../../cache/breaker.ts'
+import { isNamedByFile } from '../../config/approved-origins.ts'
 import { UpstreamError } from '../../errors.ts'
 import { retryAfterMs } from '../../net/cache-control.ts'
 import type { Egress, EgressResponse } from '../../net/egress.ts'
@@ -122,6 +123,7 @@ async function send(
       body,
       timeoutMs,
       maxBytes: ANSWER_MAX_BYTES,
+      publicOnly: !isNamedByFile(binding.connector),
     })
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error

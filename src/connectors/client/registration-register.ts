@@ -68,6 +68,12 @@ export class ClientRegister {
     for (const registration of await this.#rows.load()) this.#remember(registration)
   }
 
+  forget(connector: string): void {
+    for (const [place, { registration }] of this.#known)
+      if (registration.row.connector === connector) this.#known.delete(place)
+    this.#problems.clear()
+  }
+
   peek(binding: Binding): Registration | undefined {
     const known = this.#known.get(placeOf(binding))?.registration
     return known !== undefined && this.#isUsable(known, binding) ? known : undefined

@@ -47,6 +47,8 @@ export interface Registrations {
   refused(binding: Binding, client: OurClient): Promise<OurClient | undefined>
   /** How our document of this connector says we authenticate; `undefined`: there is no document. */
   documentMethod(connector: string): Promise<DocumentMethod | undefined>
+  /** The connector is another one now: what is in memory of its clients is not used again. */
+  forget(connector: string): void
   /** Reads what is stored; before the first `peek`. */
   load(): Promise<void>
 }
@@ -105,6 +107,7 @@ export function createRegistrations(deps: RegistrationsDeps): Registrations {
       return replaced.ok ? replaced.client : undefined
     },
     documentMethod: (connector) => register.documentMethod(connector),
+    forget: (connector) => register.forget(connector),
     load: () => register.load(),
   }
 }

@@ -6,6 +6,7 @@
  * (CLI-20). One exchange per call, none repeated; never a token in an error or event.
  * @see RFC 6749 sections 4.1.3, 4.4 and 6, RFC 7009, RFC 8707, RFC 9126
  */
+import { isNamedByFile } from '../../config/approved-origins.ts'
 import { UpstreamError } from '../../errors.ts'
 import type { Egress, EgressResponse, Operation } from '../../net/egress.ts'
 import { type ClientProof, clientRequest } from '../../oauth/client-request.ts'
@@ -158,6 +159,7 @@ async function post(
     ...clientRequest(await proofOf(deps, asked, operation), form),
     timeoutMs: deps.tokenCallTimeoutMs,
     maxBytes: ANSWER_MAX_BYTES,
+    publicOnly: !isNamedByFile(asked.binding.connector),
   })
   if (response.status === 404 || response.status === 410)
     deps.endpointGone?.(asked.binding.connector.name)

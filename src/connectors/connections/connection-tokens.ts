@@ -76,6 +76,8 @@ export interface ConnectionTokens {
   forget(vaultId: string): void
   /** Drops what is remembered of one person at one connector. */
   drop(userId: string, connector: string): void
+  /** Drops what is remembered of everybody at one connector, ours included: it is another one now. */
+  dropAll(connector: string): void
   close(): void
 }
 
@@ -175,7 +177,10 @@ class Tokens implements ConnectionTokens {
     })
     this.#stop = revocation.onMark((mark) => {
       if (mark.kind === 'grant') this.forget(mark.id)
-      else if (mark.kind === 'connector') this.#dropAll(mark.id)
+      // One mark ends all connections of a connector, before each is ended in the store (V2).
+      if (mark.kind !== 'connector') return
+      for (const known of deps.config.connectors)
+        if (resourceOf(known) === mark.id) this.dropAll(known.name)
     })
   }
 
@@ -252,15 +257,12 @@ class Tokens implements ConnectionTokens {
     this.#reads.delete(name)
   }
 
-  /** One mark ends all connections of a connector at once, before each is ended in the store (V2). */
-  #dropAll(resource: string): void {
+  dropAll(connector: string): void {
     this.#forgotten += 1
-    const ended = this.#deps.config.connectors.filter((known) => resourceOf(known) === resource)
-    for (const { name } of ended) {
-      for (const key of [...this.#kept.keys()])
-        if (key.startsWith(`${name}\n`)) this.#kept.delete(key)
-      for (const key of this.#reads.keys()) if (key.startsWith(`${name}\n`)) this.#reads.delete(key)
-    }
+    const isOf = (key: string): boolean => key.startsWith(`${connector}\n`)
+    for (const key of [...this.#kept.keys()]) if (isOf(key)) this.#kept.delete(key)
+    for (const key of this.#reads.keys()) if (isOf(key)) this.#reads.delete(key)
+    this.#machines.forget(connector)
   }
 
   /** Marks of the person end their sign-ins; what they connected stays (REV-12). */

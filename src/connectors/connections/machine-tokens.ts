@@ -31,6 +31,8 @@ export interface MachineTokens {
     accessToken: string,
     deadlineMs: number,
   ): Promise<HeldToken | UnknownToken>
+  /** The connector is another one now; what is being asked for at this moment is not kept. */
+  forget(connector: string): void
   close(): void
 }
 
@@ -93,7 +95,10 @@ export function createMachineTokens(deps: MachineTokensDeps): MachineTokens {
   }
   const renew = (connector: string): Promise<Outcome> =>
     shareWork(runtime, flights, connector, async () => {
+      const asked = deps.config.connectors.find(({ name }) => name === connector)
       const outcome = await ask(deps, connector)
+      if (asked !== deps.config.connectors.find(({ name }) => name === connector))
+        return { state: 'unknown' }
       last.delete(connector)
       if (outcome.state === 'token') {
         failed.done(connector)
@@ -134,6 +139,13 @@ export function createMachineTokens(deps: MachineTokensDeps): MachineTokens {
       if (again.leftMs(connector) > 0) return { state: 'reconnect', cause: 'refused_by_server' }
       again.failed(connector)
       return renewed(connector, deadlineMs)
+    },
+    forget(connector) {
+      kept.get(connector)?.cancel()
+      kept.delete(connector)
+      flights.delete(connector)
+      last.delete(connector)
+      failed.done(connector)
     },
     close() {
       isClosed = true

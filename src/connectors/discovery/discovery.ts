@@ -148,6 +148,8 @@ export interface DiscoveryNeeds {
   readonly limits: DiscoveryLimits
   /** Exact origins that the configuration file names, as the egress has them. */
   readonly approvedOrigins: ReadonlySet<string>
+  /** Of the operator's allow-list: approved for servers that the file does not name, too. Default none. */
+  readonly allowedOrigins?: ReadonlySet<string>
   /** Last good copies, and one chain among all nodes. Absent: this process alone, until it ends. */
   readonly durable?: { readonly store: Store; readonly lock: Lock }
   readonly far?: FarMemory
@@ -422,9 +424,10 @@ class Discovery implements DiscoveryEngine {
   } {
     const [href = '', flags = '', pinnedIssuer] = JSON.parse(key) as string[]
     const approved = flags.includes('a')
+    const { approvedOrigins, allowedOrigins = NO_ORIGINS } = this.#needs
     const rules = {
       url: new URL(href),
-      approvedOrigins: approved ? this.#needs.approvedOrigins : NO_ORIGINS,
+      approvedOrigins: approved ? approvedOrigins : allowedOrigins,
       strictResource: flags.includes('s'),
       legacyDiscovery: flags.includes('l'),
       ...(pinnedIssuer === undefined ? {} : { pinnedIssuer }),

@@ -2,7 +2,7 @@
  * `postern.discover`: any MCP server, by the discovery of this house. Where no connector has an
  * authorization server nothing of it is open before the first call.
  */
-import { approvedOrigins } from '../../config/approved-origins.ts'
+import { allowedOrigins, approvedOrigins } from '../../config/approved-origins.ts'
 import type { ClientGround } from '../outbound.ts'
 import type { Discovery } from './discover.ts'
 import type { DiscoveryEngine } from './discovery.ts'
@@ -12,10 +12,10 @@ export interface HouseDiscover {
   close(): Promise<void>
 }
 
-/** @param open The engine of the connectors; absent: one is opened, and closed here. */
+/** @param opened The engine of the connectors; where there is none one is opened, and closed here. */
 export function createHouseDiscover(
   ground: Omit<ClientGround, 'bus' | 'sealing'>,
-  open: DiscoveryEngine | undefined,
+  opened: () => DiscoveryEngine | undefined,
 ): HouseDiscover {
   const { config, store, lock } = ground
   const origins = approvedOrigins(config)
@@ -23,11 +23,18 @@ export function createHouseDiscover(
   const openOwn = async (): Promise<DiscoveryEngine> => {
     const { openDiscovery } = await import('./discovery.ts')
     const { limits } = config
-    return openDiscovery({ ...ground, limits, approvedOrigins: origins, durable: { store, lock } })
+    return openDiscovery({
+      ...ground,
+      limits,
+      approvedOrigins: origins,
+      allowedOrigins: allowedOrigins(config),
+      durable: { store, lock },
+    })
   }
   return {
     async discover(mcpUrl, { refresh = false } = {}) {
       const { discoverWith } = await import('./discover.ts')
+      const open = opened()
       const engine = open ?? own ?? (await openOwn())
       if (engine !== open) own ??= engine
       const deadlineMs = config.limits.discoveryTimeoutMs

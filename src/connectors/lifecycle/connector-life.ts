@@ -4,6 +4,7 @@
  *
  * Memory answers without a wait. A look never rejects and never loosens what was accepted.
  */
+import { isNamedByFile } from '../../config/approved-origins.ts'
 import { resourceMetadataUrls } from '../../oauth/resource-metadata.ts'
 import type { Emit, Runtime } from '../../ports.ts'
 import { type ConnectorProblem, TENANT } from '../../records.ts'
@@ -75,12 +76,12 @@ export class ConnectorLife {
 
   /** As discovery is asked now: what is stored decides whether old rules may still be used (DSC-10). */
   target(): DiscoveryTarget {
-    const { name, url, oauth, preset } = this.connector
+    const { name, url, oauth } = this.connector
     const row = this.#row()
     const isStatic = oauth.client !== undefined && oauth.pinnedIssuer === undefined
     const hasCredentials = isStatic || (row?.issuer !== undefined && row.legacy !== true)
     if (this.#target?.hasCredentials !== hasCredentials) {
-      const approved = preset === undefined
+      const approved = isNamedByFile(this.connector)
       this.#target = { url, connector: name, approved, oauth, hasCredentials }
     }
     return this.#target

@@ -5,7 +5,7 @@
  * Nothing here delays a start. A connector that cannot be used is looked at again every minute.
  */
 import { createCoolDown } from '../../cache/cool-down.ts'
-import type { Config } from '../../config.ts'
+import type { Config, ConnectorConfig } from '../../config.ts'
 import type { Bus, Emit, Runtime, Store } from '../../ports.ts'
 import { type ConnectorProblem, TENANT, type Values } from '../../records.ts'
 import type { OurClient, Registrations } from '../client/registration.ts'
@@ -14,7 +14,12 @@ import type { Binding } from './binding.ts'
 import { ConnectorLife } from './connector-life.ts'
 import { type ConnectorRows, createConnectorRows } from './connector-rows.ts'
 import type { ConnectorStatus } from './connector-status.ts'
-import { definitionOf, outboundConnectors } from './outbound-connector.ts'
+import {
+  definitionOf,
+  isOutbound,
+  type OutboundConnector,
+  outboundConnectors,
+} from './outbound-connector.ts'
 
 export type Prepared =
   | { readonly ok: true; readonly binding: Binding; readonly client: OurClient }
@@ -49,6 +54,11 @@ export interface Lifecycle {
   discover(connector: string): Promise<ConnectorStatus | undefined>
   /** @returns `undefined` when this origin is not what was refused. */
   approve(connector: string, origin: string): Promise<ConnectorStatus | undefined>
+  /**
+   * The connectors are others now: what another definition knew is not used any more, from this moment
+   * on. Resolves when what is stored about the new ones has been read; they are looked at behind.
+   */
+  follow(): Promise<void>
   /** Resolves when each connector has been looked at once since the start. */
   looked(): Promise<void>
   /** Periodic work, for a platform without timers. */
@@ -77,6 +87,8 @@ export interface LifecycleDeps {
   readonly emit: Emit
   readonly discovery: DiscoveryEngine
   readonly registrations: Registrations
+  /** Connectors that are gone, but whose tokens may have to be revoked yet. Default none. */
+  readonly parted?: () => readonly ConnectorConfig[]
 }
 
 /** What cannot be used is looked at again after this; what another node renewed is noticed. */
@@ -101,12 +113,28 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
   const rows = createConnectorRows(deps)
   const discoveryTimeoutMs = config.limits.discoveryTimeoutMs
   const lifeDeps = { ...deps, rows, discoveryTimeoutMs }
-  const lives = new Map(
-    outboundConnectors(config).map((connector) => [
-      connector.name,
-      new ConnectorLife(connector, definitionOf(runtime, connector), lifeDeps),
-    ]),
-  )
+  const lifeOf = (connector: OutboundConnector) =>
+    new ConnectorLife(connector, definitionOf(runtime, connector), lifeDeps)
+  const wanted = (): readonly OutboundConnector[] => {
+    const here = outboundConnectors(config)
+    const gone = (deps.parted?.() ?? []).filter(isOutbound)
+    return [...here, ...gone.filter((one) => here.every(({ name }) => name !== one.name))]
+  }
+  const lives = new Map(wanted().map((connector) => [connector.name, lifeOf(connector)]))
+  const replaceLives = (): readonly ConnectorLife[] => {
+    const now = new Map(wanted().map((connector) => [connector.name, connector]))
+    for (const [name, life] of lives) {
+      const next = now.get(name)
+      if (life.connector === next) continue
+      life.close()
+      lives.delete(name)
+      const isSame = next && definitionOf(runtime, next) === definitionOf(runtime, life.connector)
+      if (isSame !== true) registrations.forget(name)
+    }
+    const fresh = [...now.values()].filter(({ name }) => !lives.has(name)).map(lifeOf)
+    for (const life of fresh) lives.set(life.connector.name, life)
+    return fresh
+  }
   const mayFollow = createCoolDown(runtime, { waitMs: EVIDENCE_EVERY_MS, keysMax: CONNECTORS_MAX })
   const looks = createLooks(runtime, lives)
   const load = async (): Promise<void> => {
@@ -116,6 +144,15 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
   }
   return {
     load,
+    async follow() {
+      const fresh = replaceLives()
+      if (fresh.length === 0) return
+      await load()
+      for (const life of fresh) {
+        discovery.keepWarm(life.target())
+        if (runtime.sharesPromises && !life.isSettled()) runtime.waitUntil(life.check())
+      }
+    },
     async start() {
       await load()
       for (const life of lives.values()) discovery.keepWarm(life.target())
@@ -136,7 +173,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       if (life?.isNews(evidence) === true && mayFollow(name)) life.report(evidence)
     },
     status: (name) => lives.get(name)?.status(),
-    list: () => [...lives.values()].map((life) => life.status()),
+    list: () => outboundConnectors(config).flatMap(({ name }) => lives.get(name)?.status() ?? []),
     discover: async (name) => lives.get(name)?.discover(),
     async approve(name, origin) {
       const life = lives.get(name)

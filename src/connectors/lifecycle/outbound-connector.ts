@@ -8,11 +8,12 @@ import type { Runtime } from '../../ports.ts'
 export type OutboundConnector = ConnectorConfig & { readonly oauth: ConnectorOAuth }
 
 export function outboundConnectors(config: Pick<Config, 'connectors'>): OutboundConnector[] {
-  return config.connectors.flatMap((connector) => {
-    const { auth, enabled, oauth } = connector
-    const isOutbound = auth === 'oauth' || auth === 'client_credentials'
-    return enabled && isOutbound && oauth !== undefined ? [{ ...connector, oauth }] : []
-  })
+  return config.connectors.filter(isOutbound)
+}
+
+export function isOutbound(connector: ConnectorConfig): connector is OutboundConnector {
+  const { auth, enabled, oauth } = connector
+  return enabled && (auth === 'oauth' || auth === 'client_credentials') && oauth !== undefined
 }
 
 /**
@@ -21,9 +22,10 @@ export function outboundConnectors(config: Pick<Config, 'connectors'>): Outbound
  */
 export function definitionOf(
   runtime: Pick<Runtime, 'sha256'>,
-  { url, auth, oauth }: OutboundConnector,
+  { url, auth, oauth, madeAtMs }: Pick<ConnectorConfig, 'url' | 'auth' | 'oauth' | 'madeAtMs'>,
 ): string {
-  const { client, pinnedIssuer, endpoints } = oauth
+  const { client, pinnedIssuer, endpoints } = oauth ?? {}
   const own = [client?.clientId, pinnedIssuer, endpoints].map((value) => value ?? null)
+  if (madeAtMs !== undefined) own.push(String(madeAtMs))
   return runtime.sha256(JSON.stringify([url.href, auth, ...own]))
 }

@@ -1,0 +1,61 @@
+/**
+ * Which connectors there are now: those of the configuration file, then those made by the API.
+ *
+ * The file's never change while the house is open. The list is one array for the whole life of the
+ * house, refilled before anybody is told, so that rooms may keep it; it is read, never written to.
+ */
+import type { Config, ConnectorConfig } from '../config.ts'
+
+export interface ConnectorDirectory {
+  /** The file's, then those of the API by name; disabled ones included. Always the same array. */
+  list(): readonly ConnectorConfig[]
+  find(name: string): ConnectorConfig | undefined
+  /** By the API; the others are read-only. */
+  isMade(name: string): boolean
+  /** Told after the list says so, of each connector that came, went or is another one now. */
+  onChange(listener: (name: string) => void): () => void
+}
+
+export interface FilledDirectory extends ConnectorDirectory {
+  /** Takes the place of all that were made before. A name of the file is left out: the file wins. */
+  fill(made: readonly ConnectorConfig[]): void
+}
+
+export function createDirectory({ connectors }: Pick<Config, 'connectors'>): FilledDirectory {
+  const ofFile: readonly ConnectorConfig[] = [...connectors]
+  const names = new Set(ofFile.map(({ name }) => name))
+  const list: ConnectorConfig[] = [...ofFile]
+  const listeners = new Set<(name: string) => void>()
+  const byName = new Map(list.map((connector) => [connector.name, connector]))
+  return {
+    list: () => list,
+    find: (name) => byName.get(name),
+    isMade: (name) => byName.get(name)?.made === true,
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    fill(made) {
+      const shown = made
+        .filter(({ name }) => !names.has(name))
+        .sort((left, right) => (left.name < right.name ? -1 : 1))
+      const before = new Map(byName)
+      list.splice(ofFile.length, list.length, ...shown)
+      byName.clear()
+      for (const connector of list) byName.set(connector.name, connector)
+      const touched = new Set([...before.keys(), ...byName.keys()])
+      for (const name of touched) {
+        if (before.get(name) === byName.get(name)) continue
+        for (const listener of listeners) listener(name)
+      }
+    },
+  }
+}
+
+/**
+ * The configuration as the rooms of an open house see it: `connectors` is what there is now. What the
+ * file alone may say (approved origins) leaves out the connectors that are `made`.
+ */
+export function withDirectory(config: Config, directory: ConnectorDirectory): Config {
+  return { ...config, connectors: directory.list() }
+}
