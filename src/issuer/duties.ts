@@ -194,16 +194,16 @@ async function readRows(store: Store): Promise<readonly Row[]> {
 async function doLocal(deps: DutiesDeps, rows: readonly Row[], mayGoOn: MayGoOn): Promise<void> {
   const surveyed = new Set<string>()
   for (const row of rows) {
-    const { purpose, userId = '', provider = '', after } = row.value
+    const { purpose, userId = '', provider, after } = row.value
     if (purpose === 'revoke') continue
-    // One walk that begins now sees what every other that has not begun was asked to look for.
-    if (purpose === 'survey' && after === undefined) {
-      const asked = JSON.stringify([userId, provider])
-      if (surveyed.has(asked)) {
+    // One walk that begins now sees what every other that has not begun was asked to look for. Not of
+    // connections: each ends those that had been made when it was asked for.
+    if (purpose === 'survey' && after === undefined && provider === undefined) {
+      if (surveyed.has(userId)) {
         await deps.store.remove('duty', row.key)
         continue
       }
-      surveyed.add(asked)
+      surveyed.add(userId)
     }
     let left: Row | undefined = row
     while (left !== undefined && (await mayGoOn())) left = (await doOne(deps, left)).left

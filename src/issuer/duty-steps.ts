@@ -46,12 +46,12 @@ export function releaseSteps(
 
 /**
  * @param only `userId`: records of this person. `provider`: end all connections of this connector.
- *   Neither: all sign-ins that nothing uses any more.
+ *   Neither: all sign-ins that nothing uses any more. `madeByMs`: of connections only those made by then.
  */
 export function surveyStep(
   runtime: Runtime,
   cause: string,
-  only: { readonly userId?: string; readonly provider?: string } = {},
+  only: { readonly userId?: string; readonly provider?: string; readonly madeByMs?: number } = {},
 ): Step {
   return dutyStep(runtime, { purpose: 'survey', cause, ...only })
 }

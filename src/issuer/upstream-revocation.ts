@@ -10,7 +10,12 @@ import { StoreError } from '../errors.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Emit, Lock, Runtime, Step, Store } from '../ports.ts'
 import { type Grant, type Mark, TENANT, type Values } from '../records.ts'
-import { connectionKey, connectorOf, endConnectionStep } from '../vault/connection-rows.ts'
+import {
+  connectionKey,
+  connectorOf,
+  EVERY_CONNECTION,
+  endConnectionStep,
+} from '../vault/connection-rows.ts'
 import type { ConnectorSide } from '../vault/connector-side.ts'
 import { ENDED_KEPT_MS, type Vault, type VaultEntry, type VaultRecord } from '../vault/vault.ts'
 import { userKeyOf } from './admission.ts'
@@ -254,7 +259,11 @@ async function survey(deps: UpstreamRevocationDeps, duty: Duty): Promise<Perform
   for (const { key: vaultKey, value } of rows) {
     if (value.state === 'ended') continue
     if (provider !== undefined) {
-      const isMeant = value.provider === provider && value.createdAtMs <= duty.createdAtMs
+      const isOf =
+        provider === EVERY_CONNECTION
+          ? connectorOf(value.provider) !== undefined
+          : value.provider === provider
+      const isMeant = isOf && value.createdAtMs <= (duty.madeByMs ?? duty.createdAtMs)
       if (isMeant) await endVault(deps, vaultKey.id, cause, { revoke: true })
       continue
     }

@@ -15,6 +15,9 @@ export function providerOfConnector(connector: string): string {
   return PREFIX + connector
 }
 
+/** Of a survey: accounts at every connector. No connector has this name. */
+export const EVERY_CONNECTION = providerOfConnector('*')
+
 /** The connector of a vault record; `undefined` for one of a sign-in. */
 export function connectorOf(provider: string): string | undefined {
   return provider.startsWith(PREFIX) ? provider.slice(PREFIX.length) : undefined

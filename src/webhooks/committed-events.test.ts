@@ -31,7 +31,7 @@ describe('what a commit tells', () => {
     const value = {
       ...{ connectionId: 'con_1', userId: 'usr_1', connector: 'notes', vaultId: 'v', issuer: 'i' },
       ...{ resource: 'r', clientId: 'at-the-server', scopes: [], requestedScopes: [] },
-      ...{ state: 'ended', cause: 'disconnected', connectedAtMs: 1, accountLabel: 'Ada' },
+      ...{ state: 'ended' as const, cause: 'disconnected', connectedAtMs: 1, accountLabel: 'Ada' },
     } as const
     const row: Step = { verb: 'put', kind: 'connection', key: KEY, ifVersion: 1, value }
     const data = { connectionId: 'con_1', userId: 'usr_1', connector: 'notes' }

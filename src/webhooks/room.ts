@@ -21,6 +21,8 @@ export interface Webhooks {
   load(): Promise<void>
   /** From here on deliveries go out. */
   begin(ground: { readonly sealing: Sealing; readonly egress: Egress }): void
+  /** For a command: webhooks can be listed and tested, and nothing is sent behind. */
+  administer(ground: { readonly sealing: Sealing; egress(): Promise<Egress> }): void
   administration(): Promise<WebhookAdministration>
   /** For a platform without timers. */
   runDue(): Promise<void>
@@ -57,6 +59,12 @@ export function openWebhooks(config: Config, platform: Platform, plain: Store): 
     },
   })
   const { store, emit } = outbox
+  const administer: Webhooks['administer'] = (ground) => {
+    administering = async () => {
+      const { createWebhookAdministration } = await import('./administration.ts')
+      return createWebhookAdministration({ config, store, runtime, emit, endpoints, ...ground })
+    }
+  }
   return {
     store,
     platform: { ...platform, emit },
@@ -69,12 +77,10 @@ export function openWebhooks(config: Config, platform: Platform, plain: Store): 
           auditStep({ runtime, config }, 'webhook.disabled', { webhookId, detail })
         return createDeliveries({ ...deps, lock, egress, disabledAudit })
       }
-      administering = async () => {
-        const { createWebhookAdministration } = await import('./administration.ts')
-        return createWebhookAdministration({ ...deps, egress: async () => egress })
-      }
+      administer({ sealing, egress: async () => egress })
       if (runtime.sharesPromises) cancel = runtime.after(BEGIN_MS, () => runtime.waitUntil(wake()))
     },
+    administer,
     async administration() {
       if (administering === undefined) throw new TypeError('webhooks have not begun')
       return administering()
