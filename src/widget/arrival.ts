@@ -1,6 +1,6 @@
 /**
- * The way back without an opener: the other server cut the tie, so the window came to the product's
- * page with `#postern-confirmation=...&attempt=...`.
+ * The way back without an opener: the other server cut the tie, or there was no window, so the browser
+ * came to the product's page with `#postern-confirmation=...&attempt=...` or `#postern=...`.
  *
  * The fragment is taken off the address at once. The tab that started the attempt is asked first, over
  * a channel that only this origin hears; when it does not answer, an element here confirms with the
@@ -10,6 +10,7 @@
 const CHANNEL = 'postern-connect'
 /** How long the tab that started may take to answer. */
 const FIRST_TAB_MS = 1_500
+const FRAGMENT = /^#postern(-confirmation)?=/
 const SHAPE = /^[\w.~-]{8,1024}$/
 
 export type ChannelMessage =
@@ -17,19 +18,24 @@ export type ChannelMessage =
   | { readonly type: 'postern:taken'; readonly attempt: string }
   | { readonly type: 'postern:changed'; readonly issuer: string }
 
-export interface Arrival {
-  readonly confirmation: string
-  /** True when another tab of this origin took it. */
-  readonly isTaken: Promise<boolean>
-}
+export type Arrival =
+  | {
+      readonly confirmation: string
+      /** True when another tab of this origin took it. */
+      readonly isTaken: Promise<boolean>
+    }
+  /** A trip that needs no confirmation is over: `connected`, or why not. */
+  | { readonly word: string }
 
 let arrival: Arrival | undefined
 
 /** Takes the fragment off the address of this page, if there is one. Call it as early as possible. */
 export function takeFragment(): void {
-  if (typeof location === 'undefined' || !location.hash.startsWith('#postern-confirmation=')) return
+  if (typeof location === 'undefined' || !FRAGMENT.test(location.hash)) return
   const fields = new URLSearchParams(location.hash.slice(1))
   history.replaceState(history.state, '', `${location.pathname}${location.search}`)
+  const word = fields.get('postern')
+  if (word !== null) arrival = { word }
   const confirmation = fields.get('postern-confirmation') ?? ''
   const attempt = fields.get('attempt') ?? ''
   if (!SHAPE.test(confirmation) || !SHAPE.test(attempt)) return

@@ -255,6 +255,10 @@ export class Model {
   async #takeArrival(): Promise<void> {
     const arrival = claimArrival()
     if (arrival === undefined) return
+    if ('word' in arrival) {
+      this.#options.onSay(this.#endOf(arrival.word))
+      return
+    }
     const isTaken = await arrival.isTaken
     if (isTaken) {
       this.notice = this.#options.texts().takenElsewhere
@@ -265,6 +269,15 @@ export class Model {
     }
     await this.refresh()
     await this.#finish(arrival.confirmation)
+  }
+
+  /** A word of the address: anybody may have written it, so it changes nothing but this line. */
+  #endOf(word: string): string {
+    const { connected, refused, failed } = this.#options.texts()
+    const words = word === 'connected' ? connected : CODES_REFUSED.includes(word) ? refused : failed
+    this.notice = words
+    this.#options.onChange()
+    return words
   }
 
   #hear(message: ChannelMessage): void {

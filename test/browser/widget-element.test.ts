@@ -306,6 +306,16 @@ describe('connecting', () => {
     expect(await page.evaluate(() => history.length)).toBeLessThanOrEqual(2)
   })
 
+  it('says how a trip without a window ended, and takes that off the address', async (context) => {
+    const page = await open(context)
+    await page.goto(`${host.origin}/#postern=access_denied`)
+    expect(page.url()).toBe(`${host.origin}/`)
+    await said(page, 'it was not allowed')
+    await page.goto('about:blank')
+    await page.goto(`${host.origin}/#postern=connected`)
+    await said(page, 'Connected.')
+  })
+
   it('two elements show the same: what one connects, the other shows', async (context) => {
     host.body =
       '<postern-connect connectors="notes"></postern-connect><postern-connect layout="buttons" theme="dark"></postern-connect>'
