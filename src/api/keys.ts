@@ -40,7 +40,7 @@ export const ADMIN_KEY_ID = 'admin'
 export interface ApiKeys {
   /** `undefined`: no key, unknown, ended: nobody is told which (I11). @throws {StoreError} */
   authenticate(authorization: string | null): Promise<ApiCaller | undefined>
-  /** It was ended: not remembered any more. */
+  /** It was ended: not remembered any more. By the mark of `KEY_CACHE`, on every node. */
   forget(id: string): void
 }
 
@@ -141,7 +141,7 @@ export async function createApiKey(
   }
   await store.commit([
     { verb: 'create', kind: 'apiKey', key: key(id), value },
-    auditStep(house, 'api_key.created', { detail: `${id} ${input.role} by ${by}` }),
+    auditStep(house, 'api_key.created', { actor: by, detail: `${id} ${input.role}` }),
   ])
   return { id, secret, value }
 }
@@ -170,7 +170,7 @@ export function findApiKey(
 export async function endApiKey(house: KeysHouse, id: string, by: string): Promise<boolean> {
   const row = await findApiKey(house, id)
   if (row === undefined) return false
-  const audit = auditStep(house, 'api_key.ended', { detail: `${id} by ${by}` })
+  const audit = auditStep(house, 'api_key.ended', { actor: by, detail: id })
   await house.store.commit([{ verb: 'remove', kind: 'apiKey', key: row.key }, audit])
   return true
 }

@@ -6,7 +6,7 @@
 import type { z } from 'zod'
 import type { Config } from '../config.ts'
 import type { TokenDoor } from '../connectors/connections/auth-provider.ts'
-import type { Lifecycle } from '../connectors/lifecycle/lifecycle.ts'
+import type { EmbeddedDoor } from '../connectors/embedded/embedded-door.ts'
 import type { ErrorCode } from '../error-codes.ts'
 import type { EndingHouse } from '../issuer/endings.ts'
 import type { Keys } from '../issuer/keys.ts'
@@ -183,9 +183,8 @@ export interface ApiHouse extends EndingHouse {
   readonly keys: Keys
   readonly sealing: Sealing
   readonly egress: Egress
-  /** Where some connector has an authorization server. */
-  readonly lifecycle: Lifecycle | undefined
   readonly tokenDoor: TokenDoor
+  readonly embedded: EmbeddedDoor
   /** Who calls. To be told of a key that was ended. */
   readonly apiKeys: ApiKeys
   onMark(listener: (mark: Mark) => void): () => void

@@ -11,6 +11,7 @@ import { UpstreamError } from '../errors.ts'
 import type { Runtime } from '../ports.ts'
 import { type BoundedStore, createBoundedStore } from './bounded-store.ts'
 import { RETRY_AFTER_MAX_MS } from './breaker.ts'
+import { addCache, removeCache, type WatchedCache } from './caches.ts'
 import type { Loaded, LoadingCache, LoadingCacheOptions, Read, ReadOptions } from './loaded.ts'
 import { createWheel, type Wheel } from './wheel.ts'
 import { createWriteBehind, type WriteBehind } from './write-behind.ts'
@@ -67,7 +68,8 @@ export function createLoadingCache<V>(options: LoadingCacheOptions<V>): LoadingC
   return new Loading(options)
 }
 
-class Loading<V> implements LoadingCache<V> {
+class Loading<V> implements LoadingCache<V>, WatchedCache {
+  readonly name: string
   readonly #options: LoadingCacheOptions<V>
   readonly #runtime: Runtime
   readonly #jitter: number
@@ -82,11 +84,13 @@ class Loading<V> implements LoadingCache<V> {
   readonly #writes: WriteBehind<V> | undefined
   readonly #labels: Readonly<Record<Read<V>['state'], Readonly<Record<string, string>>>>
   readonly #nameLabels: Readonly<Record<string, string>>
+  readonly #outcomes = { hit: 0, stale: 0, miss: 0, negative: 0, error: 0 }
   #closed = false
 
   constructor(options: LoadingCacheOptions<V>) {
     const { name: cache, runtime, persist } = options
     this.#options = options
+    this.name = cache
     this.#runtime = runtime
     this.#jitter = Math.min(0.5, Math.max(0, options.jitter ?? DEFAULT_JITTER))
     this.#store = createBoundedStore(options)
@@ -101,6 +105,7 @@ class Loading<V> implements LoadingCache<V> {
       negative: { cache, outcome: 'negative' },
       error: { cache, outcome: 'error' },
     }
+    addCache(options.emit, this)
   }
 
   peek(key: string): Read<V> {
@@ -167,6 +172,16 @@ class Loading<V> implements LoadingCache<V> {
     return this.#store.size()
   }
 
+  outcomes(): Readonly<Record<Read<V>['state'], number>> {
+    return { ...this.#outcomes }
+  }
+
+  look(key: string): { state: Read<V>['state']; ageSeconds?: number } {
+    const found = this.#look(key, false)
+    const { state } = found
+    return 'ageSeconds' in found ? { state, ageSeconds: found.ageSeconds } : { state }
+  }
+
   async start(): Promise<number> {
     const facts = (await this.#options.persist?.load()) ?? []
     for (const { key, value, loadedAtMs, freshSeconds } of facts) {
@@ -180,6 +195,7 @@ class Loading<V> implements LoadingCache<V> {
 
   async close(): Promise<void> {
     this.#closed = true
+    removeCache(this.#options.emit, this)
     this.#wheel.close()
     this.#warm.clear()
     for (const flight of this.#flights.values()) flight.abort.abort()
@@ -473,6 +489,7 @@ class Loading<V> implements LoadingCache<V> {
 
   #report(outcome: Read<V>['state'], read: Read<V>): void {
     const { emit } = this.#options
+    this.#outcomes[outcome] += 1
     emit.count('postern_cache_reads_total', this.#labels[outcome])
     if ('ageSeconds' in read)
       emit.observe('postern_cache_age_seconds', read.ageSeconds, this.#nameLabels)

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import type { ConnectionQuery } from '../../connectors/connections/connection-administration.ts'
 import { appOf, reaches, requireConnector } from '../reach.ts'
 import { type ApiCall, type ApiCaller, type ApiHouse, notFound, route } from '../route.ts'
-import { App, ConnectionId, ConnectorName, pageOf, Time, User } from '../shapes.ts'
+import { App, ConnectionId, ConnectorName, pageOf, Time, Url, User } from '../shapes.ts'
 
 const STATES = ['active', 'reconnect', 'ended'] as const
 const OUR_USER = /^usr_[0-9a-hjkmnp-tv-z]{26}$/
@@ -31,6 +31,7 @@ const EndedConnection = Connection.extend({
   revocation: z.enum(['confirmed', 'pending', 'unsupported']),
 }).meta({ id: 'EndedConnection' })
 
+const Started = z.object({ url: Url, expiresAt: Time })
 const Item = z.object({ id: ConnectionId })
 const REACH = ['app', 'connectors'] as const
 
@@ -84,7 +85,39 @@ export function connectionRoutes(house: ApiHouse) {
         return { status: 202, body: ended }
       },
     }),
+    route({
+      ...{ method: 'POST', path: '/connections/start', operationId: 'connections.start' },
+      summary: 'A link that takes a person of a product to the server, once.',
+      ...{ roles: ['connect', 'manage'], reach: REACH },
+      body: z.object({ app: App.optional(), user: User, connector: ConnectorName, returnUrl: Url }),
+      answers: { 201: { description: 'Where their browser goes.', schema: Started } },
+      problems: ['ERR_APP_UNKNOWN', 'ERR_APP_RETURN_URL', 'ERR_CONNECTOR_NOT_FOUND'],
+      async handle({ body, caller }) {
+        requireConnector(caller, body.connector)
+        const started = await house.embedded.start({ ...body, ...appNamed(caller, body.app) })
+        return { status: 201, body: started }
+      },
+    }),
+    route({
+      ...{ method: 'POST', path: '/connections/{id}/confirm', operationId: 'connections.confirm' },
+      summary: 'Says that the person who came back is the one who left.',
+      ...{ roles: ['connect', 'manage'], reach: REACH },
+      params: Item,
+      body: z.object({ app: App.optional(), user: User, confirmation: z.string().min(1).max(512) }),
+      answers: { 200: { description: 'The connection, usable.', schema: Connection } },
+      problems: ['ERR_APP_UNKNOWN', 'ERR_CONFIRMATION'],
+      async handle({ params, body, caller }) {
+        const input = { ...body, ...appNamed(caller, body.app), id: params.id }
+        return { status: 200, body: await house.embedded.confirm(input) }
+      },
+    }),
   ]
+}
+
+/** The key's own app where it has one and none is named. */
+function appNamed(caller: ApiCaller, named: string | undefined): { readonly app?: string } {
+  const app = appOf(caller, named)
+  return app === undefined ? {} : { app }
 }
 
 async function findConnection(
