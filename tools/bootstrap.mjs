@@ -15,6 +15,7 @@ const NODE_MAJOR = 24
 
 const TASKS = {
   start: { command: ['demo/main.ts'] },
+  example: { command: ['examples/control-plane/run.ts'] },
   test: { command: ['tools/test.mjs'], debian: true },
   'test:long': { command: ['tools/test.mjs', '--long'], debian: true },
   bench: { command: ['bench/main.ts'], debian: true },

@@ -47,6 +47,8 @@ export interface RunningWorker {
   readonly outboundExchanges: readonly OutboundExchange[]
   /** Modules of the platform that its bundle imports, in alphabetical order. */
   readonly platformImports: readonly string[]
+  /** Runs statements on a D1 database of its bindings, such as those of a migration. */
+  readonly runSql: (binding: string, statements: readonly string[]) => Promise<void>
   readonly dispose: () => Promise<void>
 }
 
@@ -85,6 +87,10 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
     },
     outboundExchanges,
     platformImports: imports,
+    runSql: async (binding, statements) => {
+      const database = await miniflare.getD1Database(binding)
+      for (const statement of statements) await database.prepare(statement).run()
+    },
     dispose: () => miniflare.dispose(),
   }
 }

@@ -1,0 +1,149 @@
+/**
+ * The example control plane in real workerd, as `npm start` runs it: a person signs in, opens the
+ * settings, connects an account; with the remote server slow, and dead.
+ */
+import { randomBytes } from 'node:crypto'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-server.ts'
+import { startExample, type Variant } from '../../examples/control-plane/start.ts'
+import { freePort } from '../kit/postern.ts'
+import type { RunningWorker } from './start-worker.ts'
+
+const SLOW_MS = 500
+const PEOPLE = { ada: 'lovelace', grace: 'hopper' } as const
+
+interface Stage {
+  readonly url: string
+  readonly remote: RemoteServer
+  readonly worker: RunningWorker
+  /** Exchanges that left the Worker since the last time it was asked. */
+  left(): number
+  signIn(id: keyof typeof PEOPLE): Promise<Browser>
+}
+
+/** Cookies of one person; redirects are not followed. */
+interface Browser {
+  get(path: string): Promise<Response>
+  post(path: string, origin?: string): Promise<Response>
+}
+
+async function openStage(variant: Variant): Promise<Stage> {
+  const remote = await startRemoteServer()
+  onTestFinished(() => remote.close())
+  const secret = randomBytes(32).toString('base64url')
+  const port = await freePort()
+  const { url, worker } = await startExample({ variant, port, notesUrl: remote.url, secret })
+  onTestFinished(() => worker.dispose())
+  let seen = 0
+  const send = (path: string, init: RequestInit = {}): Promise<Response> => worker.fetch(path, init)
+  return {
+    url,
+    remote,
+    worker,
+    left() {
+      const before = seen
+      seen = worker.outboundExchanges.length
+      return seen - before
+    },
+    async signIn(id) {
+      const answer = await send('/login', {
+        method: 'POST',
+        headers: { origin: url },
+        body: new URLSearchParams({ id, password: PEOPLE[id] }),
+      })
+      expect(answer.status).toBe(303)
+      const cookies = new Map([pairOf(answer.headers.get('set-cookie') ?? '')])
+      const call = async (path: string, init: RequestInit): Promise<Response> => {
+        const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+        const headers = { ...(init.headers as Record<string, string>), cookie }
+        const got = await send(path, { ...init, headers })
+        for (const line of got.headers.getSetCookie()) cookies.set(...pairOf(line))
+        return got
+      }
+      return {
+        get: (path) => call(path, {}),
+        post: (path, origin = url) => call(path, { method: 'POST', headers: { origin } }),
+      }
+    },
+  }
+}
+
+function pairOf(line: string): [string, string] {
+  const [name = '', ...value] = (line.split(';')[0] ?? '').split('=')
+  return [name, value.join('=')]
+}
+
+/** The remote server asks nobody: it sends the browser back at once. */
+async function agree(location: string | null): Promise<string> {
+  const answer = await fetch(location ?? '', { redirect: 'manual' })
+  return answer.headers.get('location') ?? ''
+}
+
+describe('the example control plane: discover', () => {
+  it('signs people in by its own session, and nobody else', async () => {
+    const { url, worker, signIn } = await openStage('discover')
+    expect((await worker.fetch('/settings')).headers.get('location')).toBe('/login')
+    const attempt = { id: 'ada', password: 'wrong' }
+    const refused = await worker.fetch('/login', {
+      method: 'POST',
+      headers: { origin: url },
+      body: new URLSearchParams(attempt),
+    })
+    expect([refused.status, refused.headers.get('set-cookie')]).toEqual([401, null])
+    const foreign = await worker.fetch('/login', {
+      method: 'POST',
+      headers: { origin: 'https://evil.example' },
+      body: new URLSearchParams({ id: 'ada', password: PEOPLE.ada }),
+    })
+    expect(foreign.status).toBe(403)
+    const forged = { cookie: `product=grace.9999999999.${'A'.repeat(43)}` }
+    expect((await worker.fetch('/settings', { headers: forged })).status).toBe(303)
+    const ada = await signIn('ada')
+    const settings = await (await ada.get('/settings')).text()
+    expect(settings).toContain('Signed in as <b>ada</b>')
+    expect(settings).toContain('<a href="/authorize/notes">connect</a>')
+  })
+
+  it('connects an account by its authorize link', async () => {
+    const { signIn, remote } = await openStage('discover')
+    const ada = await signIn('ada')
+    const start = await ada.get('/authorize/notes')
+    expect(start.headers.get('location')).toMatch(new RegExp(`^${remote.issuer}/authorize\\?`))
+    const back = await agree(start.headers.get('location'))
+    // The callback belongs to the person who left.
+    const grace = await signIn('grace')
+    const state = new URL(back).searchParams.get('state')
+    expect(state).not.toBeNull()
+    const again = await agree((await ada.get('/authorize/notes')).headers.get('location'))
+    expect((await grace.get(again)).status).toBe(401)
+    expect((await ada.get(back)).headers.get('location')).toBe('/settings')
+    expect(await (await ada.get('/settings')).text()).toContain('Notes: connected')
+    expect((await ada.get(back)).status).toBe(401)
+  })
+
+  it('DSC-16: warm, an initiation asks nobody: with the server at 500 ms, and with it dead', async () => {
+    const { signIn, remote, left } = await openStage('discover')
+    const ada = await signIn('ada')
+    expect((await ada.get('/authorize/notes')).status).toBe(303)
+    // The call without a token, two documents, one registration.
+    expect(left()).toBe(4)
+    remote.slow(SLOW_MS)
+    const slow = await ada.get('/authorize/notes')
+    expect([slow.status, left()]).toEqual([303, 0])
+    expect(slow.headers.get('server-timing')).toMatch(/^d1;dur=\d+, discover;dur=\d+, kv;dur=\d+$/)
+    await remote.kill()
+    const dead = await ada.get('/authorize/notes')
+    expect([dead.status, left()]).toEqual([303, 0])
+    expect(dead.headers.get('location')).toContain(`${remote.issuer}/authorize?`)
+  })
+
+  it('before: the same product asked at each click, and a dead server was a dead button', async () => {
+    const { signIn, remote, left } = await openStage('before')
+    const ada = await signIn('ada')
+    expect((await ada.get('/authorize/notes')).status).toBe(303)
+    expect(left()).toBe(2)
+    expect([(await ada.get('/authorize/notes')).status, left()]).toEqual([303, 1])
+    await remote.kill()
+    expect([(await ada.get('/authorize/notes')).status, left()]).toEqual([502, 1])
+  })
+})
