@@ -19,6 +19,7 @@ import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
 import { authenticateRequest } from './middleware/guard.ts'
 import type { Platform } from './ports.ts'
+import type { Busy } from './tenants/busy.ts'
 import { createHouses, type OpenableHouse, type TenantHouses } from './tenants/houses.ts'
 import { outerPlatform } from './tenants/tenant-platform.ts'
 
@@ -106,6 +107,8 @@ export interface Opening {
   opened(): House | undefined
   /** Absent: no tenant is configured. */
   readonly tenants?: TenantHouses
+  /** A tenant's share of the process. */
+  readonly busy?: Busy
 }
 
 const OPENINGS = new WeakMap<object, Opening>()

@@ -331,6 +331,12 @@ export const LIMITS = {
     sentence:
       'Refusals a second that one network gets; further ones wait up to two seconds (on Node).',
   },
+  tenantRequestsMax: {
+    default: 1_000,
+    min: 1,
+    max: 20_000,
+    sentence: 'Requests of one tenant under way at once, open event streams aside; one more gets 503.',
+  },
   streamsPerUserMax: {
     default: 64,
     min: 1,

@@ -33,8 +33,12 @@ export interface Carrier {
   attach(server: Server): void
   /** A mark arrived: streams of revoked grants end now and not at the next tick. */
   recheck(): void
-  /** Stops accepting, lets answers finish, ends streams between events; then cuts. */
-  drain(deadlineMs: number): Promise<void>
+  /**
+   * Stops accepting, lets answers finish, ends streams between events; then cuts.
+   *
+   * @param served Settles when nothing is left to answer, where the servers are another carrier's.
+   */
+  drain(deadlineMs: number, served?: Promise<unknown>): Promise<void>
   readonly openStreams: number
 }
 
@@ -225,9 +229,9 @@ export function createCarrier(
       servers.push(trackServer(server))
     },
     recheck: () => streams.tick(),
-    async drain(deadlineMs) {
+    async drain(deadlineMs, served) {
       draining = true
-      await drainServers(servers, streams, deadlineMs)
+      await drainServers(servers, streams, deadlineMs, served)
       streams.close()
     },
     get openStreams() {

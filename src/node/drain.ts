@@ -37,12 +37,13 @@ export function trackServer(server: Server): TrackedServer {
   return { server, sockets }
 }
 
+/** @param served Settles when nothing is left to answer. Default: when these servers have closed. */
 export async function drainServers(
   servers: readonly TrackedServer[],
   streams: OpenStreams,
   deadlineMs: number,
+  served: Promise<unknown> = Promise.all(servers.map(({ server }) => closeOf(server))),
 ): Promise<void> {
-  const closed = servers.map(({ server }) => closeOf(server))
   const sweep = (): void => {
     for (const { server, sockets } of servers) {
       server.closeIdleConnections()
@@ -58,7 +59,7 @@ export async function drainServers(
       for (const { server } of servers) server.closeAllConnections()
     }, deadlineMs),
   ]
-  await Promise.all(closed)
+  await served
   for (const timer of timers) clearTimeout(timer)
 }
 

@@ -9,12 +9,13 @@ import { openingOf, type Postern } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { Lifecycle } from '../connectors/lifecycle/lifecycle.ts'
 import { ConfigError } from '../errors.ts'
-import type { Health, House } from '../house.ts'
+import type { Health } from '../house.ts'
 import { rememberClientAddress } from '../middleware/client-address.ts'
-import { type Carrier, createCarrier } from './carrier.ts'
+import { createCarrier } from './carrier.ts'
 import { createClientAddress, knowsClientAddress } from './client-address.ts'
 import type { NodeEmit } from './emit.ts'
 import { createRefusalPace, type RefusalPace } from './refusal-pace.ts'
+import { type CarriedHouse, createTenantCarriers, type TenantCarriers } from './tenant-carriers.ts'
 import { loadUndici } from './undici.ts'
 import { createUpstreams } from './upstreams.ts'
 
@@ -84,11 +85,18 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   const carrier = createCarrier(house.view, upstreams, platform.emit, { refusals })
   const stopListening = house.onMark(() => carrier.recheck())
   const pages = createPages(postern, config, { addressOf, refusals })
-  const listener = createListener(house, carrier, pages, options)
+  const tenants =
+    opening.tenants &&
+    createTenantCarriers(opening.tenants, (own, { platform: { emit: ownEmit } }) =>
+      createCarrier(own.view, upstreams, ownEmit, { refusals }),
+    )
+  const whole = opening.tenants === undefined ? house : { ...house, health: opening.tenants.health }
+  const doors: Doors = { outer: { house: whole, carrier }, tenants, pages, options }
   const metricsText = async () => (await emit.metrics?.text()) ?? ''
   let metricsServer: Server | undefined
   const shut = async (drainTimeoutMs: number): Promise<void> => {
-    await carrier.drain(drainTimeoutMs)
+    const served = carrier.drain(drainTimeoutMs)
+    await Promise.all([served, tenants?.drain(drainTimeoutMs, served)])
     stopListening()
     metricsServer?.close()
     await upstreams.close()
@@ -96,7 +104,7 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   }
   let port: number
   try {
-    port = await listenEverywhere(config, () => createHouseServer(house, carrier, listener))
+    port = await listenEverywhere(config, () => createHouseServer(doors))
     if (config.listen.metricsPort !== 0) metricsServer = await serveMetrics(metricsText, config)
   } catch (error) {
     await shut(0)
@@ -157,20 +165,33 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   }
 }
 
-function createHouseServer(
-  house: House,
-  carrier: Carrier,
-  listener: (request: IncomingMessage, response: ServerResponse) => void,
-): Server {
+/** What a request may come to. */
+interface Doors {
+  readonly outer: CarriedHouse
+  /** Absent: no tenant is configured. */
+  readonly tenants: TenantCarriers | undefined
+  readonly pages: Pages
+  readonly options: ServeOptions
+}
+
+function createHouseServer({ outer, tenants, pages, options }: Doors): Server {
+  const listener: RequestListener = (request, response) => {
+    if (options.intercept?.(request, response) === true) return
+    if (tenants?.take(request, response, (own) => answer(own, pages, request, response)) !== true)
+      answer(outer, pages, request, response)
+  }
   const server = createServer({ maxHeaderSize: HEADER_MAX_BYTES }, listener)
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    if (isCall(request.url ?? '/', house, carrier)) carrier.checkContinue(request, response)
-    else {
-      response.writeContinue()
-      listener(request, response)
+    const proceed = (own: CarriedHouse): void => {
+      if (isCall(request.url ?? '/', own)) own.carrier.checkContinue(request, response)
+      else {
+        response.writeContinue()
+        if (options.intercept?.(request, response) !== true) answer(own, pages, request, response)
+      }
     }
+    if (tenants?.take(request, response, proceed) !== true) proceed(outer)
   })
-  carrier.attach(server)
+  outer.carrier.attach(server)
   return server
 }
 
@@ -232,20 +253,17 @@ function createPages(
   }
 }
 
-function createListener(
-  house: House,
-  carrier: Carrier,
+function answer(
+  carried: CarriedHouse,
   pages: Pages,
-  options: ServeOptions,
-): RequestListener {
-  return (request, response) => {
-    const target = request.url ?? '/'
-    if (options.intercept?.(request, response) === true) return
-    const health = house.health(target)
-    if (health !== undefined) answerHealth(response, health)
-    else if (isCall(target, house, carrier)) carrier.handle(request, response)
-    else pages.answer(request, response)
-  }
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const target = request.url ?? '/'
+  const health = carried.house.health(target)
+  if (health !== undefined) answerHealth(response, health)
+  else if (isCall(target, carried)) carried.carrier.handle(request, response)
+  else pages.answer(request, response)
 }
 
 function answerHealth(response: ServerResponse, { status, headers, body }: Health): void {
@@ -253,7 +271,7 @@ function answerHealth(response: ServerResponse, { status, headers, body }: Healt
 }
 
 /** A connector's endpoint; or a path that is not ours and that some connector's routes take. */
-function isCall(target: string, house: House, carrier: Carrier): boolean {
+function isCall(target: string, { house, carrier }: CarriedHouse): boolean {
   if (carrier.claims(target)) return true
   const path = URL.parse(target, house.config.issuer)?.pathname ?? '/'
   return !house.isOurs(path) && carrier.takes(target)

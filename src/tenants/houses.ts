@@ -20,6 +20,7 @@ import { canonicalResource } from '../oauth/urls.ts'
 import type { Platform } from '../ports.ts'
 import { TENANT } from '../records.ts'
 import { createAddresses } from './addresses.ts'
+import { BUSY_ANSWER, createBusy } from './busy.ts'
 import {
   createGaugeSum,
   createSharedStore,
@@ -97,7 +98,7 @@ function join(
       const { host, pathname } = new URL(request.url)
       const house = addresses.find(host, pathname)
       const answer = house === outer ? health(pathname) : undefined
-      return answer === undefined ? house.postern.fetch(request) : new Response(answer.body, answer)
+      return answer === undefined ? fetchWithin(house, request) : new Response(answer.body, answer)
     },
     handles(url) {
       const parsed = URL.parse(url, outer.opening.config.issuer)
@@ -134,6 +135,20 @@ function join(
     },
   }
   return { postern, opening }
+}
+
+/** Counts what waits for the house; a body that is still being read is its reader's. */
+async function fetchWithin(
+  { opening, postern }: OpenableHouse,
+  request: Request,
+): Promise<Response> {
+  const leave = opening.busy === undefined ? () => undefined : opening.busy.enter()
+  if (leave === undefined) return new Response(BUSY_ANSWER.body, BUSY_ANSWER)
+  try {
+    return await postern.fetch(request)
+  } finally {
+    leave()
+  }
 }
 
 function byName(tenants: readonly OpenableHouse[]): (name: string) => Postern {
@@ -195,6 +210,8 @@ function named(house: OpenableHouse, name: string): OpenableHouse {
     throw new TypeError(`this person is not of the tenant ${name}`)
   }
   const { postern } = house
+  const { config, platform } = house.opening
+  const busy = createBusy(config.limits.tenantRequestsMax, platform.emit)
   return {
     postern: {
       ...postern,
@@ -202,7 +219,7 @@ function named(house: OpenableHouse, name: string): OpenableHouse {
       getToken: async (user, connector, options) => postern.getToken(own(user), connector, options),
       authProvider: (user, connector) => postern.authProvider(own(user), connector),
     },
-    opening: { ...house.opening, guard },
+    opening: { ...house.opening, guard, busy },
   }
 }
 
