@@ -2,7 +2,7 @@
  * Postern itself: `createPostern` reads the configuration at once and opens the house on first use.
  * What a request may do before that is wait for `ready()`; nothing is answered half open.
  */
-import { ENDPOINT_SEGMENTS, PAGE_SEGMENTS } from './config/paths.ts'
+import { ENDPOINT_SEGMENTS, PAGE_SEGMENTS, WIDGET_SEGMENTS } from './config/paths.ts'
 import { type Config, type PosternConfig, parseConfig } from './config.ts'
 import type {
   AuthProvider,
@@ -269,6 +269,9 @@ function mayBeOurs(config: Config, endpointPrefix: string, path: string): boolea
     REVOCATION_FEED_PATH,
     ...ENDPOINT_SEGMENTS.map((name) => `${endpointPrefix}/${name}`),
     ...PAGE_SEGMENTS.map((name) => `${config.prefix}/${name}`),
+    ...((config.apps ?? []).length === 0 ? [] : WIDGET_SEGMENTS).map(
+      (name) => `${config.prefix}/${name}`,
+    ),
     ...config.providers.map((provider) => provider.callbackPath),
     ...config.connectors.map((connector) => connector.path),
   ]

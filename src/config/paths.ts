@@ -31,13 +31,21 @@ export const OUR_SEGMENTS: readonly string[] = [
 ]
 
 /** Pages for people that are served: below `prefix`. */
-export const PAGE_SEGMENTS: readonly string[] = ['account', 'connect', 'errors', 'mcp.json', 'api/v1']
+export const PAGE_SEGMENTS: readonly string[] = [
+  'account',
+  'connect',
+  'errors',
+  'mcp.json',
+  'api/v1',
+]
+
+/** Of embedded Connect, where the configuration names apps: below `prefix`. */
+export const WIDGET_SEGMENTS: readonly string[] = ['widget', 'widget.js']
 
 /** Paths for people and the API, those to come included: below `prefix`. */
 export const PEOPLE_SEGMENTS: readonly string[] = [
   ...PAGE_SEGMENTS,
   'admin',
   'api',
-  'widget',
-  'widget.js',
+  ...WIDGET_SEGMENTS,
 ]

@@ -69,7 +69,7 @@ export function addPageRoutes(app: Hono, house: IssuerHouse): void {
 
 /** Their own table of routes, made when the first connector needs them: ours takes no more then. */
 function addConnectPages(app: Hono, house: IssuerHouse): void {
-  const { connect } = house.paths
+  const { connect, widget, widgetScript } = house.paths
   let pages: Hono | undefined
   const open = (): Hono | undefined => {
     const connecting = house.linking?.()
@@ -85,6 +85,8 @@ function addConnectPages(app: Hono, house: IssuerHouse): void {
     (await open()?.fetch(context.req.raw)) ?? (await next())
   app.all(connect, serve)
   app.all(`${connect}/*`, serve)
+  app.all(`${widget}/*`, serve)
+  app.all(widgetScript, serve)
 }
 
 function limited(

@@ -34,6 +34,8 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
   return { app, house, handles: ownPaths(house, findDocument, serverPaths) }
 }
 
+const COMMON_ENTRIES = Object.entries(COMMON_HEADERS)
+
 /** Not our host: 421, except a page asked for under another loopback name, which is redirected. */
 async function guardHost(
   house: IssuerHouse,
@@ -43,9 +45,10 @@ async function guardHost(
   const refused = otherHost(house, context.req.raw)
   if (refused === undefined) await next()
   else context.res = refused
-  for (const [name, value] of Object.entries(COMMON_HEADERS)) context.res.headers.set(name, value)
-  if (!context.res.headers.has('cache-control'))
-    context.res.headers.set('cache-control', 'no-store')
+  const { headers } = context.res
+  // A page that may do more than the others says so itself.
+  for (const [name, value] of COMMON_ENTRIES) if (!headers.has(name)) headers.set(name, value)
+  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
   return undefined
 }
 
@@ -93,6 +96,9 @@ function notFound(headers: Readonly<Record<string, string>> = {}): Response {
   )
 }
 
+/** Ours only while somebody can link accounts here. */
+const LATE = ['connect', 'widget', 'widgetScript'] as const
+
 function ownPaths(
   house: IssuerHouse,
   findDocument: FindDocument,
@@ -100,7 +106,9 @@ function ownPaths(
 ): (path: string) => boolean {
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
   const paths = new Set([
-    ...Object.values(house.paths).filter((path) => path !== house.paths.connect),
+    ...Object.values(house.paths).filter(
+      (path) => !LATE.some((name) => path === house.paths[name]),
+    ),
     ...serverPaths,
     ...(house.config.prefix === '' ? [] : [house.paths.home.slice(0, -1)]),
     ...house.providers.map(({ provider }) => `${base}${provider.callbackPath}`),
@@ -112,9 +120,13 @@ function ownPaths(
     return url !== null && findDocument(url) !== undefined
   }
   // Another program's own page may live there, where nobody links accounts here.
-  const { connect } = house.paths
+  const { connect, widget, widgetScript } = house.paths
+  const hasApps = (house.config.apps ?? []).length > 0
   const isConnectPath = (path: string): boolean =>
-    (path === connect || path.startsWith(`${connect}/`)) && house.linking?.() !== undefined
+    (path === connect ||
+      path.startsWith(`${connect}/`) ||
+      (hasApps && (path === widgetScript || path.startsWith(`${widget}/`)))) &&
+    house.linking?.() !== undefined
   return (path) =>
     paths.has(path) ||
     path.startsWith(house.paths.errors) ||

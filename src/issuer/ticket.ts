@@ -4,7 +4,7 @@
  * inserted as a transaction once (CON-06, A1).
  */
 import type { Runtime } from '../ports.ts'
-import { type AuthorizationRequest, TENANT } from '../records.ts'
+import { type AuthorizationRequest, type EmbeddedTrip, TENANT } from '../records.ts'
 import { createFlowId, createId } from './ids.ts'
 
 export const TICKET_TTL_MS = 600_000
@@ -18,7 +18,7 @@ export interface Ticket {
   readonly request?: AuthorizationRequest
   readonly returnTo?: string
   /** Absent: answered at `/consent`. One purpose's ticket is refused where another's is taken. */
-  readonly purpose?: 'account' | 'connect' | 'replace'
+  readonly purpose?: 'account' | 'connect' | 'replace' | 'embedded' | 'embedded-replace'
   /** What a form of `/connect` is about. */
   readonly connect?: ConnectSubject
   readonly formDigest: string
@@ -39,6 +39,8 @@ export interface ConnectSubject {
   readonly shown?: { readonly issuer: string; readonly scopes: readonly string[] }
   /** An answer of the server that waits for a word of the person. */
   readonly handle?: string
+  /** A trip of an embedding product; its person has no session here. */
+  readonly embedded?: EmbeddedTrip & { readonly userId: string }
 }
 
 export type TicketSubject = Pick<

@@ -6,9 +6,13 @@
  * @see requirements CLI-06, CLI-10, CLI-11, CLI-12, threats O1, O2, A1, A13
  */
 import { readResponse } from '../../issuer/callback.ts'
-import { readCookies, transactionCookie } from '../../issuer/cookies.ts'
+import { type CookieJar, readCookies, transactionCookie } from '../../issuer/cookies.ts'
 import { findSignedIn, type SignedIn } from '../../issuer/sessions.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
+import type { ConnectorProblem } from '../../records.ts'
+import { troubleAnswer } from '../embedded/embedded-answers.ts'
+import { endTrip, type Outcome } from '../embedded/embedded-end.ts'
+import { findEmbeddedPerson } from '../embedded/embedded-person.ts'
 import type { Binding } from '../lifecycle/binding.ts'
 import {
   type Attempt,
@@ -25,7 +29,7 @@ import {
   refusedStep,
   unavailablePage,
 } from './connect-refusals.ts'
-import { type ConnectHouse, findOpen, readyFor } from './connect-rooms.ts'
+import { type ConnectHouse, findOpen, type OpenConnector, readyFor } from './connect-rooms.ts'
 import { resourceOf } from './connect-scopes.ts'
 
 const STATE_MAX_CHARACTERS = 512
@@ -49,35 +53,77 @@ export async function connectCallback(
   if (attempt === 'missing' || attempt === 'foreign')
     return burnt(house, stateDigest, { connector: name }, `browser_cookie_${attempt}`)
   if (attempt.expiresAtMs <= house.runtime.nowMs()) return refused(house, 'state_unknown')
-  const signedIn = await findSignedIn(house, jar)
-  const wrong = whatIsWrong(house, { http, name, parameters, attempt, signedIn })
-  if (wrong !== undefined || signedIn === undefined)
-    return burnt(house, stateDigest, attempt, wrong ?? 'session_missing')
-  const entry = findOpen(house, signedIn.user.value, name)
-  if (entry === undefined) return burnt(house, stateDigest, attempt, 'connector_not_open')
-  const ready = await readyFor(house, name)
-  if (!ready.ok) {
-    // Nothing is spent: what the person brought is still good when the server is found again.
-    const { flowId, askedBy } = attempt
-    const client = askedBy === undefined ? {} : { client: { clientId: askedBy } }
-    const subject = { connector: name, scopes: [], ...client }
-    return unavailablePage(house, jar, { signedIn, entry, subject, flowId }, ready.problems)
+  const burn = async (reason: string): Promise<Response> => {
+    const answer = await burnt(house, stateDigest, attempt, reason)
+    const { embedded } = attempt
+    return embedded === undefined ? answer : endTrip(house, jar, embedded, failed(reason))
   }
+  const wrong = whatIsWrong(house, { http, name, parameters, attempt })
+  if (wrong !== undefined) return burn(wrong)
+  const person = await findPerson(house, http, jar, attempt)
+  if (person instanceof Response) return person
+  if (typeof person === 'string') return burn(person)
+  const ready = await readyFor(house, name)
+  // Nothing is spent: what the person brought is still good when the server is found again.
+  if (!ready.ok) return notReady(house, jar, { attempt, person }, ready.problems)
   const { binding } = ready
   const changed = whatChanged(attempt, binding)
-  if (changed !== undefined) return burnt(house, stateDigest, attempt, changed)
+  if (changed !== undefined) return burn(changed)
   // A renewal may have made another one since; the code is for the client that asked.
   const { clientId, flowId } = attempt
   const client =
     ready.client.clientId === clientId
       ? ready.client
       : house.connecting.registrations.find(binding, clientId)
-  if (client === undefined) return burnt(house, stateDigest, attempt, 'client_changed')
+  if (client === undefined) return burn('client_changed')
   if (!(await spendAttempt(house, stateDigest)))
     return refused(house, 'state_replayed', { flowId, connector: name })
   const cookies = [transactionCookie.drop(jar, stateDigest)]
-  const trip = { jar, entry, attempt, binding, client, cookies }
+  const { entry, isProved = false } = person
+  const trip = { jar, entry, attempt, binding, client, cookies, isProved }
   return finishConnect(house, trip, parameters, verifierOf(house, state))
+}
+
+function failed(code: string): Outcome {
+  return { end: 'failed', code }
+}
+
+interface Person {
+  readonly entry: OpenConnector
+  /** Absent: of an embedding product. */
+  readonly signedIn?: SignedIn
+  readonly isProved?: boolean
+}
+
+/** Who came back; else why it is not who left, or a page that says that nobody can tell now. */
+async function findPerson(
+  house: ConnectHouse,
+  http: Request,
+  jar: CookieJar,
+  attempt: Attempt,
+): Promise<Person | string | Response> {
+  const { connector, userId, embedded } = attempt
+  if (embedded !== undefined) return findEmbeddedPerson(house, http, attempt, embedded)
+  const signedIn = await findSignedIn(house, jar)
+  if (signedIn === undefined) return 'session_missing'
+  if (signedIn.user.value.userId !== userId) return 'session_of_other_user'
+  const entry = findOpen(house, signedIn.user.value, connector)
+  return entry === undefined ? 'connector_not_open' : { entry, signedIn }
+}
+
+function notReady(
+  house: ConnectHouse,
+  jar: CookieJar,
+  { attempt, person }: { readonly attempt: Attempt; readonly person: Person },
+  problems: readonly ConnectorProblem[],
+): Promise<Response> {
+  const { connector, flowId, askedBy, userId } = attempt
+  const { entry, signedIn } = person
+  if (signedIn === undefined)
+    return troubleAnswer(house, { connector, title: entry.title ?? connector, userId }, problems)
+  const client = askedBy === undefined ? {} : { client: { clientId: askedBy } }
+  const subject = { connector, scopes: [], ...client }
+  return unavailablePage(house, jar, { signedIn, entry, subject, flowId }, problems)
 }
 
 interface Arrived {
@@ -86,21 +132,17 @@ interface Arrived {
   readonly name: string
   readonly parameters: Parameters
   readonly attempt: Attempt
-  readonly signedIn: SignedIn | undefined
 }
 
 /** The stable reason of a refusal, or `undefined` when this answer is the one that was waited for. */
 function whatIsWrong(
   { issuerUrl }: ConnectHouse,
-  { http, name, parameters, attempt, signedIn }: Arrived,
+  { http, name, parameters, attempt }: Arrived,
 ): string | undefined {
-  const { connector, redirectUri, userId } = attempt
+  const { connector, redirectUri } = attempt
   const here = `${issuerUrl.origin}${new URL(http.url).pathname}`
   if (name !== connector || here !== redirectUri) return 'callback_of_other_connector'
-  const issuer = judgeIssuer(attempt, parameters.get('iss'))
-  if (issuer !== undefined) return issuer
-  if (signedIn === undefined) return 'session_missing'
-  return signedIn.user.value.userId === userId ? undefined : 'session_of_other_user'
+  return judgeIssuer(attempt, parameters.get('iss'))
 }
 
 /** RFC 9207 section 2.4: as text, nothing normalized, advertised or not. */

@@ -8,6 +8,7 @@ import type { Parameters } from '../../oauth/parameters.ts'
 import { shownText } from '../../ui/text.ts'
 import type { TokenCall } from '../client/token-calls.ts'
 import type { ConnectionView } from '../connections/connections.ts'
+import { arrive, askInPopup } from '../embedded/embedded-settle.ts'
 import { clientRefused } from '../lifecycle/lifecycle.ts'
 import { askWhichAccount } from './connect-replace.ts'
 import type { ConnectHouse } from './connect-rooms.ts'
@@ -35,12 +36,17 @@ type Yes = Extract<TokenCall, { outcome: 'yes' }>
 
 async function settle(house: ConnectHouse, trip: Trip, answer: Yes): Promise<Response> {
   const { entry, attempt, jar } = trip
+  const { userId, embedded } = attempt
   const { connections } = house.connecting
   const { now, before } = await orGiveBack(house, trip, answer, async () => ({
-    now: await findSignedIn(house, jar),
-    before: await connections.find(attempt.userId, entry.connector.name),
+    now: embedded === undefined ? await findSignedIn(house, jar) : undefined,
+    before: await connections.find(userId, entry.connector.name),
   }))
-  if (now?.user.value.userId !== attempt.userId) {
+  if (embedded !== undefined) {
+    const settleIn = isOtherAccount(before, answer.subject) ? askInPopup : arrive
+    return settleIn(house, trip, embedded, answer)
+  }
+  if (now?.user.value.userId !== userId) {
     await giveBack(house, trip, answer, 'session_changed')
     return ended(house, trip, 'session_changed')
   }

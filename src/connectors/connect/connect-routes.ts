@@ -4,6 +4,7 @@
  */
 import type { Hono } from 'hono'
 import { methodNotAllowed, OPEN_CORS, preflight } from '../../issuer/answers.ts'
+import { addWidgetRoutes } from '../embedded/widget-routes.ts'
 import { showConnect, startConnect } from './connect.ts'
 import { connectCallback } from './connect-callback.ts'
 import { showAssertionKeys, showClientDocument } from './connect-documents.ts'
@@ -47,4 +48,5 @@ function addConnectRoutes(app: Hono, own: ConnectHouse, guarded: Apology): void 
   add(documentPath, { get: showClientDocument })
   add(`${at}/callback`, { get: connectCallback })
   add(`${at}/replace`, { get: showReplacement, post: decideReplacement })
+  if ((own.config.apps ?? []).length > 0) addWidgetRoutes(app, own, guarded)
 }

@@ -6,10 +6,12 @@
 import { OAuthError, StoreError } from '../../errors.ts'
 import { redirectAnswer } from '../../issuer/answers.ts'
 import type { CookieJar } from '../../issuer/cookies.ts'
+import { report } from '../../issuer/house.ts'
 import { shownText } from '../../ui/text.ts'
 import type { OurClient } from '../client/registration.ts'
 import type { TokenCall } from '../client/token-calls.ts'
 import type { ConnectInput } from '../connections/connections.ts'
+import { endTrip } from '../embedded/embedded-end.ts'
 import type { Binding } from '../lifecycle/binding.ts'
 import type { Attempt } from './connect-attempt.ts'
 import { connectRefusal, refusedStep } from './connect-refusals.ts'
@@ -24,6 +26,8 @@ export interface Trip {
   readonly client: OurClient
   /** Dropped with every answer. */
   readonly cookies: readonly string[]
+  /** Of an embedded trip: its product says that this browser is the person's. */
+  readonly isProved?: boolean
 }
 
 /** What the server gave for the code. */
@@ -108,18 +112,23 @@ interface Words {
 /** The attempt is spent and nothing came of it: a page that starts anew, an event, an audit row. */
 export async function ended(
   house: ConnectHouse,
-  { attempt, entry, cookies }: Pick<Trip, 'attempt' | 'entry' | 'cookies'>,
+  { attempt, entry, cookies, jar }: Pick<Trip, 'attempt' | 'entry' | 'cookies' | 'jar'>,
   reason: string,
   words?: Words,
 ): Promise<Response> {
   await house.store.commit([refusedStep(house, attempt, reason)])
+  const { connector, userId, flowId, embedded } = attempt
+  if (embedded !== undefined) {
+    const about = { connector, userId, flowId, app: embedded.app }
+    report(house, { type: 'connection.refused', reason, ...about })
+    return endTrip(house, jar, embedded, { end: 'failed', code: reason }, cookies)
+  }
   const title = shownText(entry.title ?? attempt.connector)
   const message = words ?? {
     side: 'remote',
     title: `${title} could not be connected`,
     text: 'Its sign-in server answered with an error.',
   }
-  const { connector, userId, flowId } = attempt
   const link = { path: `${house.paths.connect}/${connector}`, text: 'Start again' }
   return connectRefusal(
     house,

@@ -24,12 +24,14 @@ export interface Confirming {
   readonly confirmation: string
   /** Of the connection, where the caller names it. */
   readonly id?: string
+  /** Those that the caller may confirm; absent: all. */
+  readonly connectors?: readonly string[]
 }
 
 /** @throws {OAuthError} 409 `ERR_CONFIRMATION`. @throws {StoreError} */
 export async function confirmPending(
   house: ConnectHouse,
-  { app, userId, confirmation, id: named }: Confirming,
+  { app, userId, confirmation, id: named, connectors }: Confirming,
 ): Promise<ConnectionView> {
   const { runtime, store, connecting } = house
   const id = runtime.sha256(confirmation)
@@ -37,7 +39,7 @@ export async function confirmPending(
     ? await store.get('connecting', key(id))
     : undefined
   const about = { app: app.name, userId }
-  const wrong = whatIsWrong(house, row?.value, { app, userId, named })
+  const wrong = whatIsWrong(house, row?.value, { app, userId, named, connectors })
   if (wrong !== undefined || row === undefined) throw refused(house, about, wrong ?? 'unknown')
   const attempt = row.value
   const answer = openRow(house, row)
@@ -71,18 +73,19 @@ export async function confirmPending(
 function whatIsWrong(
   house: ConnectHouse,
   waiting: ConnectingRow['value'] | undefined,
-  {
-    app,
-    userId,
-    named,
-  }: Pick<Confirming, 'app' | 'userId'> & { readonly named: string | undefined },
+  asked: Pick<Confirming, 'app' | 'userId'> & {
+    readonly named: string | undefined
+    readonly connectors: readonly string[] | undefined
+  },
 ): string | undefined {
+  const { app, userId, named, connectors } = asked
   const trip = waiting?.embedded
   if (waiting === undefined || trip === undefined || waiting.waitsFor !== 'confirmation')
     return 'unknown'
   if (trip.app !== app.name) return 'other_app'
   if (waiting.userId !== userId) return 'other_user'
   if (named !== undefined && named !== trip.attempt) return 'other_attempt'
+  if (connectors?.includes(waiting.connector) === false) return 'other_connector'
   if (leftMs(house, waiting) === 0) return 'expired'
   return findOpenToApps(house, waiting.connector) === undefined ? 'connector_not_open' : undefined
 }

@@ -1,0 +1,156 @@
+/**
+ * Off to a connector's authorization server: the request, and the cookie that holds all that the
+ * answer is held to. Nothing is written and, but for servers that demand pushed requests, nobody is
+ * asked (CLI-06, AZ-22). For people who signed in here and for people of embedding products alike.
+ */
+import { redirectAnswer } from '../../issuer/answers.ts'
+import type { CookieJar } from '../../issuer/cookies.ts'
+import { report } from '../../issuer/house.ts'
+import { s256 } from '../../oauth/pkce.ts'
+import { formatScope } from '../../oauth/scope.ts'
+import type { ConnectorProblem, EmbeddedTrip } from '../../records.ts'
+import type { OurClient } from '../client/registration.ts'
+import type { Binding } from '../lifecycle/binding.ts'
+import { clientRefused } from '../lifecycle/lifecycle.ts'
+import { authorizationUrl } from './authorization-url.ts'
+import {
+  ATTEMPT_TTL_MS,
+  type Attempt,
+  isAttemptSpent,
+  keepAttempt,
+  type Secrets,
+  secretsOf,
+} from './connect-attempt.ts'
+import type { ConnectHouse } from './connect-rooms.ts'
+import { resourceOf } from './connect-scopes.ts'
+
+const UNSAFE_ENDPOINT: ConnectorProblem = {
+  party: 'authorization-server',
+  code: 'endpoint_unsafe',
+  text: 'its sign-in page has an address that no browser may be sent to',
+  requirement: 'NET-08',
+}
+const TOO_MANY_SCOPES: ConnectorProblem = {
+  party: 'here',
+  code: 'scopes_too_many',
+  text: 'it would be asked for more scopes than one trip can carry; an operator names the needed ones in requestedScopes',
+  requirement: 'CLI-08',
+}
+const PUSH_REFUSED: ConnectorProblem = {
+  party: 'authorization-server',
+  code: 'push_refused',
+  text: 'it wants to be told of each sign-in ahead, and refused ours',
+  requirement: 'RFC 9126 section 2.3',
+}
+const PUSH_UNANSWERED: ConnectorProblem = {
+  party: 'authorization-server',
+  code: 'push_unanswered',
+  text: 'it wants to be told of each sign-in ahead, and did not answer in time',
+  requirement: 'RFC 9126 section 2.2',
+}
+
+export interface Departure {
+  /** What `state` and verifier follow from. */
+  readonly id: string
+  /** The id was made for this departure, so that nobody can have used it. */
+  readonly isNew?: true
+  readonly binding: Binding
+  readonly client: OurClient
+  readonly userId: string
+  readonly flowId: string
+  readonly scopes: readonly string[]
+  /** Client whose call asked for it. */
+  readonly askedBy?: string
+  readonly embedded?: EmbeddedTrip
+}
+
+/** The redirect, `answered` when the trip came to its end before, or what stands in its way. */
+export async function leave(
+  house: ConnectHouse,
+  jar: CookieJar,
+  departure: Departure,
+): Promise<Response | 'answered' | ConnectorProblem> {
+  const { id, binding, userId, flowId, askedBy, embedded } = departure
+  const secrets = secretsOf(house, id)
+  if (departure.isNew !== true && (await isAttemptSpent(house, secrets.stateDigest)))
+    return 'answered'
+  const cookies = keepAttempt(house, jar, secrets.stateDigest, attemptOf(house, departure))
+  if (cookies === undefined) return TOO_MANY_SCOPES
+  const parameters = requestOf(house, departure, secrets)
+  const url =
+    binding.server.require_pushed_authorization_requests === true
+      ? await pushed(house, departure, parameters)
+      : (authorizationUrl(binding.server.authorization_endpoint, parameters) ?? UNSAFE_ENDPOINT)
+  if (!(url instanceof URL)) return url
+  report(house, {
+    type: 'connection.started',
+    flowId,
+    userId,
+    connector: binding.connector.name,
+    ...(askedBy === undefined ? {} : { clientId: askedBy }),
+    ...(embedded === undefined ? {} : { app: embedded.app }),
+  })
+  // The form cookie stays for pages that are open in other tabs (W7).
+  return redirectAnswer(url.href, cookies)
+}
+
+/** All that the answer is held to (CLI-06). */
+function attemptOf(
+  { runtime }: ConnectHouse,
+  { binding, client, userId, askedBy, embedded, scopes, flowId }: Departure,
+): Attempt {
+  const { server, issuer } = binding
+  return {
+    connector: binding.connector.name,
+    userId,
+    issuer,
+    tokenEndpoint: server.token_endpoint,
+    resource: resourceOf(binding),
+    clientId: client.clientId,
+    redirectUri: client.redirectUri,
+    scopes,
+    issRequired: server.authorization_response_iss_parameter_supported === true,
+    ...(askedBy === undefined ? {} : { askedBy }),
+    ...(embedded === undefined ? {} : { embedded }),
+    flowId,
+    expiresAtMs: Math.trunc(runtime.nowMs()) + ATTEMPT_TTL_MS,
+  }
+}
+
+/** RFC 6749 section 4.1.1, RFC 7636, RFC 8707. */
+function requestOf(
+  { runtime }: ConnectHouse,
+  { binding, client, scopes }: Departure,
+  { state, verifier }: Secrets,
+): URLSearchParams {
+  return new URLSearchParams({
+    response_type: 'code',
+    client_id: client.clientId,
+    redirect_uri: client.redirectUri,
+    state,
+    code_challenge: s256(verifier, runtime),
+    code_challenge_method: 'S256',
+    ...(scopes.length === 0 ? {} : { scope: formatScope(scopes) }),
+    // OpenID Connect Core section 11: without it the scope is ignored.
+    ...(scopes.includes('offline_access') ? { prompt: 'consent' } : {}),
+    ...(binding.resource === undefined ? {} : { resource: binding.resource }),
+  })
+}
+
+/** The one exchange of a server that demands it (RFC 9126 section 5). */
+async function pushed(
+  house: ConnectHouse,
+  { binding, client }: Departure,
+  parameters: URLSearchParams,
+): Promise<URL | ConnectorProblem> {
+  const { tokenCalls } = house.connecting
+  const answer = await tokenCalls.push(binding, client, parameters)
+  if (answer.outcome === 'yes') {
+    const { requestUri } = answer
+    const short = new URLSearchParams({ client_id: client.clientId, request_uri: requestUri })
+    return authorizationUrl(binding.server.authorization_endpoint, short) ?? UNSAFE_ENDPOINT
+  }
+  if (answer.outcome === 'no' && answer.error === 'invalid_client')
+    await clientRefused(house.connecting, binding, client)
+  return answer.outcome === 'no' ? PUSH_REFUSED : PUSH_UNANSWERED
+}
