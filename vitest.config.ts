@@ -9,6 +9,7 @@ const REAL = [
   'test/browser',
   'test/clients',
   'test/conformance-suite',
+  'test/engines',
   'test/package',
   'test/workerd',
 ]
