@@ -11,10 +11,13 @@ import { ROOT } from './run.mjs'
 const FILES = [
   'package-lock.json',
   'test/clients/programs/package-lock.json',
+  'test/workerd/programs/package-lock.json',
   'tools/mutation/package-lock.json',
 ]
 const PLATFORM =
-  /-(android|darwin|freebsd|linux|openharmony|win32)-(arm64|arm|ia32|ppc64|riscv64|s390x|x64)(?:-(gnu|musl|msvc|eabi)\w*)?$/
+  /-(android|darwin|freebsd|linux|openharmony|win32|windows)-(arm64|arm|ia32|ppc64|riscv64|s390x|x64|64)(?:-(gnu|musl|msvc|eabi)\w*)?$/
+/** As workerd names its packages. */
+const NAMES = { windows: 'win32', 64: 'x64' }
 const LIBC = { gnu: 'glibc', musl: 'musl' }
 
 /** Faults of the lock files, one line each. */
@@ -82,11 +85,11 @@ function lockEntry(path, version, dev) {
   const libc = LIBC[abi]
   return {
     version,
-    cpu: [cpu],
+    cpu: [NAMES[cpu] ?? cpu],
     ...(dev ? { dev } : {}),
     ...(libc === undefined ? {} : { libc: [libc] }),
     optional: true,
-    os: [os],
+    os: [NAMES[os] ?? os],
   }
 }
 

@@ -10,6 +10,11 @@ export type Variant = 'before' | 'discover' | 'full'
 
 const FOLDER = new URL('./', import.meta.url)
 const SOURCE = new URL('../../src/', FOLDER)
+/** The package that the example imports, as it stands here: a checkout has not installed itself. */
+export const PACKAGE: Readonly<Record<string, string>> = {
+  postern: fileURLToPath(new URL('index.ts', SOURCE)),
+  'postern/workers': fileURLToPath(new URL('workers/index.ts', SOURCE)),
+}
 const ENTRIES: Readonly<Record<Variant, string>> = {
   before: 'discover/before.ts',
   discover: 'discover/worker.ts',
@@ -35,10 +40,7 @@ export async function startExample(options: ExampleOptions): Promise<Example> {
   const url = `http://127.0.0.1:${port}`
   const worker = await startWorker({
     entry: new URL(ENTRIES[variant], FOLDER),
-    alias: {
-      postern$: fileURLToPath(new URL('index.ts', SOURCE)),
-      'postern/workers$': fileURLToPath(new URL('workers/index.ts', SOURCE)),
-    },
+    alias: Object.fromEntries(Object.entries(PACKAGE).map(([name, file]) => [`${name}$`, file])),
     port,
     origin: url,
     bindings: {

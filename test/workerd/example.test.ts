@@ -3,10 +3,17 @@
  * settings, connects an account; with the remote server slow, and dead.
  */
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-server.ts'
-import { startExample, type Variant } from '../../examples/control-plane/start.ts'
+import { PACKAGE, startExample, type Variant } from '../../examples/control-plane/start.ts'
+import { need } from '../kit/needs.ts'
 import { freePort } from '../kit/postern.ts'
+import { runProcess } from '../kit/process.ts'
+import { prepareWrangler } from '../kit/programs.ts'
 import type { RunningWorker } from './start-worker.ts'
 
 const SLOW_MS = 500
@@ -146,4 +153,39 @@ describe('the example control plane: discover', () => {
     await remote.kill()
     expect([(await ada.get('/authorize/notes')).status, left()]).toEqual([502, 1])
   })
+})
+
+const DEPLOY_DEADLINE_MS = 120_000
+const INSTALL_DEADLINE_MS = 600_000
+
+const VARIANTS: readonly (readonly [Variant, readonly string[]])[] = [
+  ['discover', ['env.DB', 'env.KV']],
+  ['full', ['env.DB', 'env.POSTERN_DB', 'env.POSTERN_KV', 'env.POSTERN_LOCK (PosternLock)']],
+]
+
+describe('wrangler deploy --dry-run', () => {
+  for (const [variant, bindings] of VARIANTS) {
+    it(`takes the example with its bindings: ${variant}`, {
+      timeout: INSTALL_DEADLINE_MS,
+    }, async (context) => {
+      const script = need(context, 'wrangler', await prepareWrangler())
+      const folder = await mkdtemp(join(tmpdir(), 'postern-deploy-'))
+      onTestFinished(() => rm(folder, { recursive: true, force: true }))
+      const aliases = Object.entries(PACKAGE).flatMap(([name, file]) => [
+        '--alias',
+        `${name}:${file}`,
+      ])
+      const config = `${variant}/wrangler.jsonc`
+      const { code, output } = await runProcess({
+        name: 'wrangler',
+        command: process.execPath,
+        args: [script, 'deploy', '--dry-run', '--config', config, '--outdir', folder, ...aliases],
+        cwd: fileURLToPath(new URL('../../examples/control-plane/', import.meta.url)),
+        env: { HOME: folder, CI: '1', NO_COLOR: '1', WRANGLER_SEND_METRICS: 'false' },
+        deadlineMs: DEPLOY_DEADLINE_MS,
+      })
+      expect(code, output).toBe(0)
+      for (const binding of bindings) expect(output).toContain(`${binding} `)
+    })
+  }
 })
