@@ -198,6 +198,8 @@ async function run(frame: Frame, request: Request, found: Found): Promise<ApiAns
 /** An id that cannot be one is as unknown as any other. */
 function judgeParams(route: ApiRoute, params: Found['params']): unknown {
   if (route.params === undefined) return params
+  // A name that is to be given is wrong; one that was never given is not there.
+  if (route.method === 'PUT') return judge(route.params, params)
   const judged = route.params.safeParse(params)
   if (judged.success) return judged.data
   throw new Problem(404, 'ERR_API_NOT_FOUND', 'There is nothing of that name.')

@@ -84,6 +84,8 @@ interface RouteFacts {
    * refused here. Default none.
    */
   readonly reach?: readonly ('app' | 'connectors')[]
+  /** Answers `ETag` and obeys `If-Match`. */
+  readonly versioned?: true
   /** A POST that may be repeated as it is: `Idempotency-Key` is taken and means nothing. */
   readonly repeatable?: true
   readonly answers: Readonly<Record<number, AnswerShape>>

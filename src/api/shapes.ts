@@ -12,21 +12,28 @@ export function idOf(prefix: string, example?: string): z.ZodString {
 export const ConnectionId = z
   .string()
   .regex(/^con_[A-Za-z0-9_-]{20,43}$/)
-  .meta({ example: 'con_AAAAAAAAAAAAAAAAAAAAAA' })
+  .meta({ examples: ['con_AAAAAAAAAAAAAAAAAAAAAA'] })
 export const App = z
   .string()
   .regex(/^[a-z0-9-]{1,40}$/)
-  .meta({ example: 'dashboard' })
+  .meta({ examples: ['dashboard'] })
 export const ConnectorName = z
   .string()
   .regex(/^[a-z0-9-]{1,40}$/)
-  .meta({ example: 'notes' })
+  .meta({ examples: ['notes'] })
 /** Of an embedding product: its own words. */
-export const User = z.string().min(1).max(256).meta({ example: 'ada' })
+export const User = z
+  .string()
+  .min(1)
+  .max(256)
+  .meta({ examples: ['ada'] })
 /** ISO 8601, UTC. */
-export const Time = z.iso.datetime().meta({ example: '2026-11-21T10:00:00.123Z' })
+export const Time = z.iso.datetime().meta({ examples: ['2026-11-21T10:00:00.123Z'] })
 /** https, or http on a loopback host: judged by who uses it. */
-export const Url = z.url().max(2048).meta({ example: 'https://notes.example/mcp' })
+export const Url = z
+  .url()
+  .max(2048)
+  .meta({ examples: ['https://notes.example/mcp'] })
 
 /** `{ data, nextCursor? }` */
 export function pageOf<T extends z.ZodType>(item: T) {

@@ -23,7 +23,11 @@ export function connectSessionRoutes(house: ApiHouse) {
         app: App.optional().describe('Default: the one app.'),
         user: User,
         connectors: z.array(ConnectorName).min(1).max(CONNECTORS_MAX).optional(),
-        origin: z.string().min(1).max(512).meta({ example: 'https://app.example.com' }),
+        origin: z
+          .string()
+          .min(1)
+          .max(512)
+          .meta({ examples: ['https://app.example.com'] }),
         returnUrl: Url.optional(),
       }),
       answers: { 201: { description: 'The session.', schema: ConnectSession } },
