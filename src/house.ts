@@ -4,7 +4,9 @@
  */
 import { createLateApi } from './api/late-api.ts'
 import { forgetCached } from './cache/caches.ts'
+import { createSealedCache } from './cache/sealed-cache.ts'
 import { createSteadyClock } from './cache/steady-clock.ts'
+import type { SharedCache } from './cache/stored-facts.ts'
 import { createTokenTable, type TokenTable } from './cache/token-table.ts'
 import type { Config } from './config.ts'
 import { sealLink } from './connectors/connect/link.ts'
@@ -102,6 +104,8 @@ interface Ground {
   readonly outbound: WayOut
   readonly webhooks: Webhooks
   readonly sealing: Sealing
+  /** Public documents that other nodes found, sealed. */
+  readonly shared: SharedCache | undefined
   readonly keys: Keys
   readonly revocation: RevocationView
   readonly made: MadeConnectors
@@ -181,11 +185,17 @@ async function layGround(
     platform,
     ...opened,
     sealing,
+    shared: sharedCache(platform, sealing),
     keys,
     revocation,
     made,
     attachDuties: attach,
   }
+}
+
+function sharedCache({ cache, runtime }: Platform, sealing: Sealing): SharedCache | undefined {
+  const purpose = 'facts'
+  return cache && { cache: createSealedCache(cache, { sealing, runtime, purpose }), runtime }
 }
 
 async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
@@ -194,7 +204,8 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   const { sharesPromises } = runtime
   const egress = openEgress(config, platform, outbound.fetch)
   ground.webhooks.begin({ sealing: ground.sealing, egress })
-  const contexts = await createProviderContexts({ config, egress, runtime, emit, store, lock })
+  const documentNeeds = { config, egress, runtime, emit, store, lock, shared: ground.shared }
+  const contexts = await createProviderContexts(documentNeeds)
   const providers = config.providers.map((provider) => ({
     provider,
     context: contexts.of(provider),
@@ -216,7 +227,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     nowMs: () => runtime.nowMs(),
     deadlineMs: config.limits.tokenCallTimeoutMs,
   })
-  const documents = await openClientDocuments({ config, egress, runtime, emit, store, lock })
+  const documents = await openClientDocuments(documentNeeds)
   const gateway = openGateway(ground, proofs, memberships, late)
   const { adopt } = gateway.authenticator
   const deps = {

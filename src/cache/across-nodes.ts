@@ -3,7 +3,8 @@
  * to appear in what they share.
  *
  * The lease saves calls, nothing depends on it: when the lock fails or the other node stays silent,
- * this node asks for itself or says unknown.
+ * this node asks for itself or says unknown. A lock that tells when a lease ends spares the store the
+ * questions meanwhile.
  */
 import type { Lock, Runtime } from '../ports.ts'
 import type { Loaded, LoadingCacheOptions } from './loaded.ts'
@@ -29,11 +30,10 @@ export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOpti
     while (!signal.aborted) {
       const answer = await lock.acquire(`${name}:${key}`, leaseMs, 0)
       if (answer.state === 'error') return await load(key, previous, signal)
-      const shared = await facts.find(key)
-      if (shared !== undefined && shared.loadedAtMs >= sinceMs) {
+      const shared = await found(facts, key, sinceMs)
+      if (shared !== undefined) {
         if (answer.state === 'acquired') await answer.lease.release()
-        const { value, freshSeconds } = shared
-        return { outcome: 'yes', value, ...(freshSeconds === undefined ? {} : { freshSeconds }) }
+        return shared
       }
       if (answer.state === 'acquired') {
         try {
@@ -44,11 +44,32 @@ export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOpti
           await answer.lease.release()
         }
       }
-      // A lock that says how long its lease may last knows nothing of an answer that comes sooner.
-      await pause(runtime, POLL_MS, signal)
+      if (lock.wait === undefined) {
+        // How long a lease may last says nothing of an answer that comes sooner.
+        await pause(runtime, POLL_MS, signal)
+        continue
+      }
+      await Promise.race([lock.wait(`${name}:${key}`, leaseMs), aborted(signal)])
+      // Who waited with us is told now, too: most find the answer and need no lease for that.
+      const told = await found(facts, key, sinceMs)
+      if (told !== undefined) return told
+      // The other one had no answer: not all of us ask at once, nor does one ask without end.
+      await pause(runtime, POLL_MS * runtime.random(), signal)
     }
     return unknown(signal)
   }
+}
+
+/** What a node has shared since then. */
+async function found<V>(
+  facts: AcrossNodesOptions<V>['facts'],
+  key: string,
+  sinceMs: number,
+): Promise<Loaded<V> | undefined> {
+  const shared = await facts.find(key)
+  if (shared === undefined || shared.loadedAtMs < sinceMs) return undefined
+  const { value, freshSeconds } = shared
+  return { outcome: 'yes', value, ...(freshSeconds === undefined ? {} : { freshSeconds }) }
 }
 
 function share<V>(
@@ -63,6 +84,10 @@ function share<V>(
 
 function unknown<V>(signal: AbortSignal): Loaded<V> {
   return { outcome: 'unknown', error: signal.reason }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
 function pause(runtime: Runtime, waitMs: number, signal: AbortSignal): Promise<void> {

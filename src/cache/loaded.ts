@@ -75,4 +75,6 @@ export interface LoadingCacheOptions<V> {
   /** Budget of flights that nobody waits for; false postpones one. */
   readonly admit?: (key: string, previous: V | undefined) => boolean
   readonly persist?: Persist<V>
+  /** Reads all that is kept at start also where nodes are many and short-lived. Default false. */
+  readonly startsFull?: boolean
 }

@@ -11,10 +11,12 @@ import { UpstreamError } from '../errors.ts'
 import type { Runtime } from '../ports.ts'
 import { type BoundedStore, createBoundedStore } from './bounded-store.ts'
 import { RETRY_AFTER_MAX_MS } from './breaker.ts'
+import { type CacheReport, createCacheReport } from './cache-report.ts'
 import { addCache, removeCache, type WatchedCache } from './caches.ts'
 import type { Loaded, LoadingCache, LoadingCacheOptions, Read, ReadOptions } from './loaded.ts'
+import { type Entry, type Flight, type Negative, waitFor } from './loading-entry.ts'
 import { createWheel, type Wheel } from './wheel.ts'
-import { createWriteBehind, type WriteBehind } from './write-behind.ts'
+import { createWriteBehind, type Recalled, type WriteBehind } from './write-behind.ts'
 
 export type { Loaded, LoadingCache, LoadingCacheOptions, Read }
 
@@ -35,35 +37,6 @@ const RESTARTS_MAX = 3
 /** A persisted fact may be this far in the future: clocks of two nodes. */
 const CLOCK_SKEW_MAX_MS = 60_000
 
-interface Entry<V> {
-  readonly value: V
-  readonly loadedMs: number
-  readonly freshMs: number
-  readonly staleMs: number
-  readonly goneMs: number
-  doubted: boolean
-  failures: number
-  failedMs: number
-  /** Nobody asks before this time. */
-  retryMs: number
-}
-interface Negative {
-  readonly verdict:
-    | { readonly outcome: 'no'; readonly reason: string }
-    | { readonly outcome: 'unknown'; readonly error: unknown }
-  readonly sinceMs: number
-  readonly untilMs: number
-}
-interface Flight<V> {
-  readonly startedMs: number
-  readonly abort: AbortController
-  /** Kept through eviction: what is being loaded is never lost. */
-  readonly entry: Entry<V> | undefined
-  dropped: boolean
-  promise: Promise<Loaded<V>>
-}
-type Waited<V> = Loaded<V> | 'late' | 'left'
-
 export function createLoadingCache<V>(options: LoadingCacheOptions<V>): LoadingCache<V> {
   return new Loading(options)
 }
@@ -82,35 +55,30 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
   readonly #warm = new Map<string, { untilMs: number }>()
   readonly #wheel: Wheel
   readonly #writes: WriteBehind<V> | undefined
-  readonly #labels: Readonly<Record<Read<V>['state'], Readonly<Record<string, string>>>>
-  readonly #nameLabels: Readonly<Record<string, string>>
-  readonly #outcomes = { hit: 0, stale: 0, miss: 0, negative: 0, error: 0 }
+  /** Wall time at which this node forgot a key: what was loaded before it does not come back. */
+  readonly #forgotten = new LRUCache<string, number>({
+    maxSize: NEGATIVES_MAX,
+    sizeCalculation: () => 1,
+  })
+  readonly #report: CacheReport
   #closed = false
 
   constructor(options: LoadingCacheOptions<V>) {
-    const { name: cache, runtime, persist } = options
+    const { name, runtime, persist } = options
     this.#options = options
-    this.name = cache
+    this.name = name
     this.#runtime = runtime
     this.#jitter = Math.min(0.5, Math.max(0, options.jitter ?? DEFAULT_JITTER))
     this.#store = createBoundedStore(options)
     this.#wheel = createWheel(runtime, (key) => this.#wake(key))
     this.#writes = persist === undefined ? undefined : createWriteBehind(persist, runtime)
-    // Made once: a read on the hot path allocates no labels.
-    this.#nameLabels = { cache: options.name }
-    this.#labels = {
-      hit: { cache, outcome: 'hit' },
-      stale: { cache, outcome: 'stale' },
-      miss: { cache, outcome: 'miss' },
-      negative: { cache, outcome: 'negative' },
-      error: { cache, outcome: 'error' },
-    }
+    this.#report = createCacheReport(options.emit, options.name)
     addCache(options.emit, this)
   }
 
   peek(key: string): Read<V> {
     const found = this.#look(key, false)
-    this.#report(found.state, found)
+    this.#report.read(found.state, found)
     return found
   }
 
@@ -118,11 +86,11 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
     const found = this.#look(key, options.retryNegative === true)
     if (found.state !== 'miss') {
       if (found.state === 'stale') this.#behind(key)
-      this.#report(found.state, found)
+      this.#report.read(found.state, found)
       return found
     }
     const loaded = await this.#loadFor(key, options)
-    this.#report(loaded.state === 'hit' ? 'miss' : loaded.state, loaded)
+    this.#report.read(loaded.state === 'hit' ? 'miss' : loaded.state, loaded)
     return loaded
   }
 
@@ -141,11 +109,12 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
 
   drop(key: string): void {
     this.#abandon(key)
+    this.#forgotten.set(key, this.#runtime.nowMs())
     this.#store.delete(key)
     this.#negatives.delete(key)
     this.#cool(key)
     this.#writes?.remove(key)
-    this.#gauge()
+    this.#report.size(this.#store.size())
   }
 
   revalidate(key: string): void {
@@ -173,7 +142,7 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
   }
 
   outcomes(): Readonly<Record<Read<V>['state'], number>> {
-    return { ...this.#outcomes }
+    return this.#report.outcomes()
   }
 
   look(key: string): { state: Read<V>['state']; ageSeconds?: number } {
@@ -183,6 +152,7 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
   }
 
   async start(): Promise<number> {
+    if (this.#recalls() && this.#options.startsFull !== true) return 0
     const facts = (await this.#options.persist?.load()) ?? []
     for (const { key, value, loadedAtMs, freshSeconds } of facts) {
       const ageMs = this.#runtime.nowMs() - loadedAtMs
@@ -234,12 +204,9 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
   async #loadFor(key: string, options: ReadOptions): Promise<Read<V>> {
     const deadlineMs = this.#runtime.monotonicMs() + options.deadlineMs
     for (let restart = 0; restart < RESTARTS_MAX; restart++) {
-      const flight = this.#join(key)
-      const waited = await this.#wait(
-        flight,
-        deadlineMs - this.#runtime.monotonicMs(),
-        options.signal,
-      )
+      const flight = this.#join(key, options.retryNegative === true)
+      const waitMs = deadlineMs - this.#runtime.monotonicMs()
+      const waited = await waitFor(flight, this.#runtime, waitMs, options.signal)
       if (flight.dropped && waited !== 'late' && waited !== 'left') {
         const newer = this.#look(key, true)
         if (newer.state !== 'miss') return newer
@@ -247,14 +214,17 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
       }
       if (waited === 'left') return { state: 'error', error: options.signal?.reason }
       if (waited === 'late') this.#noteSlow(key)
-      return this.#answer(key, waited)
+      return this.#answer(key, waited, flight.recalledMs)
     }
     return { state: 'error', error: this.#error('ERR_UPSTREAM_TIMEOUT') }
   }
 
-  #answer(key: string, waited: Loaded<V> | 'late'): Read<V> {
-    if (waited !== 'late' && waited.outcome === 'yes')
-      return { state: 'hit', value: waited.value, ageSeconds: 0 }
+  #answer(key: string, waited: Loaded<V> | 'late', recalledMs = 0): Read<V> {
+    if (waited !== 'late' && waited.outcome === 'yes') {
+      const found = recalledMs > 0 ? this.#look(key, true) : undefined
+      if (found?.state === 'hit' || found?.state === 'stale') return found
+      return { state: 'hit', value: waited.value, ageSeconds: recalledMs / 1000 }
+    }
     if (waited !== 'late' && waited.outcome === 'no')
       return { state: 'negative', reason: waited.reason, ageSeconds: 0 }
     const entry = this.#store.peek(key)
@@ -268,9 +238,9 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
   }
 
   /** The flight to wait on. Flights of other requests count only where promises may be shared. */
-  #join(key: string): Flight<V> {
+  #join(key: string, anew: boolean): Flight<V> {
     const flight = this.#runtime.sharesPromises ? this.#flights.get(key) : undefined
-    return flight ?? this.#fly(key)
+    return flight ?? this.#fly(key, anew)
   }
 
   #behind(key: string): void {
@@ -288,12 +258,15 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
     return negative?.verdict.outcome === 'unknown' && nowMs < negative.untilMs
   }
 
-  #fly(key: string): Flight<V> {
+  #fly(key: string, anew = false): Flight<V> {
+    const entry = this.#store.peek(key)
     const flight: Flight<V> = {
       startedMs: this.#runtime.monotonicMs(),
       abort: new AbortController(),
-      entry: this.#store.peek(key),
+      entry,
+      anew: anew || entry?.doubted === true,
       dropped: false,
+      recalledMs: undefined,
       promise: Promise.resolve({ outcome: 'unknown', error: undefined }),
     }
     const isAlone = !this.#flights.has(key)
@@ -333,6 +306,8 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
 
   async #load(key: string, flight: Flight<V>): Promise<Loaded<V>> {
     try {
+      const recalled = flight.anew ? undefined : await this.#recall(key, flight)
+      if (recalled !== undefined) return recalled
       return await this.#options.load(key, flight.entry?.value, flight.abort.signal)
     } catch (error) {
       const retryAfterMs = error instanceof UpstreamError ? error.retryAfterMs : undefined
@@ -340,7 +315,51 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
     }
   }
 
+  /** Nodes are many and short-lived: each reads what it needs, when it needs it. */
+  #recalls(): boolean {
+    return !this.#runtime.sharesPromises && this.#options.persist?.recall !== undefined
+  }
+
+  /** What another node has found, when it is newer than what is here and may be served. */
+  async #recall(key: string, flight: Flight<V>): Promise<Loaded<V> | undefined> {
+    if (!this.#recalls() || this.#asksEveryTime()) return undefined
+    const kept = await this.#options.persist
+      ?.recall?.(key, (newest) => this.#correct(key, newest))
+      .catch(() => undefined)
+    if (kept === undefined || flight.dropped) return undefined
+    this.#take(key, kept)
+    if (this.#store.peek(key) === flight.entry) return undefined
+    const found = this.#look(key, true)
+    if (found.state !== 'hit' && (found.state !== 'stale' || flight.entry !== undefined))
+      return undefined
+    flight.recalledMs = found.ageSeconds * 1000
+    return { outcome: 'yes', value: found.value }
+  }
+
+  #take(key: string, { value, loadedAtMs, freshSeconds }: Recalled<V>): void {
+    const ageMs = this.#runtime.nowMs() - loadedAtMs
+    const hereMs = this.#store.peek(key)?.loadedMs ?? Number.NEGATIVE_INFINITY
+    if (ageMs < -CLOCK_SKEW_MAX_MS || this.#runtime.monotonicMs() - ageMs <= hereMs) return
+    if (loadedAtMs <= (this.#forgotten.get(key) ?? 0)) return
+    this.#remember(key, value, Math.max(0, ageMs), freshSeconds)
+  }
+
+  /** What was recalled is not what the store has: there it was forgotten or found anew since. */
+  #correct(key: string, newest: Recalled<V> | undefined): void {
+    if (newest !== undefined) this.#take(key, newest)
+    else {
+      this.#forgotten.set(key, this.#runtime.nowMs())
+      this.#abandon(key)
+      this.#store.delete(key)
+    }
+  }
+
   #settle(key: string, outcome: Loaded<V>, flight: Flight<V>): void {
+    if (flight.recalledMs !== undefined) {
+      // It stands in memory with its age; one that is stale is asked for behind who got it.
+      if (this.#look(key, true).state === 'stale') this.#behind(key)
+      return
+    }
     if (outcome.outcome === 'yes') {
       const { value, freshSeconds } = outcome
       this.#remember(key, value, 0, freshSeconds)
@@ -353,7 +372,7 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
       this.#cool(key)
       this.#refuse(key, outcome, this.#options.negativeSeconds * 1000)
       if (hadValue) this.#writes?.remove(key)
-      this.#gauge()
+      this.#report.size(this.#store.size())
       return
     }
     this.#noteFailure(key, outcome, flight)
@@ -414,7 +433,7 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
       this.#bytesOf(value),
     )
     if (this.#warm.has(key)) this.#scheduleWarm(key)
-    this.#gauge()
+    this.#report.size(this.#store.size())
   }
 
   #refuse(key: string, verdict: Negative['verdict'], lifeMs: number): void {
@@ -422,21 +441,6 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
     const sinceMs = this.#runtime.monotonicMs()
     const untilMs = sinceMs + (verdict.outcome === 'no' ? this.#shortened(lifeMs) : lifeMs)
     this.#negatives.set(key, { verdict, sinceMs, untilMs })
-  }
-
-  #wait(flight: Flight<V>, waitMs: number, signal: AbortSignal | undefined): Promise<Waited<V>> {
-    if (signal?.aborted === true) return Promise.resolve('left')
-    return new Promise((resolve) => {
-      const finish = (waited: Waited<V>): void => {
-        disarm()
-        signal?.removeEventListener('abort', leave)
-        resolve(waited)
-      }
-      const leave = (): void => finish('left')
-      const disarm = this.#runtime.after(Math.max(0, waitMs), () => finish('late'))
-      signal?.addEventListener('abort', leave, { once: true })
-      void flight.promise.then(finish)
-    })
   }
 
   #scheduleWarm(key: string): void {
@@ -485,21 +489,6 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
 
   #bytesOf(value: V): number {
     return this.#options.sizeOf?.(value) ?? DEFAULT_ENTRY_BYTES
-  }
-
-  #report(outcome: Read<V>['state'], read: Read<V>): void {
-    const { emit } = this.#options
-    this.#outcomes[outcome] += 1
-    emit.count('postern_cache_reads_total', this.#labels[outcome])
-    if ('ageSeconds' in read)
-      emit.observe('postern_cache_age_seconds', read.ageSeconds, this.#nameLabels)
-  }
-
-  #gauge(): void {
-    const { emit } = this.#options
-    const { entries, bytes } = this.#store.size()
-    emit.gauge('postern_cache_entries', entries, this.#nameLabels)
-    emit.gauge('postern_cache_bytes', bytes, this.#nameLabels)
   }
 
   #error(

@@ -20,10 +20,20 @@ export interface Persisted<V> {
   readonly freshSeconds?: number
 }
 
+export type Recalled<V> = Omit<Persisted<V>, 'key'>
+
 export interface Persist<V> {
   /** Called once, at start. */
   load(): Promise<readonly Persisted<V>[]>
   save(batch: readonly Persisted<V>[]): Promise<void>
+  /**
+   * What is kept of one key, for a node that has not read everything. `correct` is told behind when
+   * the answer was not the newest: what is, or `undefined` when there is nothing.
+   */
+  recall?(
+    key: string,
+    correct: (newest: Recalled<V> | undefined) => void,
+  ): Promise<Recalled<V> | undefined>
   remove?(keys: readonly string[]): Promise<void>
 }
 
@@ -36,7 +46,7 @@ export interface WriteBehind<V> {
 
 export function createWriteBehind<V>(
   persist: Persist<V>,
-  runtime: Pick<Runtime, 'after' | 'waitUntil'>,
+  runtime: Pick<Runtime, 'after' | 'waitUntil' | 'sharesPromises'>,
 ): WriteBehind<V> {
   const dirty = new Map<string, Persisted<V> | 'removed'>()
   let disarm: (() => void) | undefined
@@ -56,6 +66,11 @@ export function createWriteBehind<V>(
     }
   }
   const arm = (delayMs: number): void => {
+    // Where a timer ends with its request, and nobody may wait for the work of another: now, behind it.
+    if (!runtime.sharesPromises) {
+      runtime.waitUntil(flush())
+      return
+    }
     disarm ??= runtime.after(delayMs, () => {
       disarm = undefined
       writing ??= flush().then(

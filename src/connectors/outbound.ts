@@ -4,6 +4,8 @@
  *
  * Opening reads the store and asks nobody; what has to be asked goes on behind `start`.
  */
+
+import type { SharedCache } from '../cache/stored-facts.ts'
 import { allowedOrigins, approvedOrigins } from '../config/approved-origins.ts'
 import type { Config } from '../config.ts'
 import { auditStep } from '../issuer/audit.ts'
@@ -36,6 +38,7 @@ export interface ClientGround {
   readonly runtime: Runtime
   readonly emit: Emit
   readonly lock: Lock
+  readonly shared?: SharedCache | undefined
   readonly egress: Egress
   readonly sealing: Sealing
   /** Connectors made by the API. Absent: those of the file alone. */
@@ -71,14 +74,14 @@ export interface Outbound extends ClientSide {
 
 /** @throws {StoreError} when the store cannot be read. */
 export async function openClientSide(ground: ClientGround): Promise<ClientSide> {
-  const { config, store, lock, runtime, egress } = ground
+  const { config, store, lock, shared, runtime, egress } = ground
   const { limits } = config
   const discovery = await openDiscovery({
     ...ground,
     limits,
     approvedOrigins: approvedOrigins(config),
     allowedOrigins: allowedOrigins(config),
-    durable: { store, lock },
+    durable: { store, lock, shared },
   })
   const assertionKeys = createAssertionKeys({
     ...ground,

@@ -10,7 +10,7 @@
 import { acrossNodes } from '../cache/across-nodes.ts'
 import { createCoolDown } from '../cache/cool-down.ts'
 import { createLoadingCache, type Loaded, type LoadingCache } from '../cache/loading-cache.ts'
-import { storedFacts } from '../cache/stored-facts.ts'
+import { type SharedCache, storedFacts } from '../cache/stored-facts.ts'
 import type { Config } from '../config.ts'
 import { UpstreamError, type UpstreamErrorCode } from '../errors.ts'
 import { maxAgeSeconds } from '../net/cache-control.ts'
@@ -70,6 +70,7 @@ export interface ClientDocumentsNeeds {
   readonly emit: Emit
   readonly store: Store
   readonly lock: Lock
+  readonly shared?: SharedCache | undefined
 }
 
 /** Opens both caches with what the store remembers. */
@@ -136,7 +137,7 @@ export async function openClientDocuments(needs: ClientDocumentsNeeds): Promise<
 }
 
 function publishedCache<V extends object>(
-  { store, lock, runtime, emit }: ClientDocumentsNeeds,
+  { store, lock, shared, runtime, emit }: ClientDocumentsNeeds,
   name: 'client-document' | 'client-jwks',
   load: (key: string, previous: V | undefined) => Promise<Loaded<V>>,
 ): LoadingCache<V> {
@@ -144,6 +145,7 @@ function publishedCache<V extends object>(
     name,
     lifeSeconds: STALE_IF_ERROR_SECONDS,
     max: ENTRIES_MAX,
+    shared,
   })
   return createLoadingCache<V>({
     name,

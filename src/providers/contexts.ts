@@ -11,7 +11,7 @@ import {
   type LoadingCache,
   type Read,
 } from '../cache/loading-cache.ts'
-import { storedFacts } from '../cache/stored-facts.ts'
+import { type SharedCache, storedFacts } from '../cache/stored-facts.ts'
 import type { Config } from '../config.ts'
 import { UpstreamError } from '../errors.ts'
 import { maxAgeSeconds } from '../net/cache-control.ts'
@@ -59,6 +59,7 @@ interface Needs {
   readonly emit: Emit
   readonly store: Store
   readonly lock: Lock
+  readonly shared?: SharedCache | undefined
 }
 
 export async function createProviderContexts(needs: Needs): Promise<ProviderContexts> {
@@ -145,12 +146,13 @@ function documentCache<V extends object>(
   staleIfErrorSeconds: number,
   fetchDocument: (key: string) => Promise<Fetched<V>>,
 ): LoadingCache<V> {
-  const { store, lock, runtime, emit } = needs
+  const { store, lock, shared, runtime, emit } = needs
   const { limits } = needs.config
   const facts = storedFacts<V>(store, {
     name,
     lifeSeconds: staleIfErrorSeconds,
     max: ENTRIES_MAX,
+    shared,
   })
   return createLoadingCache<V>({
     name,

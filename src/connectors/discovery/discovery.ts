@@ -10,7 +10,7 @@
 import { acrossNodes } from '../../cache/across-nodes.ts'
 import { createCoolDown } from '../../cache/cool-down.ts'
 import { createLoadingCache, type Loaded, type LoadingCache } from '../../cache/loading-cache.ts'
-import { type StoredFacts, storedFacts } from '../../cache/stored-facts.ts'
+import { type SharedCache, type StoredFacts, storedFacts } from '../../cache/stored-facts.ts'
 import type { Persisted } from '../../cache/write-behind.ts'
 import type { ConnectorOAuth, Limits } from '../../config.ts'
 import { UpstreamError } from '../../errors.ts'
@@ -151,7 +151,11 @@ export interface DiscoveryNeeds {
   /** Of the operator's allow-list: approved for servers that the file does not name, too. Default none. */
   readonly allowedOrigins?: ReadonlySet<string>
   /** Last good copies, and one chain among all nodes. Absent: this process alone, until it ends. */
-  readonly durable?: { readonly store: Store; readonly lock: Lock }
+  readonly durable?: {
+    readonly store: Store
+    readonly lock: Lock
+    readonly shared?: SharedCache | undefined
+  }
   readonly far?: FarMemory
 }
 
@@ -164,6 +168,7 @@ export async function openDiscovery(needs: DiscoveryNeeds): Promise<DiscoveryEng
       name: NAME,
       lifeSeconds: limits.discoveryStaleIfErrorSeconds,
       max: ENTRIES_MAX,
+      shared: durable.shared,
     })
   const engine = new Discovery(needs, facts)
   await engine.start()
@@ -208,6 +213,8 @@ class Discovery implements DiscoveryEngine {
       runtime,
       emit,
       ...(this.#facts === undefined ? {} : { persist: this.#facts }),
+      // What a connector is bound to is asked of memory, and must be there.
+      startsFull: true,
     })
   }
 

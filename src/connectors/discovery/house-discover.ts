@@ -17,7 +17,7 @@ export function createHouseDiscover(
   ground: Omit<ClientGround, 'bus' | 'sealing'>,
   opened: () => DiscoveryEngine | undefined,
 ): HouseDiscover {
-  const { config, store, lock } = ground
+  const { config, store, lock, shared } = ground
   const origins = approvedOrigins(config)
   let own: DiscoveryEngine | undefined
   const openOwn = async (): Promise<DiscoveryEngine> => {
@@ -28,7 +28,7 @@ export function createHouseDiscover(
       limits,
       approvedOrigins: origins,
       allowedOrigins: allowedOrigins(config),
-      durable: { store, lock },
+      durable: { store, lock, shared },
     })
   }
   return {
