@@ -155,6 +155,95 @@ describe('the example control plane: discover', () => {
   })
 })
 
+/** The link of the settings page. */
+async function connectLinkOf(browser: Browser): Promise<string> {
+  const text = await (await browser.get('/settings')).text()
+  const link = /href="(\/connect\/notes[^"]*)"/.exec(text)?.[1] ?? ''
+  return link.replaceAll('&amp;', '&')
+}
+
+describe('the example control plane: full', () => {
+  it('its cron runs what is due, and looks at the remote server ahead of the first click', async () => {
+    const { worker, signIn, left } = await openStage('full')
+    const ada = await signIn('ada')
+    const link = await connectLinkOf(ada)
+    expect(await worker.runScheduled()).toMatchObject({ outcome: 'ok' })
+    expect(left()).toBeGreaterThan(0)
+    expect([(await ada.get(link)).status, left()]).toEqual([303, 0])
+  })
+
+  it("O1: a plain link connects by the product's own session, and the token calls a tool", async () => {
+    const { url, signIn } = await openStage('full')
+    const [ada, grace] = [await signIn('ada'), await signIn('grace')]
+    const link = await connectLinkOf(ada)
+    expect(await (await ada.post('/whoami')).text()).toContain('Notes is not connected')
+    const leave = async (): Promise<string> => {
+      const start = await ada.get(link)
+      expect(start.status).toBe(303)
+      return agree(start.headers.get('location'))
+    }
+    const stolen = await leave()
+    expect(stolen).toContain(`${url}/connect/notes/callback?`)
+    expect((await grace.get(stolen)).status).toBe(400)
+    const end = await ada.get(await leave())
+    expect(end.headers.get('location')).toBe(`${url}/settings#postern=connected`)
+    expect(await (await ada.post('/whoami')).text()).toContain('&quot;sub&quot;:&quot;ada&quot;')
+    expect(await (await grace.post('/whoami')).text()).toContain('Notes is not connected')
+  })
+
+  it('W8: the element gets a session of its person, for the origin of its page alone', async () => {
+    const { url, worker, signIn } = await openStage('full')
+    const ada = await signIn('ada')
+    const settings = await ada.get('/settings')
+    expect(await settings.text()).toContain('<postern-connect connectors="notes">')
+    expect(settings.headers.get('content-security-policy')).toContain("script-src 'self'")
+    const script = await worker.fetch('/widget.js')
+    expect([script.status, script.headers.get('content-type')]).toEqual([
+      200,
+      expect.stringContaining('javascript'),
+    ])
+    expect((await worker.fetch('/connect-session', { method: 'POST' })).status).toBe(303)
+    expect((await ada.post('/connect-session', 'https://evil.example')).status).toBe(403)
+    const token = await (await ada.post('/connect-session')).text()
+    const ask = (origin: string) =>
+      worker.fetch('/widget/connections', { headers: { authorization: `Bearer ${token}`, origin } })
+    expect((await ask('https://evil.example')).status).toBe(403)
+    const answer = await ask(url)
+    expect(answer.status).toBe(200)
+    expect(await answer.json()).toMatchObject({
+      app: 'dashboard',
+      data: [{ connector: 'notes', title: 'Notes', state: 'none' }],
+    })
+    const attempt = await worker.fetch('/widget/attempts', {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${token}`,
+        origin: url,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({ connector: 'notes', nonce: randomBytes(24).toString('base64url') }),
+    })
+    expect([attempt.status, await attempt.json()]).toEqual([
+      201,
+      expect.objectContaining({ url: expect.stringContaining(`${url}/widget/popup?handle=`) }),
+    ])
+  })
+
+  it('DSC-16: warm, an initiation asks nobody: with the server at 500 ms, and with it dead', async () => {
+    const { signIn, remote, left } = await openStage('full')
+    const ada = await signIn('ada')
+    const link = await connectLinkOf(ada)
+    expect((await ada.get(link)).status).toBe(303)
+    expect(left()).toBeGreaterThan(0)
+    remote.slow(SLOW_MS)
+    expect([(await ada.get(link)).status, left()]).toEqual([303, 0])
+    await remote.kill()
+    const dead = await ada.get(link)
+    expect([dead.status, left()]).toEqual([303, 0])
+    expect(dead.headers.get('location')).toContain(`${remote.issuer}/authorize?`)
+  })
+})
+
 const DEPLOY_DEADLINE_MS = 120_000
 const INSTALL_DEADLINE_MS = 600_000
 

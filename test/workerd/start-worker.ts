@@ -47,6 +47,8 @@ export interface RunningWorker {
   readonly outboundExchanges: readonly OutboundExchange[]
   /** Modules of the platform that its bundle imports, in alphabetical order. */
   readonly platformImports: readonly string[]
+  /** Calls its scheduled handler, as a cron trigger does. */
+  readonly runScheduled: () => Promise<{ readonly outcome: string }>
   /** Runs statements on a D1 database of its bindings, such as those of a migration. */
   readonly runSql: (binding: string, statements: readonly string[]) => Promise<void>
   readonly dispose: () => Promise<void>
@@ -87,6 +89,7 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
     },
     outboundExchanges,
     platformImports: imports,
+    runScheduled: async () => (await miniflare.getWorker()).scheduled({ cron: '* * * * *' }),
     runSql: async (binding, statements) => {
       const database = await miniflare.getD1Database(binding)
       for (const statement of statements) await database.prepare(statement).run()

@@ -9,6 +9,7 @@ import { createId } from '../../issuer/ids.ts'
 import type { ConnectHouse, OpenConnector } from '../connect/connect-rooms.ts'
 import { readyFor } from '../connect/connect-rooms.ts'
 import type { ConnectionView } from '../connections/connections.ts'
+import { NOT_LOOKED } from '../lifecycle/connector-life.ts'
 import { openToApps } from './app-connectors.ts'
 import { confirmPending } from './confirm.ts'
 import type { LivingSession } from './connect-sessions.ts'
@@ -47,7 +48,9 @@ function describe(
 ): object {
   const { name, url, description } = connector
   const isFound = connecting.lifecycle.binding(name) !== undefined
-  const problem = isFound ? undefined : connecting.lifecycle.status(name)?.problems[0]
+  const told = isFound ? undefined : connecting.lifecycle.status(name)?.problems[0]
+  // A new isolate has looked at nothing: the click looks.
+  const problem = told === NOT_LOOKED ? undefined : told
   const label = view?.accountLabel ?? view?.accountSubject
   const state = view?.state === 'ended' ? undefined : view?.state
   return {

@@ -33,7 +33,8 @@ export interface LifeDeps {
   readonly discoveryTimeoutMs: number
 }
 
-const NOT_LOOKED: ConnectorProblem = {
+/** No fault: who connects is the first to look. */
+export const NOT_LOOKED: ConnectorProblem = {
   party: 'here',
   code: 'ERR_CONNECTOR_UNREACHABLE',
   text: 'nobody has looked at it yet, or another node has another definition of it',
