@@ -5,7 +5,7 @@
  * A refusal for which nothing was done is forgotten, so that it may be repeated. Where nobody knows
  * whether it was done (a crash, a lost write), the row stays unanswered: never run twice.
  */
-import { StoreError } from '../errors.ts'
+import { ConfigError, OAuthError, StoreError } from '../errors.ts'
 import { key } from '../issuer/ids.ts'
 import type { Runtime, Store } from '../ports.ts'
 import { type ApiAnswer, Problem } from './route.ts'
@@ -62,7 +62,7 @@ export function createIdempotency(deps: IdempotencyDeps): Idempotency {
 /** Nothing was changed: a refusal of ours, or a write that the store did not take. */
 function isUndone(error: unknown): boolean {
   if (error instanceof StoreError) return error.certainty === 'not-applied'
-  return error instanceof Problem
+  return error instanceof Problem || error instanceof OAuthError || error instanceof ConfigError
 }
 
 async function earlierAnswer(
