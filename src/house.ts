@@ -19,6 +19,7 @@ import { createEmbeddedDoor, type EmbeddedDoor } from './connectors/embedded/emb
 import { createLateOutbound, type LateOutbound } from './connectors/late-outbound.ts'
 import type { Lifecycle } from './connectors/lifecycle/lifecycle.ts'
 import { isOutbound, outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
+import { createLateConsents, type LateConsents } from './connectors/made/late-consents.ts'
 import type { MadeConnectors } from './connectors/made/made-connectors.ts'
 import { type OpenMade, openMade } from './connectors/made/open-made.ts'
 import type { Outbound } from './connectors/outbound.ts'
@@ -54,7 +55,7 @@ import { createHandOut } from './vault/hand-out.ts'
 import type { Refresher } from './vault/refresh.ts'
 import { createResealing } from './vault/resealing.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
-import { openWebhooks, type Webhooks } from './webhooks/room.ts'
+import { openWebhooks, WEBHOOKS, type Webhooks } from './webhooks/room.ts'
 
 export interface House {
   readonly config: Config
@@ -178,6 +179,7 @@ async function layGround(
   // A withdrawn key must stop verifying here, not only be marked.
   revocation.onMark((mark) => {
     if (mark.kind === 'key') runtime.waitUntil(keys.load())
+    if (mark.kind === 'cache' && mark.id === WEBHOOKS) runtime.waitUntil(opened.webhooks.load())
     if (mark.kind === 'cache') forgetCached(emit, mark.id)
   })
   return {
@@ -228,7 +230,12 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     deadlineMs: config.limits.tokenCallTimeoutMs,
   })
   const documents = await openClientDocuments(documentNeeds)
-  const gateway = openGateway(ground, proofs, memberships, late)
+  const consents = createLateConsents({
+    ...{ ...ground, runtime, emit },
+    egress: async () => egress,
+    directory: ground.made,
+  })
+  const gateway = openGateway(ground, { proofs, memberships, late, consents })
   const { adopt } = gateway.authenticator
   const deps = {
     config,
@@ -292,6 +299,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     lifecycle: async () => (await late.ensure())?.lifecycle,
     connections: late.connections,
     made: ground.made,
+    consents,
     webhooks: ground.webhooks,
   })
   const opened: House = {
@@ -332,7 +340,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       stopSweep()
       keys.stop()
       revocation.stop()
-      await Promise.all([duties.stop(), resealing.stop(), late.close()])
+      await Promise.all([duties.stop(), resealing.stop(), late.close(), consents.close()])
       await finder.close()
       await Promise.all([proofs.close(), upkeep.close(), contexts.close(), documents.close()])
       await untilWritten(refresher, platform)
@@ -378,12 +386,14 @@ async function openConnecting(
   return openOutbound({ ...ground, ...signIns, config, runtime, emit, lock, egress })
 }
 
-function openGateway(
-  ground: Ground,
-  proofs: Proofs,
-  memberships: Memberships,
-  late: LateOutbound,
-): Gateway {
+interface Behind {
+  readonly proofs: Proofs
+  readonly memberships: Memberships
+  readonly late: LateOutbound
+  readonly consents: LateConsents
+}
+
+function openGateway(ground: Ground, { proofs, memberships, late, consents }: Behind): Gateway {
   const { config, platform, store, outbound, keys, revocation } = ground
   const { runtime, emit } = platform
   const { rememberedTokensMax: max, firstByteTimeoutMs } = config.limits
@@ -413,7 +423,8 @@ function openGateway(
     runtime,
     connectors: createLiveConnectors(config, ground.made),
     authenticator,
-    credentials: createCredentials({ config, keys, runtime, tokens: late.tokens }),
+    credentials: createCredentials({ config, keys, runtime, tokens: late.tokens, consents }),
+    consents,
     sessionIds,
     connections,
     proofs,

@@ -15,6 +15,7 @@ import {
 } from './connectors/connector-administration.ts'
 import type { Lifecycle } from './connectors/lifecycle/lifecycle.ts'
 import { outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
+import { createLateConsents, type LateConsents } from './connectors/made/late-consents.ts'
 import type { MadeConnectors } from './connectors/made/made-connectors.ts'
 import { openMade } from './connectors/made/open-made.ts'
 import { auditStep } from './issuer/audit.ts'
@@ -54,6 +55,7 @@ export interface Operations {
   pending(): Promise<number>
   readonly connectors: ConnectorAdministration
   readonly connections: ConnectionAdministration
+  readonly clients: ClientAdministration
   /** Receivers of events. */
   webhooks(): Promise<WebhookAdministration>
 }
@@ -63,6 +65,7 @@ interface Needs extends EndingHouse {
   lifecycle(): Promise<Lifecycle | undefined>
   readonly connections?: Pick<Connections, 'findById' | 'end'> | undefined
   readonly made: MadeConnectors
+  readonly consents: Pick<LateConsents, 'look' | 'describe'>
   readonly webhooks: Pick<Webhooks, 'administration'>
   readonly keys: Keys
   readonly signals: Signals
@@ -95,8 +98,9 @@ export function createOperations(needs: Needs): Operations {
       return done
     },
     pending: () => store.count('duty', TENANT),
+    clients: createClientAdministration(needs),
     webhooks: () => needs.webhooks.administration(),
-    connectors: createConnectorAdministration(needs, () => needs.lifecycle()),
+    connectors: createConnectorAdministration(needs),
     connections: createConnectionAdministration(store, needs.connections, needs.config.apps),
   }
 }
@@ -217,6 +221,10 @@ export async function openOperations(
       ...{ store, bus, sealing, made },
       egress: wayOut.open,
     })
+    const consents = createLateConsents({
+      ...{ config: live, store, runtime, emit },
+      egress: wayOut.open,
+    })
     webhooks.administer({ sealing, egress: wayOut.open })
     return {
       operations: createOperations({
@@ -225,11 +233,12 @@ export async function openOperations(
         signals,
         sealing,
         made,
+        consents,
         webhooks,
         lifecycle: outbound.open,
       }),
       async close() {
-        await outbound.close()
+        await Promise.all([outbound.close(), consents.close()])
         await wayOut.close()
         await webhooks.stop()
         await store.close()

@@ -117,6 +117,8 @@ export interface Values {
   }
   /** A signed-in browser. Key: digest of its cookie. */
   session: {
+    /** What others call it: `ses_...`. */
+    sessionId?: string
     userId: string
     userKey: string
     provider: string
@@ -255,6 +257,8 @@ export interface Values {
     secretExpiresAtMs?: number
     /** Registered in the place of one that was refused: the next refusal is reported, not repaired. */
     replacesRefused?: boolean
+    /** Only of a connector that was removed. */
+    expiresAtMs?: number
   }
   /** What we accepted about a connector's servers, and what is wrong with it. Key: connector. */
   connector: {
@@ -279,6 +283,8 @@ export interface Values {
     /** An administrator asked then: older documents are asked for again, on every node. */
     askedAtMs?: number
     checkedAtMs: number
+    /** Only of one that was removed. */
+    expiresAtMs?: number
   }
   /**
    * A connector made by the API. Key: connector. A removed one stays until its tokens are revoked at

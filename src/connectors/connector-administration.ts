@@ -5,9 +5,11 @@
  */
 import type { Config, ConnectorConfig, ConnectorInput } from '../config.ts'
 import { ConfigError, OAuthError } from '../errors.ts'
+import { needsConsent } from './directory.ts'
 import type { ConnectorStatus } from './lifecycle/connector-status.ts'
 import type { Lifecycle } from './lifecycle/lifecycle.ts'
 import { isOutbound } from './lifecycle/outbound-connector.ts'
+import type { LateConsents } from './made/late-consents.ts'
 import type { ChangeOptions, MadeConnectors, MadeFacts } from './made/made-connectors.ts'
 
 /** State, and what it is: one shape for file and API. */
@@ -104,19 +106,24 @@ interface Rooms {
   /** Its `connectors` are those that there are now. */
   readonly config: Pick<Config, 'connectors' | 'limits' | 'issuer'>
   readonly made: MadeConnectors
+  /** `undefined` where no connector has an authorization server. */
+  lifecycle(): Promise<Kept | undefined>
+  readonly consents: Pick<LateConsents, 'look' | 'describe'>
 }
 
-/** @param lifecycle `undefined` where no connector has an authorization server. */
-export function createConnectorAdministration(
-  { config, made }: Rooms,
-  lifecycle: () => Promise<Kept | undefined>,
-): ConnectorAdministration {
+export function createConnectorAdministration({
+  config,
+  made,
+  lifecycle,
+  consents,
+}: Rooms): ConnectorAdministration {
   const viewOf = async (connector: ConnectorConfig): Promise<ConnectorView> => {
     const { name, resource } = connector
     const facts = made.facts(name)
     const known = isOutbound(connector) ? (await lifecycle())?.status(name) : undefined
     return {
       ...(known ?? plainStatus(connector)),
+      ...(needsConsent(connector) ? await consents.describe(connector) : {}),
       ...(facts === undefined
         ? { madeBy: 'file', definition: definitionOf(connector) }
         : { madeBy: 'api', version: facts.version, definition: facts.input }),
@@ -138,6 +145,8 @@ export function createConnectorAdministration(
       const { discoveryTimeoutMs, tokenCallTimeoutMs } = config.limits
       await life?.prepare(name, { deadlineMs: discoveryTimeoutMs + tokenCallTimeoutMs })
     }
+    if (connector !== undefined && needsConsent(connector))
+      await consents.look(connector, { anew: true })
     return find(name)
   }
   return {
@@ -149,6 +158,8 @@ export function createConnectorAdministration(
     },
     find,
     async discover(name) {
+      const connector = made.find(name)
+      if (connector === undefined || !isOutbound(connector)) return lookAt(name)
       await (await lifecycle())?.discover(name)
       return find(name)
     },

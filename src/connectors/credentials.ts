@@ -12,6 +12,8 @@ import { encodeBase64url } from '../oauth/base64url.ts'
 import { isMachine } from '../oauth/machine.ts'
 import type { Runtime, SigningKey } from '../ports.ts'
 import type { ConnectionTokens, HeldToken } from './connections/connection-tokens.ts'
+import { needsConsent } from './directory.ts'
+import type { IdentityConsents } from './made/identity-consent.ts'
 
 /** Flat name, value, name, value: as `undici` and `http.ServerResponse` take headers. */
 export interface Credential {
@@ -32,10 +34,16 @@ export interface Credentials {
 
 export interface CredentialDeps {
   readonly config: Pick<Config, 'issuer' | 'limits'>
-  readonly keys: { current(): { readonly kid: string; readonly key: SigningKey } }
+  readonly keys: {
+    current(): { readonly kid: string; readonly key: SigningKey }
+    /** What pairwise subjects are made with: the same on every node, for good. */
+    pairwiseKey?(): Uint8Array
+  }
   readonly runtime: Runtime
   /** Where some connector has `oauth` or `client_credentials`. */
   readonly tokens?: Pick<ConnectionTokens, 'peek' | 'machine'> | undefined
+  /** Which servers of made connectors want our JWT. Absent: none of them gets one. */
+  readonly consents?: Pick<IdentityConsents, 'state'>
 }
 
 /** JWTs kept per connector and generation; two generations live. About 1 KB each. */
@@ -53,6 +61,7 @@ interface Memory {
   young: Map<string, Kept>
   old: Map<string, Kept>
   readonly audience: string
+  readonly needsConsent: boolean
   readonly fixed?: Credential
   /** Whose token: made at the server, kept in `ConnectionTokens`. */
   readonly held?: 'person' | 'machine'
@@ -63,7 +72,8 @@ export function heldCredential(accessToken: string): Credential {
   return { headers: ['authorization', `Bearer ${accessToken}`], accessToken }
 }
 
-export function createCredentials({ config, keys, runtime, tokens }: CredentialDeps): Credentials {
+export function createCredentials(deps: CredentialDeps): Credentials {
+  const { config, keys, runtime, tokens } = deps
   const memories = new WeakMap<ConnectorConfig, Memory>()
   const memoryOf = (connector: ConnectorConfig): Memory => {
     const known = memories.get(connector)
@@ -82,7 +92,7 @@ export function createCredentials({ config, keys, runtime, tokens }: CredentialD
       ...releasedClaims(session, connector.claims),
       iss: config.issuer,
       aud: audience,
-      sub: subjectOf(session, connector),
+      sub: connector.made === true ? pairwise(session, connector) : subjectOf(session, connector),
       client_id: session.clientId,
       scope: session.scopes.join(' '),
       iat,
@@ -96,6 +106,14 @@ export function createCredentials({ config, keys, runtime, tokens }: CredentialD
       renewAtMs: nowMs + life * 1000 * REUSE_SHARE,
     }
   }
+  /** No two servers can find out that they know the same person. */
+  const pairwise = ({ userId }: Session, { url }: ConnectorConfig): string => {
+    if (isMachine(userId)) return userId
+    const key = keys.pairwiseKey?.()
+    if (key === undefined) throw new TypeError('a pairwise subject without its key')
+    const parts = JSON.stringify(['pairwise-subject', url.host, userId])
+    return `pair_${encodeBase64url(runtime.hmacSha256(key, parts))}`
+  }
   return {
     credential(session, connector) {
       const memory = memoryOf(connector)
@@ -106,6 +124,10 @@ export function createCredentials({ config, keys, runtime, tokens }: CredentialD
         return memory.held === 'person'
           ? heldBy(tokens.peek(session.userId, connector.name), connector)
           : heldBy(tokens.machine(connector.name), connector)
+      }
+      if (memory.needsConsent) {
+        const state = deps.consents?.state(connector) ?? 'refused'
+        if (state !== 'given') return state === 'cold' ? 'cold' : 'missing'
       }
       const kept = memory.young.get(session.digest) ?? memory.old.get(session.digest)
       if (kept !== undefined && kept.renewAtMs > runtime.nowMs()) return kept
@@ -127,7 +149,12 @@ export function createCredentials({ config, keys, runtime, tokens }: CredentialD
 
 function createMemory(connector: ConnectorConfig): Memory {
   const audience = connector.url.origin + connector.url.pathname
-  const memory = { young: new Map<string, Kept>(), old: new Map<string, Kept>(), audience }
+  const memory = {
+    young: new Map<string, Kept>(),
+    old: new Map<string, Kept>(),
+    audience,
+    needsConsent: needsConsent(connector),
+  }
   if (connector.auth === 'identity') return memory
   if (connector.auth === 'oauth') return { ...memory, held: 'person' }
   if (connector.auth === 'client_credentials') return { ...memory, held: 'machine' }

@@ -53,6 +53,14 @@ export function createDirectory({ connectors }: Pick<Config, 'connectors'>): Fil
 }
 
 /**
+ * Only these have to be asked whether they want to know our people: of one of the file the operator has
+ * said so (flows.md section 12).
+ */
+export function needsConsent({ made, auth, enabled }: ConnectorConfig): boolean {
+  return made === true && auth === 'identity' && enabled
+}
+
+/**
  * The configuration as the rooms of an open house see it: `connectors` is what there is now. What the
  * file alone may say (approved origins) leaves out the connectors that are `made`.
  */

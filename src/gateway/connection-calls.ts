@@ -165,7 +165,8 @@ class Calls implements ConnectionCalls {
     const message = this.#read(to, shown)
     const title = titleOf(to)
     const { session, route } = to
-    if (route.connector.auth === 'client_credentials') {
+    // No person can help: our own token there, or a server that does not want to know people.
+    if (route.connector.auth !== 'oauth') {
       return failureAnswer('upstream_unauthorized', route.kind, message.id)
     }
     if (isMachine(session.userId)) {

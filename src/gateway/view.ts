@@ -7,6 +7,7 @@
 import type { Config } from '../config.ts'
 import type { Connectors } from '../connectors/connectors.ts'
 import type { Credentials } from '../connectors/credentials.ts'
+import type { IdentityConsents } from '../connectors/made/identity-consent.ts'
 import { createCallAdmission, personOf, userKeyOf } from '../issuer/admission.ts'
 import type { Authenticator, Session } from '../issuer/authenticate.ts'
 import type { Memberships } from '../issuer/memberships.ts'
@@ -51,6 +52,8 @@ export interface ViewDeps {
   readonly credentials: Credentials
   readonly sessionIds: SessionIds
   readonly connections?: ConnectionCalls | undefined
+  /** Where a connector that the API made sends our JWT. */
+  readonly consents?: Pick<IdentityConsents, 'look'>
   readonly proofs: CallProofs
   readonly memberships?: Pick<Memberships, 'asks' | 'belonging' | 'memberships' | 'resolve'>
   /** Where DPoP is enabled. */
@@ -104,6 +107,8 @@ export function createView(deps: ViewDeps): GatewayView {
           ),
         ])
       } else if (need === 'credential' && session !== undefined && route !== undefined) {
+        const { connector } = route
+        if (connector.auth === 'identity') return deps.consents?.look(connector)
         const isThere = await deps.connections?.load(session, { route })
         if (head !== undefined) head.hasNoConnection = isThere === false
       }

@@ -36,6 +36,8 @@ export interface Keys {
   refreshTagKey(): Uint8Array
   ticketKey(): Uint8Array
   mcpSessionKey(): Uint8Array
+  /** Of pairwise subjects: never rotated. */
+  pairwiseKey(): Uint8Array
   /** What is published, in the order of signing. */
   list(): readonly KeyState[]
   /**
@@ -185,6 +187,7 @@ export function createKeys(deps: KeysDeps): Keys {
     refreshTagKey: () => secret('refresh-tag'),
     ticketKey: () => secret('ticket'),
     mcpSessionKey: () => secret('mcp-session'),
+    pairwiseKey: () => secret('tag'),
     list: () => listed(signing, now().current?.kid, runtime.nowMs()),
     rotate,
     start: () => {

@@ -1,7 +1,7 @@
 /**
  * What we publish: authorization server metadata (RFC 8414, OpenID locations too), keys (RFC 7517),
  * protected resource metadata (RFC 9728). All from local state, never a remote call (AS-18); built
- * once from the configuration, so no header of a request can change a byte (A19).
+ * from configuration and connectors, so no header of a request can change a byte (A19).
  */
 import { DPOP_ALGORITHMS } from '../oauth/dpop.ts'
 import { authorizationServerMetadata, protectedResourceMetadata } from '../oauth/metadata.ts'
@@ -18,6 +18,19 @@ const RESOURCE_METADATA_ROOT = '/.well-known/oauth-protected-resource'
 export type FindDocument = (url: URL) => PublicDocument | undefined
 
 export function createMetadata(house: IssuerHouse): FindDocument {
+  let documents = buildDocuments(house)
+  house.directory?.onChange(() => {
+    documents = buildDocuments(house)
+  })
+  const jwksPath = `${house.issuerUrl.pathname.replace(/\/$/, '')}/.well-known/jwks.json`
+  return (url) => {
+    if (url.pathname === jwksPath)
+      return jsonDocument(house, house.keys.jwks(), JWKS_MAX_AGE_SECONDS)
+    return documents.get(`${url.pathname}${url.search}`) ?? documents.get(url.pathname)
+  }
+}
+
+function buildDocuments(house: IssuerHouse): ReadonlyMap<string, PublicDocument> {
   const documents = new Map<string, PublicDocument>()
   const { issuer } = house.config
   const server = jsonDocument(house, authorizationServer(house), METADATA_MAX_AGE_SECONDS)
@@ -41,13 +54,7 @@ export function createMetadata(house: IssuerHouse): FindDocument {
     // PR-03: older clients ask at the root; its `resource` still names the real endpoint.
     if (ours.length === 1) documents.set(RESOURCE_METADATA_ROOT, document)
   }
-
-  const jwksPath = `${house.issuerUrl.pathname.replace(/\/$/, '')}/.well-known/jwks.json`
-  return (url) => {
-    if (url.pathname === jwksPath)
-      return jsonDocument(house, house.keys.jwks(), JWKS_MAX_AGE_SECONDS)
-    return documents.get(`${url.pathname}${url.search}`) ?? documents.get(url.pathname)
-  }
+  return documents
 }
 
 function authorizationServer(house: IssuerHouse): Record<string, unknown> {

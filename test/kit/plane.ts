@@ -16,7 +16,7 @@ import { PEOPLE, type Person } from '../../demo/doubles/people.ts'
 import { type NotesServer, startNotesServer } from '../../demo/servers/notes.ts'
 import { type SignedInClient, signInAsClient } from '../../demo/sign-in.ts'
 import { createVisitor } from '../../demo/visitor.ts'
-import { createPostern } from '../../src/app.ts'
+import { createPostern, type Postern } from '../../src/app.ts'
 import type { ConnectorInput, PosternConfig } from '../../src/config.ts'
 import { type RunningServer, serve } from '../../src/node/server.ts'
 import { github, oidc } from '../../src/providers/index.ts'
@@ -72,6 +72,8 @@ export interface Plane<K extends ProviderKind = ProviderKind> {
   readonly databasePath: string
   readonly provider: K extends 'github' ? GitHubDouble : OpenIdDouble
   readonly notes: NotesServer
+  /** What a program of the operator has in its hands, since the last start. */
+  readonly postern: Postern
   /** What the house emitted since its last start, with its own monotonic time. */
   readonly events: readonly SeenEvent[]
   /** Durable writes since the last start, by verb. */
@@ -142,6 +144,9 @@ export async function startPlane<K extends ProviderKind>(
     // The kind decides which double was started.
     provider: double as Plane<K>['provider'],
     ...house.watching(),
+    get postern() {
+      return house.postern()
+    },
     signIn: (login = 'ada', scope) => signIn(plane.resource, double, login, scope),
     call: (caller, asked = {}) =>
       house.during(callTool(asked.resource ?? plane.resource, caller.accessToken, asked)),
@@ -194,6 +199,7 @@ function providerInput(kind: ProviderKind, double: Double) {
 function createHouse(config: PosternConfig, runtime: TestRuntime | undefined, double: Double) {
   let platform: WatchedPlatform | undefined
   let server: RunningServer | undefined
+  let postern: Postern | undefined
   const isHanging = (): boolean => double.state() === 'hang' || double.state() === 'slow'
   const settle = async (): Promise<void> => platform?.settle(isHanging)
   return {
@@ -207,7 +213,8 @@ function createHouse(config: PosternConfig, runtime: TestRuntime | undefined, do
     }),
     async start() {
       platform = createWatchedPlatform(runtime)
-      server = await serve(createPostern(config, platform), { signals: false })
+      postern = createPostern(config, platform)
+      server = await serve(postern, { signals: false })
       await settle()
     },
     async stop() {
@@ -235,6 +242,10 @@ function createHouse(config: PosternConfig, runtime: TestRuntime | undefined, do
         runtime.advanceMs(WAIT_STEP_MS)
       }
       throw new Error(`no answer within ${FAKE_PATIENCE_MS} ms of fake time`)
+    },
+    postern(): Postern {
+      if (postern === undefined) throw new Error('the house has not been started')
+      return postern
     },
     metricsText: async (): Promise<string> => (await server?.metricsText()) ?? '',
     async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {

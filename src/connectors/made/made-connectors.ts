@@ -18,6 +18,7 @@ import { type ConnectorProblem, TENANT } from '../../records.ts'
 import type { Sealing } from '../../vault/sealing.ts'
 import { ENDED_KEPT_MS } from '../../vault/vault.ts'
 import { type ConnectorDirectory, createDirectory } from '../directory.ts'
+import { isOutbound } from '../lifecycle/outbound-connector.ts'
 import { type Definition, inputOf, openDefinition, patched, sealDefinition } from './definition.ts'
 
 /** Who asks for a change, and what they last saw. */
@@ -167,7 +168,10 @@ class Made implements MadeConnectors {
     const resource = `${this.#deps.config.issuer}${path}`
     const thing = { kind: 'connector', id: canonicalResource(resource) ?? resource } as const
     const forget = forgetMark(house, CONNECTORS)
-    await orChanged(name, () => endByMark(house, thing, CAUSE, [put, audit], [forget]))
+    const rows = await this.#leaving(name, value.expiresAtMs)
+    await this.#orChanged(name, row.version, () =>
+      endByMark(house, thing, CAUSE, [put, ...rows, audit], [forget]),
+    )
     await this.load()
     return true
   }
@@ -226,10 +230,38 @@ class Made implements MadeConnectors {
         ...(actor === undefined ? {} : { actor }),
       }),
     ]
-    await orChanged(name, () => announceForget(house, CONNECTORS, steps))
+    await this.#orChanged(name, row?.version, () => announceForget(house, CONNECTORS, steps))
     await this.load()
-    if (before === undefined)
+    // One with an authorization server is told when that has been looked at.
+    if (before === undefined && !isOutbound(connector))
       house.emit.event({ type: 'connector.created', tenant: TENANT, connector: name })
+  }
+
+  /** What was accepted and our client there go with the row, once nothing is left to revoke. */
+  async #leaving(name: string, expiresAtMs: number): Promise<readonly Step[]> {
+    const { store } = this.#deps.house()
+    const index = { name: 'name', value: name }
+    const clients = await store.list('registration', TENANT, index, { max: REGISTRATIONS_MAX })
+    const accepted = await store.get('connector', key(name))
+    return [
+      ...(accepted === undefined ? [] : [leaving('connector', accepted, expiresAtMs)]),
+      ...clients.map((client) => leaving('registration', client, expiresAtMs)),
+    ]
+  }
+
+  /** A commit that was lost, while the store is well: somebody else's change came in between. */
+  async #orChanged(
+    name: string,
+    version: number | undefined,
+    commit: () => Promise<unknown>,
+  ): Promise<void> {
+    try {
+      await commit()
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.certainty !== 'not-applied') throw error
+      const now = await this.#deps.house().store.get('definition', key(name))
+      throw now?.version === version ? error : changed(name, error)
+    }
   }
 
   /** Our client is one of another definition: not used again (O5). */
@@ -288,18 +320,23 @@ class Made implements MadeConnectors {
   }
 }
 
-function pathOf(name: string, { path }: ConnectorInput): string {
-  return path ?? `/mcp/${name}`
+function leaving<K extends 'connector' | 'registration'>(
+  kind: K,
+  { key: at, version, value }: Versioned<K>,
+  expiresAtMs: number,
+): Step {
+  // One kind at a time, so that its value is its own.
+  return {
+    verb: 'put',
+    kind,
+    key: at,
+    ifVersion: version,
+    value: { ...value, expiresAtMs },
+  } as Step
 }
 
-/** A lost commit is somebody else's change in between. */
-async function orChanged(name: string, commit: () => Promise<unknown>): Promise<void> {
-  try {
-    await commit()
-  } catch (error) {
-    if (error instanceof StoreError && error.certainty === 'not-applied') throw changed(name, error)
-    throw error
-  }
+function pathOf(name: string, { path }: ConnectorInput): string {
+  return path ?? `/mcp/${name}`
 }
 
 function changed(name: string, cause?: unknown): OAuthError {

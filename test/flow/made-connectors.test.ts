@@ -1,0 +1,370 @@
+/**
+ * Connectors made while the house is open: there at once, on every node, for calls, pages and tokens;
+ * and gone at once with what was made through them.
+ */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { DatabaseSync } from 'node:sqlite'
+import { decodeJwt } from 'jose'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-server.ts'
+import { signInAsClient } from '../../demo/sign-in.ts'
+import { createVisitor } from '../../demo/visitor.ts'
+import { createPostern } from '../../src/app.ts'
+import { isPosternError } from '../../src/errors.ts'
+import { oidc } from '../../src/providers/index.ts'
+import { connectAccount, createPerson } from '../kit/connect.ts'
+import { until } from '../kit/http.ts'
+import { callTool, openPlane, type Plane } from '../kit/plane.ts'
+import { createWatchedPlatform } from '../kit/platform.ts'
+
+const REDIRECT_URI = 'http://127.0.0.1:9/callback'
+const CLIENT = { clientId: 'postern', clientSecret: 'postern-client-secret' }
+const HOUR_MS = 3_600_000
+const SEALING_KEY = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
+
+async function openRemote(): Promise<RemoteServer> {
+  const remote = await startRemoteServer()
+  onTestFinished(() => remote.close())
+  return remote
+}
+
+/** A house whose file knows nothing of these servers but that they may be named. */
+function openHouse(...remotes: readonly { readonly origin: string }[]): Promise<Plane<'openid'>> {
+  return openPlane({
+    provider: 'openid',
+    clock: 'real',
+    config: {
+      sealingKey: SEALING_KEY,
+      egress: { allowHosts: remotes.map(({ origin }) => origin) },
+    },
+  })
+}
+
+async function tokenFor(plane: Plane<'openid'>, resource: string): Promise<string> {
+  const visitor = createVisitor({ press: [/^allow/i, /^continue as ada/i, /^continue with/i] })
+  const { accessToken } = await signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor })
+  return accessToken
+}
+
+async function linked(plane: Plane<'openid'>, connector: string): Promise<string> {
+  const connected = await connectAccount({ issuer: plane.issuer, connector }, createPerson())
+  expect(connected.isConnected, connected.text).toBe(true)
+  return tokenFor(plane, `${plane.issuer}/mcp/${connector}`)
+}
+
+const code = (error: unknown): unknown =>
+  isPosternError(error) && 'code' in error ? error.code : error
+
+describe('a connector made by the API', { timeout: 60_000 }, () => {
+  it('CON: is found, registered and usable at once, in a house that had none of its kind', async () => {
+    const remote = await openRemote()
+    const plane = await openHouse(remote)
+    const { connectors } = plane.postern
+    const made = await connectors.put('tasks', { url: remote.url, auth: 'oauth', title: 'Tasks' })
+    expect(made).toMatchObject({
+      name: 'tasks',
+      madeBy: 'api',
+      version: 1,
+      state: 'ready',
+      problems: [],
+      resource: `${plane.issuer}/mcp/tasks`,
+      definition: { url: remote.url, auth: 'oauth', title: 'Tasks' },
+      discovery: { issuer: remote.issuer, state: 'fresh' },
+    })
+    expect(remote.registrations()).toBe(1)
+    expect((await connectors.list()).map(({ name, madeBy }) => [name, madeBy])).toEqual([
+      ['notes', 'file'],
+      ['tasks', 'api'],
+    ])
+    const accessToken = await linked(plane, 'tasks')
+    const answer = await callTool(`${plane.issuer}/mcp/tasks`, accessToken)
+    expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('notebook')])
+    expect(remote.presented.some((token) => remote.isLive(token))).toBe(true)
+    expect(plane.events.filter(({ type }) => type === 'connector.created')).toMatchObject([
+      { connector: 'tasks' },
+    ])
+  })
+
+  it('P4: a warm call through it waits for nothing, writes nothing, and asks nobody else', async () => {
+    const remote = await openRemote()
+    const plane = await openHouse(remote)
+    await plane.postern.connectors.put('tasks', { url: remote.url, auth: 'oauth' })
+    const accessToken = await linked(plane, 'tasks')
+    const call = () => callTool(`${plane.issuer}/mcp/tasks`, accessToken)
+    await call()
+    const waits = await plane.metric('postern_hot_path_waits_total')
+    const remoteCalls = await plane.metric('postern_remote_calls_total')
+    const writes = { ...plane.writes }
+    for (let made = 0; made < 50; made += 1) expect((await call()).status).toBe(200)
+    expect(await plane.metric('postern_hot_path_waits_total')).toBe(waits)
+    expect(await plane.metric('postern_remote_calls_total')).toBe(remoteCalls)
+    expect(plane.writes).toEqual(writes)
+  })
+
+  it('survives a restart, and asks nobody to be usable again', async () => {
+    const remote = await openRemote()
+    const plane = await openHouse(remote)
+    await plane.postern.connectors.put('tasks', { url: remote.url, auth: 'oauth' })
+    const accessToken = await linked(plane, 'tasks')
+    await plane.restart()
+    remote.forget()
+    expect((await callTool(`${plane.issuer}/mcp/tasks`, accessToken)).status).toBe(200)
+    expect(remote.total()).toBe(1)
+  })
+
+  it('is read-only where the file has it, and takes no version but the last', async () => {
+    const remote = await openRemote()
+    const plane = await openHouse(remote)
+    const { connectors } = plane.postern
+    const input = { url: remote.url, auth: 'oauth' } as const
+    for (const refused of [
+      connectors.put('notes', input),
+      connectors.update('notes', { title: 'Mine' }),
+      connectors.remove('notes'),
+    ])
+      expect(await refused.catch(code)).toBe('ERR_CONNECTOR_IN_FILE')
+    const { version } = await connectors.put('tasks', input)
+    const next = await connectors.update('tasks', { title: 'T' }, { ifVersion: version ?? 0 })
+    expect(next).toMatchObject({ version: 2, definition: { title: 'T' } })
+    const late = connectors.update('tasks', { title: 'X' }, { ifVersion: version ?? 0 })
+    expect(await late.catch(code)).toBe('ERR_CONNECTOR_CHANGED')
+    const twice = connectors.put('other', { ...input, path: '/mcp/tasks' })
+    expect(await twice.catch(code)).toBe('ERR_CONFIG_OVERLAP')
+    expect(await connectors.update('nots', {}).catch(code)).toBe('ERR_CONFIG_VALUE')
+    // RFC 7396: null takes a member away.
+    const without = await connectors.update('tasks', { title: null })
+    expect(without.definition).toEqual(input)
+  })
+
+  it('O5: an edited definition takes no token along: 0 bytes of it reach the new server', async () => {
+    const [remote, other] = [await openRemote(), await openRemote()]
+    const plane = await openHouse(remote, other)
+    const { connectors } = plane.postern
+    await connectors.put('tasks', { url: remote.url, auth: 'oauth' })
+    const accessToken = await linked(plane, 'tasks')
+    const call = () => callTool(`${plane.issuer}/mcp/tasks`, accessToken)
+    expect((await call()).status).toBe(200)
+    const moved = await connectors.update('tasks', { url: other.url })
+    expect(moved).toMatchObject({ state: 'ready', discovery: { issuer: other.issuer } })
+    for (let made = 0; made < 3; made += 1)
+      expect((await call()).text).toContain(`${plane.issuer}/connect/tasks`)
+    await plane.restart()
+    expect((await call()).text).toContain(`${plane.issuer}/connect/tasks`)
+    expect(other.presented).toEqual([])
+    expect(other.tokenCalls).toEqual([])
+    // Linked anew, it is used there.
+    await linked(plane, 'tasks')
+    expect((await call()).status).toBe(200)
+    expect(other.presented.every((token) => other.isLive(token))).toBe(true)
+  })
+
+  it('O5 J1: secrets go in and never out, and do not go along with another server or client', async () => {
+    const [remote, other] = [await openRemote(), await openRemote()]
+    const plane = await openHouse(remote, other)
+    const { connectors } = plane.postern
+    const canaries = ['canary-client-secret', 'canary-header-value']
+    const client = { clientId: 'us', clientSecret: canaries[0] ?? '' }
+    const made = await connectors.put('tasks', { url: remote.url, auth: 'oauth', client })
+    const fixed = await connectors.put('fixed', {
+      url: `${remote.origin}/fixed`,
+      auth: 'header',
+      header: { name: 'X-Key', value: canaries[1] ?? '' },
+    })
+    const kept = await connectors.update('tasks', { title: 'Tasks' })
+    expect(kept.definition).toEqual({
+      url: remote.url,
+      auth: 'oauth',
+      client: { clientId: 'us' },
+      title: 'Tasks',
+    })
+    const told = JSON.stringify([made, fixed, kept, await connectors.list(), plane.events])
+    const database = new DatabaseSync(plane.databasePath, { readOnly: true })
+    onTestFinished(() => database.close())
+    const rows = JSON.stringify(database.prepare('SELECT id, kind, data FROM records').all())
+    for (const canary of canaries) {
+      expect(told).not.toContain(canary)
+      expect(rows).not.toContain(canary)
+    }
+    // The secret of another client or server is asked for anew: nothing of the old one is used.
+    const machine = { auth: 'client_credentials' as const, client }
+    await connectors.put('robot', { url: remote.url, ...machine, path: '/robot' })
+    for (const patch of [{ url: other.url }, { client: { clientId: 'they' } }])
+      expect(await connectors.update('robot', patch).catch(code)).toBe(
+        'ERR_CONFIG_CONNECTOR_CLIENT',
+      )
+    expect(await connectors.update('fixed', { url: other.url }).catch(code)).toBe(
+      'ERR_CONFIG_HEADER_VALUE',
+    )
+    expect(other.total()).toBe(0)
+  })
+
+  it('REV: a removed one is gone at once, its calls end, and its tokens are revoked at its server', async () => {
+    const remote = await openRemote()
+    const plane = await openHouse(remote)
+    const { connectors, connections } = plane.postern
+    await connectors.put('tasks', { url: remote.url, auth: 'oauth' })
+    const accessToken = await linked(plane, 'tasks')
+    const resource = `${plane.issuer}/mcp/tasks`
+    await callTool(resource, accessToken)
+    const [held] = remote.presented.filter((token) => remote.isLive(token))
+    await connectors.remove('tasks')
+    expect((await callTool(resource, accessToken)).status).toBe(404)
+    expect(await connectors.find('tasks')).toBeUndefined()
+    expect((await (await fetch(`${plane.issuer}/mcp.json`)).text()).includes('tasks')).toBe(false)
+    await until(() => !remote.isLive(held ?? ''), 'revocation at the server')
+    await until(async () => {
+      const { data } = await connections.list({ connector: 'tasks' })
+      return data.every(({ state }) => state === 'ended')
+    }, 'end of the connection')
+    expect(await connectors.remove('tasks').catch(code)).toBe('ERR_CONFIG_VALUE')
+    // Made anew it is another one: nobody is linked, and the old token is dead.
+    await connectors.put('tasks', { url: remote.url, auth: 'oauth' })
+    expect((await callTool(resource, accessToken)).status).toBe(401)
+    expect(remote.registrations()).toBe(2)
+  })
+
+  it('REV: what could not be revoked before a restart is revoked after it', async () => {
+    const remote = await openRemote()
+    const plane = await openPlane({
+      provider: 'openid',
+      config: { sealingKey: SEALING_KEY, egress: { allowHosts: [remote.origin] } },
+    })
+    const { during } = plane
+    await during(plane.postern.connectors.put('tasks', { url: remote.url, auth: 'oauth' }))
+    const accessToken = await during(linked(plane, 'tasks'))
+    await during(callTool(`${plane.issuer}/mcp/tasks`, accessToken))
+    const held = remote.presented.find((token) => remote.isLive(token)) ?? ''
+    await remote.kill()
+    await during(plane.postern.connectors.remove('tasks'))
+    await plane.elapse(60_000)
+    expect(remote.isLive(held)).toBe(true)
+    await plane.restart()
+    await remote.revive()
+    await plane.elapse(HOUR_MS, 30_000)
+    expect(remote.isLive(held)).toBe(false)
+    await expect(plane.postern.connectors.find('tasks')).resolves.toBeUndefined()
+  })
+})
+
+describe('two nodes on one database', { timeout: 60_000 }, () => {
+  it('W5: what one node makes, changes and removes is so on the other', async () => {
+    const [remote, other] = [await openRemote(), await openRemote()]
+    const plane = await openHouse(remote, other)
+    const second = createPostern(
+      {
+        issuer: plane.issuer,
+        databaseUrl: `sqlite:${plane.databasePath}`,
+        sealingKey: SEALING_KEY,
+        providers: [
+          oidc({ id: 'openid', title: 'OpenID', issuer: plane.provider.origin, ...CLIENT }),
+        ],
+        egress: { allowHosts: [remote.origin, other.origin] },
+        connectors: { notes: { url: plane.notes.url } },
+      },
+      createWatchedPlatform(undefined),
+    )
+    await second.ready()
+    onTestFinished(() => second.close())
+    const there = (accessToken: string) =>
+      second.fetch(
+        new Request(`${plane.issuer}/mcp/tasks`, {
+          method: 'POST',
+          headers: {
+            authorization: `Bearer ${accessToken}`,
+            'content-type': 'application/json',
+            accept: 'application/json, text/event-stream',
+          },
+          body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' }),
+        }),
+      )
+    expect((await there('none')).status).toBe(404)
+    await plane.postern.connectors.put('tasks', { url: remote.url, auth: 'oauth' })
+    await until(async () => (await there('none')).status === 401, 'the connector on the other node')
+    const accessToken = await linked(plane, 'tasks')
+    await until(async () => (await there(accessToken)).status === 200, 'a call on the other node')
+    // Linked at the old server: the other node does not take the token to the new one either.
+    await plane.postern.connectors.update('tasks', { url: other.url })
+    await until(
+      async () => (await second.connectors.find('tasks'))?.url === other.url,
+      'the change on the other node',
+    )
+    await there(accessToken)
+    expect(other.presented).toEqual([])
+    expect((await second.connectors.find('tasks'))?.version).toBe(2)
+    await second.connectors.remove('tasks')
+    await until(
+      async () => (await callTool(`${plane.issuer}/mcp/tasks`, accessToken)).status === 404,
+      'the removal on the first node',
+    )
+  })
+})
+
+/** A server that wants our identity, or does not: what it publishes is the test's. */
+async function openIdentityServer() {
+  const seen: string[] = []
+  let document: object | undefined
+  const server = createServer((request, response) => {
+    if (request.url?.startsWith('/.well-known/oauth-protected-resource') === true) {
+      response.writeHead(document === undefined ? 404 : 200, { 'content-type': 'application/json' })
+      response.end(JSON.stringify(document ?? {}))
+      return
+    }
+    seen.push(request.headers.authorization ?? '')
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end('{"jsonrpc":"2.0","id":1,"result":{}}')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return {
+    origin,
+    url: `${origin}/mcp`,
+    seen,
+    publish(next: object | undefined) {
+      document = next
+    },
+  }
+}
+
+describe('identity of our people', { timeout: 60_000 }, () => {
+  it('I6: goes only to a server that names its URL and our issuer, and is another one at each', async () => {
+    const [first, second] = [await openIdentityServer(), await openIdentityServer()]
+    const plane = await openHouse(first, second)
+    const { connectors } = plane.postern
+    const made = await connectors.put('one', { url: first.url, claims: ['email'] })
+    expect(made).toMatchObject({ state: 'degraded', problems: [{ party: 'server' }] })
+    const accessToken = await tokenFor(plane, `${plane.issuer}/mcp/one`)
+    const call = () => callTool(`${plane.issuer}/mcp/one`, accessToken)
+    expect((await call()).status).toBe(502)
+    for (const document of [
+      { resource: first.url, authorization_servers: ['https://elsewhere.example'] },
+      { resource: `${first.origin}/other`, authorization_servers: [plane.issuer] },
+      { resource: first.origin, authorization_servers: [plane.issuer] },
+    ]) {
+      first.publish(document)
+      expect(await connectors.discover('one')).toMatchObject({ state: 'degraded' })
+      expect((await call()).status).toBe(502)
+    }
+    expect(first.seen).toEqual([])
+    first.publish({ resource: first.url, authorization_servers: [plane.issuer] })
+    expect(await connectors.discover('one')).toMatchObject({ state: 'ready', problems: [] })
+    expect((await call()).status).toBe(200)
+    second.publish({ resource: second.url, authorization_servers: [plane.issuer] })
+    await connectors.put('two', { url: second.url })
+    const other = await tokenFor(plane, `${plane.issuer}/mcp/two`)
+    expect((await callTool(`${plane.issuer}/mcp/two`, other)).status).toBe(200)
+    const claims = [first, second].map(({ seen }) => decodeJwt((seen.at(-1) ?? '').slice(7)))
+    expect(claims.map(({ aud, iss }) => [aud, iss])).toEqual([
+      [first.url, plane.issuer],
+      [second.url, plane.issuer],
+    ])
+    const subjects = new Set(claims.map(({ sub }) => sub))
+    expect(subjects.size).toBe(2)
+    for (const { sub } of claims) expect(sub).toMatch(/^pair_[\w-]{43}$/)
+    // The same person is the same one there, also for another client and after a restart.
+    await plane.restart()
+    await callTool(`${plane.issuer}/mcp/one`, await tokenFor(plane, `${plane.issuer}/mcp/one`))
+    expect(decodeJwt((first.seen.at(-1) ?? '').slice(7)).sub).toBe(claims[0]?.sub)
+  })
+})
