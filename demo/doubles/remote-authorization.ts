@@ -190,12 +190,35 @@ async function push(
   json(response, 201, { request_uri: uri, expires_in: 60 })
 }
 
+/** The same address once more, with a word that the page adds. */
+function showSignIn(
+  { settings }: AuthorizationState,
+  query: URLSearchParams,
+  response: ServerResponse,
+) {
+  const fields = [...query].map(
+    ([name, value]) => `<input type="hidden" name="${inMarkup(name)}" value="${inMarkup(value)}">`,
+  )
+  response.writeHead(200, { 'content-type': 'text/html', ...settings.signInPage })
+  response.end(
+    `<!doctype html><html lang="en"><title>Sign in</title><h1>Sign in</h1><form>${fields.join('')}<button name="signed-in" value="1">Sign in as ${inMarkup(settings.person)}</button></form>`,
+  )
+}
+
+function inMarkup(text: string): string {
+  return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
+}
+
 /** Everybody who comes here is signed in as `settings.person` and agrees. */
 function authorize(
   state: AuthorizationState,
   query: URLSearchParams,
   response: ServerResponse,
 ): undefined {
+  if (state.settings.signInPage !== undefined && !query.has('signed-in')) {
+    showSignIn(state, query, response)
+    return
+  }
   const uri = query.get('request_uri')
   const asked = uri === null ? query : state.pushed.get(uri)
   if (asked === undefined || (uri === null && state.settings.pushedRequests === 'required')) {

@@ -49,6 +49,8 @@ export interface RemoteSettings {
   refreshTokens: 'strict' | 'tolerant' | 'keep'
   /** Before the answer of a token call leaves, after everything has happened. */
   tokenDelayMs: () => number
+  /** Headers of a sign-in page with a button; without, the browser goes on by itself. */
+  signInPage: Readonly<Record<string, string>> | undefined
   /** Who is signed in at the server in every browser. */
   person: string
   clientSecretSeconds: number | undefined
@@ -107,6 +109,7 @@ export async function startRemoteServer(options: RemoteServerOptions = {}): Prom
     accessTokenSeconds: 3600,
     refreshTokens: 'strict',
     tokenDelayMs: () => 0,
+    signInPage: undefined,
     person: 'ada',
     clientSecretSeconds: undefined,
     ...options.settings,

@@ -31,7 +31,7 @@ li + li { border-block-start: 1px solid var(--border); }
 .about { flex: 1 1 12rem; min-inline-size: 0; }
 .name { display: block; font-weight: 600; letter-spacing: -.005em; }
 .more, .state, .notice { display: block; font-size: .875em; color: var(--muted); }
-[dir=auto] { text-align: match-parent; }
+[dir=auto] { display: block; text-align: -webkit-match-parent; text-align: match-parent; }
 .state::before { content: ""; display: inline-block; inline-size: .5em; block-size: .5em; margin-inline-end: .5em; border: 1.5px solid currentcolor; border-radius: 50%; vertical-align: .08em; }
 .state[data-state=active]::before { border-color: var(--success); background: var(--success); }
 .state[data-state=reconnect], .state[data-state=unavailable] { color: var(--danger); }

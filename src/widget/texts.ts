@@ -61,6 +61,7 @@ const EN: Texts = {
   wait: 'Too many tries. Wait a moment, then try again.',
   errors: {
     ERR_WIDGET_NETWORK: 'No answer. Check your connection, then try again.',
+    ERR_WIDGET_UNAVAILABLE: 'This cannot be done right now. Try again in a moment.',
     ERR_WIDGET_OFFLINE: 'You are offline. This continues when you are back.',
     ERR_WIDGET_SESSION:
       'This page could not prove who you are. Sign in to it again, then try again.',

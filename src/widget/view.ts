@@ -111,6 +111,7 @@ class RowView {
   readonly #more = make('span', 'more')
   readonly #state = make('span', 'state', 'state')
   readonly #notice = make('p', 'notice', 'error')
+  readonly #noticeWords = make('span')
   readonly #connect: HTMLButtonElement
   readonly #link: HTMLAnchorElement
   readonly #show: HTMLButtonElement
@@ -125,7 +126,8 @@ class RowView {
     this.#disconnect = button('button quiet', () => void model.disconnect(connector))
     this.item.tabIndex = -1
     this.#icon.setAttribute('aria-hidden', 'true')
-    for (const line of [this.#name, this.#more, this.#state, this.#notice]) line.dir = 'auto'
+    for (const line of [this.#name, this.#more, this.#state, this.#noticeWords]) line.dir = 'auto'
+    this.#notice.append(this.#noticeWords)
     const about = make('div', 'about')
     about.append(this.#name, this.#more, this.#state)
     const verbs = make('div', 'verbs')
@@ -145,12 +147,12 @@ class RowView {
     this.#state.toggleAttribute('data-busy', phase !== 'idle' && phase !== 'blocked')
     const words = phase === 'blocked' ? texts.blocked : notice?.words
     this.#notice.hidden = words === undefined
-    this.#notice.textContent = words ?? ''
+    this.#noticeWords.textContent = words ?? ''
     this.#notice.toggleAttribute('data-error', phase === 'blocked' || notice?.isError === true)
     const isIdle = phase === 'idle'
-    const canConnect = isIdle && state !== 'active' && state !== 'unavailable'
+    const canConnect = isIdle && state !== 'active'
     const verb =
-      notice?.verb === 'connect'
+      notice?.verb === 'connect' || state === 'unavailable'
         ? texts.retry
         : state === 'reconnect'
           ? texts.reconnect

@@ -75,6 +75,7 @@ describe('the list', () => {
       'Disconnect: Tasks',
       'Reconnect: Files',
       'Disconnect: Files',
+      'Try again: Mail',
     ])
     expect(await heard(page)).toEqual([['postern-ready', null]])
     expect(await violations(page)).toEqual([])
@@ -333,9 +334,9 @@ describe('when something is wrong', () => {
     server.refusals.set('/widget/connections', { status: 503, code: 'ERR_WIDGET_UNAVAILABLE' })
     const page = await open(context)
     await page.goto(host.origin)
-    await page.getByText('It did not work.').first().waitFor()
+    await page.getByText('This cannot be done right now.').first().waitFor()
     server.refusals.clear()
-    await press(page, 'Try again')
+    await page.getByRole('button', { name: 'Try again', exact: true }).click()
     await row(page, 'notes').waitFor()
     const limited = { status: 429, code: 'ERR_WIDGET_RATE', retryAfterSeconds: 7 }
     server.refusals.set('/widget/attempts', limited)
@@ -435,7 +436,7 @@ describe('for everybody', () => {
         await row(page, 'notes').getByText('Nothing came back').waitFor()
         server.refusals.set('/widget/disconnect', { status: 503, code: 'ERR_WIDGET_UNAVAILABLE' })
         await press(page, 'Disconnect: Files')
-        await row(page, 'files').getByText('It did not work').waitFor()
+        await row(page, 'files').getByText('This cannot be done right now').waitFor()
         await judge(page, `trouble-${scheme}-${layout}-${width}`)
         server.refusals.set('/widget/connections', { status: 503, code: 'ERR_WIDGET_UNAVAILABLE' })
         await page.reload()
