@@ -54,6 +54,11 @@ export interface RunningWorker {
   readonly dispose: () => Promise<void>
 }
 
+/** What miniflare's types leave out. */
+interface Scheduled {
+  scheduled(event: { readonly cron: string }): Promise<{ readonly outcome: string }>
+}
+
 /** Bundles and starts a Worker. @throws When the bundle or workerd refuses it. */
 export async function startWorker(worker: WorkerRequest): Promise<RunningWorker> {
   const outboundExchanges: OutboundExchange[] = []
@@ -89,7 +94,10 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
     },
     outboundExchanges,
     platformImports: imports,
-    runScheduled: async () => (await miniflare.getWorker()).scheduled({ cron: '* * * * *' }),
+    runScheduled: async () => {
+      const running = (await miniflare.getWorker()) as unknown as Scheduled
+      return running.scheduled({ cron: '* * * * *' })
+    },
     runSql: async (binding, statements) => {
       const database = await miniflare.getD1Database(binding)
       for (const statement of statements) await database.prepare(statement).run()
