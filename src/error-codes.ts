@@ -436,6 +436,27 @@ export const API_ERRORS = {
       'A request with the same `Idempotency-Key` has not been answered yet, or nobody knows how it ended.',
     fix: 'Ask again after `Retry-After` with the same key.',
   },
+  ERR_API_LAST_KEY: {
+    title: 'Last key that manages',
+    meaning:
+      'It is the last API key of the role `manage`, and the configuration has no `adminApiKey`: without it nobody could make another.',
+    fix: 'Make another `manage` key first, or set `adminApiKey`.',
+  },
+  ERR_API_LIMIT: {
+    title: 'As many as there may be',
+    meaning: 'There are as many things of this kind as the house keeps.',
+    fix: 'Remove one that nobody uses.',
+  },
+  ERR_CLIENT_IN_FILE: {
+    title: 'Client of the configuration file',
+    meaning: 'A client of the configuration file is read-only for the API.',
+    fix: 'Change it in the file.',
+  },
+  ERR_WEBHOOK_IN_FILE: {
+    title: 'Webhook of the configuration file',
+    meaning: 'A webhook of the configuration file is read-only for the API.',
+    fix: 'Remove it from the file.',
+  },
   ERR_API_RATE: {
     title: 'Too many requests',
     meaning: 'This key, or this network, asked more often in a minute than the limit.',

@@ -19,6 +19,10 @@ import { createLateConsents, type LateConsents } from './connectors/made/late-co
 import type { MadeConnectors } from './connectors/made/made-connectors.ts'
 import { openMade } from './connectors/made/open-made.ts'
 import { auditStep } from './issuer/audit.ts'
+import {
+  type ClientAdministration,
+  createClientAdministration,
+} from './issuer/client-administration.ts'
 import { announceMark, type EndingHouse, endGrant } from './issuer/endings.ts'
 import { createKeys, type KeyState, type Keys, type Rotated } from './issuer/keys.ts'
 import { endSelected, type Selected } from './issuer/mass-endings.ts'

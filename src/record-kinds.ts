@@ -203,7 +203,7 @@ export const INDEXES: {
     purpose: (client) =>
       client.usedAtMs === undefined ? unusedBucket(unusedOrderMs(client)) : undefined,
   },
-  session: { userId: (value) => value.userId },
+  session: { userId: (value) => value.userId, purpose: (value) => value.sessionId },
   approval: { userId: (value) => value.userId, clientId: (value) => value.clientId },
   vault: { userId: (value) => value.userId },
   connection: {

@@ -6,7 +6,7 @@
  * this node at once and on every other one within 5 s. The key of the configuration has no row.
  */
 import { LRUCache } from 'lru-cache'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, StoreError } from '../errors.ts'
 import { auditStep } from '../issuer/audit.ts'
 import { createId, createSecret, key } from '../issuer/ids.ts'
 import type { Versioned } from '../ports.ts'
@@ -165,12 +165,59 @@ export function findApiKey(
 /**
  * Ends a key. In a running house call `forget` of its `ApiKeys` next.
  *
- * @returns false: there is none. @throws {StoreError}
+ * Without `adminApiKey` the last key of the role `manage` stays: another living one is written in the same
+ * commit, so that two keys that end each other at once do not both succeed (M2).
+ *
+ * @throws {StoreError}
  */
-export async function endApiKey(house: KeysHouse, id: string, by: string): Promise<boolean> {
-  const row = await findApiKey(house, id)
-  if (row === undefined) return false
-  const audit = auditStep(house, 'api_key.ended', { actor: by, detail: id })
-  await house.store.commit([{ verb: 'remove', kind: 'apiKey', key: row.key }, audit])
-  return true
+export async function endApiKey(
+  house: KeysHouse,
+  id: string,
+  by: string,
+): Promise<'ended' | 'unknown' | 'last'> {
+  for (let tries = 0; tries < END_TRIES_MAX; tries += 1) {
+    const row = await findApiKey(house, id)
+    if (row === undefined) return 'unknown'
+    const isGuarded = row.value.role === 'manage' && house.config.adminApiKey === undefined
+    const other = isGuarded ? await otherManager(house, id) : undefined
+    if (isGuarded && other === undefined) return 'last'
+    const { won } = await house.store.commit([
+      { verb: 'put', kind: 'apiKey', key: row.key, ifVersion: row.version, value: row.value },
+      { verb: 'remove', kind: 'apiKey', key: row.key },
+      ...(other === undefined
+        ? []
+        : [
+            {
+              ...({ verb: 'put', kind: 'apiKey', key: other.key } as const),
+              ...{ ifVersion: other.version, value: other.value },
+            },
+          ]),
+      auditStep(house, 'api_key.ended', { actor: by, detail: id }),
+    ])
+    if (won) return 'ended'
+  }
+  throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
 }
+
+/** Without restrictions, and alive for good if there is such a one. */
+async function otherManager(house: KeysHouse, id: string): Promise<ApiKeyRow | undefined> {
+  const nowMs = house.runtime.nowMs()
+  let mortal: ApiKeyRow | undefined
+  let after: string | undefined
+  for (let read = 0; read < API_KEYS_MAX; read += PAGE_ROWS) {
+    const rows = await listApiKeys(house, { max: PAGE_ROWS, ...(after && { after }) })
+    for (const row of rows) {
+      const { role, app, connectors, expiresAtMs } = row.value
+      const isWhole = role === 'manage' && app === undefined && connectors === undefined
+      if (!isWhole || row.key.id === id || hasEnded(expiresAtMs, nowMs)) continue
+      if (expiresAtMs === undefined) return row
+      mortal ??= row
+    }
+    if (rows.length < PAGE_ROWS) break
+    after = rows.at(-1)?.key.id
+  }
+  return mortal
+}
+
+const PAGE_ROWS = 200
+const END_TRIES_MAX = 20

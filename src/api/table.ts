@@ -1,11 +1,21 @@
 /** Every route of the API, in the order of its documents. A resource reads its house when it is asked. */
 import { z } from 'zod'
 import { createDocument } from './openapi.ts'
+import { apiKeyRoutes } from './resources/api-keys.ts'
+import { auditRoutes } from './resources/audit.ts'
 import { cacheRoutes } from './resources/caches.ts'
+import { clientRoutes } from './resources/clients.ts'
 import { connectSessionRoutes } from './resources/connect-sessions.ts'
 import { connectionRoutes } from './resources/connections.ts'
 import { connectorRoutes } from './resources/connectors.ts'
+import { grantRoutes } from './resources/grants.ts'
+import { keyRoutes } from './resources/keys.ts'
+import { operationRoutes } from './resources/operations.ts'
+import { revocationRoutes } from './resources/revocations.ts'
+import { sessionRoutes } from './resources/sessions.ts'
 import { tokenRoutes } from './resources/tokens.ts'
+import { userRoutes } from './resources/users.ts'
+import { webhookRoutes } from './resources/webhooks.ts'
 import { type ApiHouse, type ApiRoute, type ResourceRoutes, route } from './route.ts'
 
 const RESOURCES: readonly ResourceRoutes[] = [
@@ -13,7 +23,17 @@ const RESOURCES: readonly ResourceRoutes[] = [
   connectionRoutes,
   connectSessionRoutes,
   tokenRoutes,
+  userRoutes,
+  grantRoutes,
+  clientRoutes,
+  sessionRoutes,
+  revocationRoutes,
+  operationRoutes,
   cacheRoutes,
+  auditRoutes,
+  webhookRoutes,
+  apiKeyRoutes,
+  keyRoutes,
 ]
 
 export function apiRoutes(house: ApiHouse): readonly ApiRoute[] {

@@ -5,7 +5,7 @@
 import type { EventType, Step } from '../ports.ts'
 import type { Values } from '../records.ts'
 import type { IssuerHouse } from './house.ts'
-import { createId, key } from './ids.ts'
+import { createTimedId, key } from './ids.ts'
 
 const DAY_MS = 86_400_000
 
@@ -56,5 +56,5 @@ export function auditStep(
     detail: who.detail ?? '',
     expiresAtMs: nowMs + house.config.limits.auditTtlDays * DAY_MS,
   }
-  return { verb: 'create', kind: 'audit', key: key(createId(house.runtime, 'evt')), value }
+  return { verb: 'create', kind: 'audit', key: key(createTimedId(house.runtime, 'evt', nowMs)), value }
 }

@@ -32,25 +32,44 @@ export type EndingHouse = Pick<
 >
 
 /** The audit row of an ending, written in the same commit (I12). */
-export function endingAudit(house: EndingHouse, grant: Grant, cause: string): Step {
+export function endingAudit(
+  house: EndingHouse,
+  grant: Grant,
+  cause: string,
+  actor?: string,
+): Step {
   const { userId, clientId } = grant
-  return auditStep(house, 'grant.ended', { userId, clientId, detail: cause })
+  const by = actor === undefined ? {} : { actor }
+  return auditStep(house, 'grant.ended', { ...by, userId, clientId, detail: cause })
 }
 
 /** What the commit that ends a grant writes besides: its audit row, and what may follow upstream. */
-export function endingSteps(house: EndingHouse, grant: Grant, cause: string): readonly Step[] {
-  return [endingAudit(house, grant, cause), ...releaseSteps(house.runtime, grant, cause)]
+export function endingSteps(
+  house: EndingHouse,
+  grant: Grant,
+  cause: string,
+  actor?: string,
+): readonly Step[] {
+  return [endingAudit(house, grant, cause, actor), ...releaseSteps(house.runtime, grant, cause)]
 }
 
-/** @returns false when it was ended before. */
-export async function endGrant(house: EndingHouse, grant: Grant, cause: string): Promise<boolean> {
+/**
+ * @param actor Who ended it, where that is an API key.
+ * @returns false when it was ended before.
+ */
+export async function endGrant(
+  house: EndingHouse,
+  grant: Grant,
+  cause: string,
+  actor?: string,
+): Promise<boolean> {
   const nowMs = house.runtime.nowMs()
   const ended = await house.store.grants.end(
     key(grant.id),
     cause,
     nowMs,
     markExpiresAtMs(nowMs),
-    endingSteps(house, grant, cause),
+    endingSteps(house, grant, cause, actor),
   )
   if (ended) announceEnd(house, grant, cause, nowMs)
   return ended

@@ -27,7 +27,8 @@ export function createId(
     | 'key'
     | 'dlv'
     | 'whk'
-    | 'opn',
+    | 'opn'
+    | 'ses',
 ): string {
   return `${prefix}_${letters(runtime, ID_CHARACTERS)}`
 }
@@ -49,6 +50,28 @@ function letters(runtime: Runtime, count: number): string {
 function lettersOf(bytes: Uint8Array): string {
   // 256 is a multiple of 32, so the low five bits of a random byte are uniform.
   return Array.from(bytes, (byte) => ALPHABET[byte & 31]).join('')
+}
+
+const TIME_CHARACTERS = 10
+
+/**
+ * An id whose order is the order of its time: ten letters of milliseconds, then 80 random bits.
+ *
+ * @param atMs Before the year 10889, so that it begins with a digit.
+ */
+export function createTimedId(runtime: Runtime, prefix: 'evt', atMs: number): string {
+  return `${timePrefix(prefix, atMs)}${letters(runtime, ID_CHARACTERS - TIME_CHARACTERS)}`
+}
+
+/** Every id that was made before this time comes before it. */
+export function timePrefix(prefix: 'evt', atMs: number): string {
+  let left = Math.max(0, Math.trunc(atMs))
+  let text = ''
+  for (let index = 0; index < TIME_CHARACTERS; index += 1) {
+    text = ALPHABET.charAt(left % ALPHABET.length) + text
+    left = Math.floor(left / ALPHABET.length)
+  }
+  return `${prefix}_${text}`
 }
 
 /** The id of a thing that the configuration file names: the same on every node and after a restart. */

@@ -6,7 +6,7 @@ import type { Versioned } from '../ports.ts'
 import { type AuthorizationRequest, TENANT, type Values } from '../records.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
 import { findProvider, type IssuerHouse, type IssuerProvider, mayEnter } from './house.ts'
-import { createSecret, key } from './ids.ts'
+import { createId, createSecret, key } from './ids.ts'
 import { findLiving } from './tombstones.ts'
 
 const SESSION_ABSOLUTE_MS = 7 * 86_400_000
@@ -107,6 +107,7 @@ export function createSession(
     digest: runtime.sha256(secret),
     value: {
       ...facts,
+      sessionId: createId(runtime, 'ses'),
       // A provider whose clock runs ahead makes nobody authenticated in the future.
       authTimeSeconds: Math.min(facts.authTimeSeconds ?? nowSeconds, nowSeconds),
       createdAtMs: nowMs,

@@ -26,7 +26,8 @@ export interface WebhookAdministration {
     actor?: string,
   ): Promise<
     | { readonly outcome: 'made'; readonly webhook: Endpoint; readonly secret: string }
-    | { readonly outcome: 'url' | 'full' }
+    | { readonly outcome: 'url' }
+    | { readonly outcome: 'full' }
   >
   remove(id: string, actor?: string): Promise<'removed' | 'unknown' | 'in_file'>
   /** One try, now. A disabled one that answers 2xx is active again. */

@@ -29,6 +29,8 @@ export interface Webhooks {
   stop(): Promise<void>
 }
 
+/** What the mark of kind `cache` is called that says: read the webhooks again. */
+export const WEBHOOKS = 'webhooks'
 /** After the start has answered somebody. */
 const BEGIN_MS = 1_000
 
