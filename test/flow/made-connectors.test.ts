@@ -41,7 +41,7 @@ function openHouse(...remotes: readonly { readonly origin: string }[]): Promise<
   })
 }
 
-async function tokenFor(plane: Plane<'openid'>, resource: string): Promise<string> {
+async function tokenFor(resource: string): Promise<string> {
   const visitor = createVisitor({ press: [/^allow/i, /^continue as ada/i, /^continue with/i] })
   const { accessToken } = await signInAsClient({ resource, redirectUri: REDIRECT_URI, visitor })
   return accessToken
@@ -50,14 +50,14 @@ async function tokenFor(plane: Plane<'openid'>, resource: string): Promise<strin
 async function linked(plane: Plane<'openid'>, connector: string): Promise<string> {
   const connected = await connectAccount({ issuer: plane.issuer, connector }, createPerson())
   expect(connected.isConnected, connected.text).toBe(true)
-  return tokenFor(plane, `${plane.issuer}/mcp/${connector}`)
+  return tokenFor(`${plane.issuer}/mcp/${connector}`)
 }
 
 const code = (error: unknown): unknown =>
   isPosternError(error) && 'code' in error ? error.code : error
 
 describe('a connector made by the API', { timeout: 60_000 }, () => {
-  it('CON: is found, registered and usable at once, in a house that had none of its kind', async () => {
+  it('CLI-01: is found, registered and usable at once, in a house that had none of its kind', async () => {
     const remote = await openRemote()
     const plane = await openHouse(remote)
     const { connectors } = plane.postern
@@ -137,7 +137,7 @@ describe('a connector made by the API', { timeout: 60_000 }, () => {
     expect(without.definition).toEqual(input)
   })
 
-  it('O5: an edited definition takes no token along: 0 bytes of it reach the new server', async () => {
+  it('O5 CLI-21: an edited definition takes no token along: 0 bytes of it reach the new server', async () => {
     const [remote, other] = [await openRemote(), await openRemote()]
     const plane = await openHouse(remote, other)
     const { connectors } = plane.postern
@@ -159,7 +159,7 @@ describe('a connector made by the API', { timeout: 60_000 }, () => {
     expect(other.presented.every((token) => other.isLive(token))).toBe(true)
   })
 
-  it('O5 J1: secrets go in and never out, and do not go along with another server or client', async () => {
+  it('O5: secrets go in and never out, and do not go along with another server or client', async () => {
     const [remote, other] = [await openRemote(), await openRemote()]
     const plane = await openHouse(remote, other)
     const { connectors } = plane.postern
@@ -199,7 +199,7 @@ describe('a connector made by the API', { timeout: 60_000 }, () => {
     expect(other.total()).toBe(0)
   })
 
-  it('REV: a removed one is gone at once, its calls end, and its tokens are revoked at its server', async () => {
+  it('CLI-23: a removed one is gone at once, its calls end, and its tokens are revoked at its server', async () => {
     const remote = await openRemote()
     const plane = await openHouse(remote)
     const { connectors, connections } = plane.postern
@@ -224,7 +224,7 @@ describe('a connector made by the API', { timeout: 60_000 }, () => {
     expect(remote.registrations()).toBe(2)
   })
 
-  it('REV: what could not be revoked before a restart is revoked after it', async () => {
+  it('CLI-23 O15: what could not be revoked before a restart is revoked after it', async () => {
     const remote = await openRemote()
     const plane = await openPlane({
       provider: 'openid',
@@ -247,8 +247,62 @@ describe('a connector made by the API', { timeout: 60_000 }, () => {
   })
 })
 
+describe('where its bytes go', { timeout: 60_000 }, () => {
+  it('I6 O3: never to what the file approved for others, whatever its server names', async () => {
+    const remote = await openRemote()
+    const plane = await openHouse(remote)
+    const { origin } = new URL(plane.notes.url)
+    const arrived = plane.notes.requests()
+    remote.settings.editServer = (document) => ({ ...document, token_endpoint: `${origin}/token` })
+    const { connectors } = plane.postern
+    expect(await connectors.put('tasks', { url: remote.url, auth: 'oauth' })).toMatchObject({
+      state: 'degraded',
+      problems: [{ party: 'authorization-server', code: 'ERR_DISCOVERY_ENDPOINT' }],
+    })
+    remote.settings.editServer = (document) => document
+    remote.settings.editResource = (document) => ({
+      ...document,
+      authorization_servers: [origin],
+    })
+    expect(await connectors.discover('tasks')).toMatchObject({ state: 'degraded' })
+    expect(remote.registrations()).toBe(0)
+    expect(plane.notes.requests()).toBe(arrived)
+  })
+
+  it('I6: nowhere any more when the operator takes the allowance back', async () => {
+    const [remote, server] = [await openRemote(), await openIdentityServer()]
+    const plane = await openHouse(remote)
+    const { connectors } = plane.postern
+    // Made while the operator allowed it; the allow-list is another one now.
+    const closed = createPostern(
+      {
+        issuer: plane.issuer,
+        databaseUrl: `sqlite:${plane.databasePath}`,
+        sealingKey: SEALING_KEY,
+        connectors: { notes: { url: plane.notes.url } },
+      },
+      createWatchedPlatform(undefined),
+    )
+    onTestFinished(() => closed.close())
+    await connectors.put('tasks', { url: remote.url, auth: 'oauth' })
+    remote.forget()
+    expect(await closed.connectors.find('tasks')).toMatchObject({
+      state: 'degraded',
+      problems: [{ party: 'here', code: 'ERR_CONFIG_VALUE' }],
+    })
+    expect(await closed.connectors.discover('tasks')).toMatchObject({ state: 'degraded' })
+    const call = new Request(`${plane.issuer}/mcp/tasks`, { method: 'POST' })
+    expect((await closed.fetch(call)).status).toBe(404)
+    expect(await connectors.put('near', { url: server.url }).catch(code)).toBe('ERR_CONFIG_VALUE')
+    expect([remote.total(), server.seen]).toEqual([0, []])
+    // It can still be taken away.
+    await closed.connectors.remove('tasks')
+    expect(await closed.connectors.find('tasks')).toBeUndefined()
+  })
+})
+
 describe('two nodes on one database', { timeout: 60_000 }, () => {
-  it('W5: what one node makes, changes and removes is so on the other', async () => {
+  it('REV-04 O5: what one node makes, changes and removes is so on the other', async () => {
     const [remote, other] = [await openRemote(), await openRemote()]
     const plane = await openHouse(remote, other)
     const second = createPostern(
@@ -334,7 +388,7 @@ describe('identity of our people', { timeout: 60_000 }, () => {
     const { connectors } = plane.postern
     const made = await connectors.put('one', { url: first.url, claims: ['email'] })
     expect(made).toMatchObject({ state: 'degraded', problems: [{ party: 'server' }] })
-    const accessToken = await tokenFor(plane, `${plane.issuer}/mcp/one`)
+    const accessToken = await tokenFor(`${plane.issuer}/mcp/one`)
     const call = () => callTool(`${plane.issuer}/mcp/one`, accessToken)
     expect((await call()).status).toBe(502)
     for (const document of [
@@ -352,7 +406,7 @@ describe('identity of our people', { timeout: 60_000 }, () => {
     expect((await call()).status).toBe(200)
     second.publish({ resource: second.url, authorization_servers: [plane.issuer] })
     await connectors.put('two', { url: second.url })
-    const other = await tokenFor(plane, `${plane.issuer}/mcp/two`)
+    const other = await tokenFor(`${plane.issuer}/mcp/two`)
     expect((await callTool(`${plane.issuer}/mcp/two`, other)).status).toBe(200)
     const claims = [first, second].map(({ seen }) => decodeJwt((seen.at(-1) ?? '').slice(7)))
     expect(claims.map(({ aud, iss }) => [aud, iss])).toEqual([
@@ -364,7 +418,7 @@ describe('identity of our people', { timeout: 60_000 }, () => {
     for (const { sub } of claims) expect(sub).toMatch(/^pair_[\w-]{43}$/)
     // The same person is the same one there, also for another client and after a restart.
     await plane.restart()
-    await callTool(`${plane.issuer}/mcp/one`, await tokenFor(plane, `${plane.issuer}/mcp/one`))
+    await callTool(`${plane.issuer}/mcp/one`, await tokenFor(`${plane.issuer}/mcp/one`))
     expect(decodeJwt((first.seen.at(-1) ?? '').slice(7)).sub).toBe(claims[0]?.sub)
   })
 })
