@@ -12,7 +12,7 @@ const POLL_MS = 500
 const ATTEMPT_MAX_MS = 15 * 60_000
 /** A window that says goodbye and closes may be seen closed before it is heard. */
 const CLOSED_POLLS = 2
-const WINDOW = { width: 520, height: 720 }
+const WINDOW = { width: 520, height: 760 }
 
 export type AttemptEnd =
   | { readonly end: 'answered'; readonly confirmation: string }

@@ -11,6 +11,9 @@ import { need } from '../kit/needs.ts'
 import { startWidgetServer, type WidgetServer } from '../kit/widget-server.ts'
 import { HAND_OVER, type HostPage, startHostPage } from './host-page.ts'
 
+/** What a browser on a busy machine may take. */
+const PATIENCE = { timeout: 10_000 }
+
 declare global {
   interface Window {
     violations: string[]
@@ -235,7 +238,9 @@ describe('connecting', () => {
     expect(before).toEqual([])
     expect(await row(page, 'notes').textContent()).toContain('Continue in the other window')
     await popup.evaluate((message) => window.opener.postMessage(message, '*'), right)
-    await expect.poll(() => server.calls.filter((call) => call.endsWith('/confirm')).length).toBe(1)
+    await expect
+      .poll(() => server.calls.filter((call) => call.endsWith('/confirm')).length, PATIENCE)
+      .toBe(1)
   })
 
   it('says quietly that a window was closed, and lets one try again', async (context) => {
@@ -322,9 +327,11 @@ describe('connecting', () => {
       '<postern-connect connectors="notes"></postern-connect><postern-connect layout="buttons" theme="dark"></postern-connect>'
     const page = await visit(context)
     await press(page, 'Disconnect: Tasks')
-    await expect.poll(() => page.getByText('Not connected').count()).toBe(3)
+    await expect.poll(() => page.getByText('Not connected').count(), PATIENCE).toBe(3)
     await page.getByRole('button', { name: 'Connect: Notes' }).first().click()
-    await expect.poll(() => page.getByText('Connected · ada@notes.example').count()).toBe(2)
+    await expect
+      .poll(() => page.getByText('Connected · ada@notes.example').count(), PATIENCE)
+      .toBe(2)
     expect(server.calls.filter((call) => call.endsWith('/attempts'))).toHaveLength(1)
   })
 })

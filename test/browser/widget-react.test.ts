@@ -8,6 +8,9 @@ import { need } from '../kit/needs.ts'
 import { startWidgetServer, type WidgetServer } from '../kit/widget-server.ts'
 import { type HostPage, startHostPage } from './host-page.ts'
 
+/** What a browser on a busy machine may take. */
+const PATIENCE = { timeout: 10_000 }
+
 const PAGE = fileURLToPath(new URL('./react-page.ts', import.meta.url))
 
 let host: HostPage
@@ -108,7 +111,7 @@ describe('postern/react', () => {
     const closed = popup.waitForEvent('close')
     await page.evaluate(() => window.unmount())
     await closed
-    await expect.poll(() => listeners(page)).not.toContain('message')
+    await expect.poll(() => listeners(page), PATIENCE).not.toContain('message')
     expect(await listeners(page)).not.toContain('online')
     const calls = server.calls.length
     await page.evaluate(() => {
