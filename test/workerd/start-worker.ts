@@ -30,6 +30,8 @@ export interface WorkerRequest {
   readonly alias?: Readonly<Record<string, string>>
   /** Further options of miniflare: `d1Databases`, `kvNamespaces`, `durableObjects`. */
   readonly options?: Partial<WorkerOptions>
+  /** So many of it, each with a memory of its own and the same bindings. Default 1. */
+  readonly isolates?: number
 }
 
 export interface OutboundExchange {
@@ -43,6 +45,8 @@ export interface RunningWorker {
   readonly url: string
   /** Sends a request to it; a path is resolved against `origin`. Redirects are not followed. */
   readonly fetch: (pathOrUrl: string, init?: RequestInit) => Promise<globalThis.Response>
+  /** As `fetch`, to one of several isolates, from 0 on. */
+  readonly fetchAt: (isolate: number, path: string) => Promise<globalThis.Response>
   /** Exchanges the Worker started, oldest first; failed ones carry the status 0. */
   readonly outboundExchanges: readonly OutboundExchange[]
   /** Modules of the platform that its bundle imports, in alphabetical order. */
@@ -54,6 +58,9 @@ export interface RunningWorker {
   readonly dispose: () => Promise<void>
 }
 
+interface Addressed {
+  fetch(url: string, init: { redirect: 'manual' }): Promise<globalThis.Response>
+}
 /** What miniflare's types leave out. */
 interface Scheduled {
   scheduled(event: { readonly cron: string }): Promise<{ readonly outcome: string }>
@@ -63,15 +70,15 @@ interface Scheduled {
 export async function startWorker(worker: WorkerRequest): Promise<RunningWorker> {
   const outboundExchanges: OutboundExchange[] = []
   const { code: contents, imports } = await bundle(worker.entry, worker.alias ?? {})
-  const miniflare = new Miniflare({
-    ...worker.options,
+  const { isolates = 1, options = {} } = worker
+  const isolate = (index: number) => ({
+    ...options,
+    name: nameOf(index),
+    durableObjects: objectsAt(options.durableObjects, index),
     modules: [{ type: 'ESModule', path: 'worker.js', contents }],
     compatibilityDate: COMPATIBILITY_DATE,
     compatibilityFlags: ['nodejs_compat'],
     bindings: { ...worker.bindings },
-    // As on the platform: the name in the URL and the Host line are one.
-    upstream: worker.origin,
-    port: worker.port,
     outboundService: async (outbound: OutboundRequest) => {
       const { method, url } = outbound
       try {
@@ -83,6 +90,12 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
         throw error
       }
     },
+  })
+  const miniflare = new Miniflare({
+    workers: Array.from({ length: isolates }, (_, index) => isolate(index)),
+    // As on the platform: the name in the URL and the Host line are one.
+    upstream: worker.origin,
+    port: worker.port,
   } as ConstructorParameters<typeof Miniflare>[0])
   const listening = (await miniflare.ready).origin
   return {
@@ -91,6 +104,11 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
       const url = new URL(pathOrUrl, worker.origin ?? listening)
       const settings = { redirect: 'manual', ...init } as Parameters<DispatchFetch>[1]
       return (await miniflare.dispatchFetch(url, settings)) as unknown as globalThis.Response
+    },
+    fetchAt: async (index, path) => {
+      const running = (await miniflare.getWorker(nameOf(index))) as unknown as Addressed
+      const url = new URL(path, worker.origin ?? listening)
+      return await running.fetch(url.href, { redirect: 'manual' })
     },
     outboundExchanges,
     platformImports: imports,
@@ -104,6 +122,19 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
     },
     dispose: () => miniflare.dispose(),
   }
+}
+
+const nameOf = (isolate: number): string => `isolate-${isolate}`
+
+/** Objects live beside the first one. */
+function objectsAt(objects: WorkerOptions['durableObjects'], isolate: number) {
+  if (objects === undefined || isolate === 0) return objects
+  return Object.fromEntries(
+    Object.entries(objects).map(([name, className]) => [
+      name,
+      { className, scriptName: nameOf(0) },
+    ]),
+  )
 }
 
 async function bundle(

@@ -1,0 +1,136 @@
+/**
+ * Postern with D1, KV and a Durable Object, as a user writes it, and a count of what each request asks
+ * of them: statements of D1, reads and writes of KV, calls of objects.
+ */
+import { env } from 'cloudflare:workers'
+import { createPostern } from '../../src/app.ts'
+import { oidc } from '../../src/providers/index.ts'
+import { PosternLock, workers } from '../../src/workers/index.ts'
+
+export { PosternLock }
+
+interface Counts {
+  /** Calls of D1, and statements in them. */
+  d1: number
+  statements: number
+  kv: number
+  kvWrites: number
+  locks: number
+}
+const counts: Counts = { d1: 0, statements: 0, kv: 0, kvWrites: 0, locks: 0 }
+const zero = (): void => {
+  for (const name of Object.keys(counts) as (keyof Counts)[]) counts[name] = 0
+}
+
+type Verb = (...args: never[]) => unknown
+/** The same object, with some of its methods watched. */
+function watched<T extends object>(target: T, watch: Readonly<Record<string, Verb>>): T {
+  return new Proxy(target, {
+    get(own, name) {
+      const value: unknown = Reflect.get(own, name)
+      if (typeof value !== 'function') return value
+      return (...args: never[]) => {
+        const made = watch[String(name)]?.(...args)
+        // A method of an object elsewhere has no `apply` of its own.
+        return made ?? Reflect.apply(value, own, args)
+      }
+    },
+  })
+}
+
+interface Prepared {
+  bind(...values: unknown[]): Prepared
+  all(): Promise<unknown>
+}
+interface Database {
+  prepare(sql: string): Prepared
+  batch(statements: Prepared[]): Promise<unknown>
+  withSession(constraint: string): { prepare(sql: string): Prepared }
+}
+
+const count = (name: keyof Counts, by = 1): undefined => {
+  counts[name] += by
+}
+const plain = new WeakMap<object, Prepared>()
+function countedStatement(statement: Prepared): Prepared {
+  const counted: Prepared = {
+    bind: (...values) => countedStatement(statement.bind(...values)),
+    all() {
+      count('d1')
+      count('statements')
+      return statement.all()
+    },
+  }
+  plain.set(counted, statement)
+  return counted
+}
+function countedDatabase(database: Database): Database {
+  return {
+    prepare: (sql) => countedStatement(database.prepare(sql)),
+    batch(statements) {
+      count('d1')
+      count('statements', statements.length)
+      return database.batch(statements.map((one) => plain.get(one) ?? one))
+    },
+    withSession(constraint) {
+      const session = database.withSession(constraint)
+      return { prepare: (sql) => countedStatement(session.prepare(sql)) }
+    },
+  }
+}
+
+const bindings = env as unknown as Readonly<Record<string, object>>
+const object = { acquire: 1, renew: 1, release: 1, wait: 1 }
+const platform = workers({
+  ...env,
+  POSTERN_DB: countedDatabase(bindings['POSTERN_DB'] as Database),
+  POSTERN_KV: watched(bindings['POSTERN_KV'] ?? {}, {
+    get: () => count('kv'),
+    put: () => count('kvWrites'),
+    delete: () => count('kvWrites'),
+  }),
+  POSTERN_LOCK: watched(bindings['POSTERN_LOCK'] ?? {}, {
+    get: (id: never) =>
+      watched(
+        (bindings['POSTERN_LOCK'] as { get(id: never): object }).get(id),
+        Object.fromEntries(Object.keys(object).map((name) => [name, () => count('locks')])),
+      ),
+  }),
+})
+
+const postern = createPostern(
+  {
+    issuer: env['TEST_ISSUER'] ?? '',
+    log: { level: 'warn' },
+    allow: 'anyone',
+    adminApiKey: env['TEST_ADMIN_KEY'] ?? '',
+    providers: [oidc({ issuer: env['TEST_PROVIDER'] ?? '' })],
+    connectors: {
+      notes: { url: env['TEST_SERVER'] ?? '' },
+      remote: { url: env['TEST_REMOTE'] ?? '', auth: 'oauth' },
+    },
+  },
+  platform,
+)
+
+export default {
+  async fetch(request: Request): Promise<Response> {
+    const { pathname, searchParams } = new URL(request.url)
+    if (pathname === '/counts') {
+      const now = { ...counts }
+      zero()
+      return Response.json(now)
+    }
+    if (pathname === '/discover') {
+      try {
+        return Response.json(await postern.discover(searchParams.get('url') ?? ''))
+      } catch (error) {
+        return Response.json({ error: String(error) }, { status: 502 })
+      }
+    }
+    return postern.fetch(request)
+  },
+  async scheduled(): Promise<void> {
+    await postern.runDue()
+  },
+}
