@@ -131,7 +131,7 @@ function parametersOf(route: ApiRoute, schemas: Record<string, unknown>): readon
         ]
       : []),
     ...(route.versioned === true && route.method !== 'GET'
-      ? [header('If-Match', 'The `ETag` that was read.', { type: 'string', maxLength: 255 })]
+      ? [header('If-Match', 'The `ETag` that was read.', { type: 'string' })]
       : []),
   ]
 }
@@ -161,7 +161,7 @@ export function problemsOf(route: ApiRoute): ReadonlyMap<number, readonly ErrorC
     'ERR_API_UNAVAILABLE',
   ]
   const byStatus = new Map<number, ErrorCode[]>()
-  for (const code of codes) {
+  for (const code of new Set(codes)) {
     const status = PROBLEM_STATUS[code]
     if (status === undefined) throw new TypeError(`${code} has no status in problem-status.ts`)
     byStatus.set(status, [...(byStatus.get(status) ?? []), code])

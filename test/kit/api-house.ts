@@ -56,7 +56,10 @@ export interface ApiHouseKit {
 
 /** Closed when the running test ends. */
 export async function openApiHouse(
-  options: { readonly config?: Partial<PosternConfig>; readonly runtime?: TestRuntime } = {},
+  options: {
+    readonly config?: Partial<PosternConfig> | ((remote: RemoteServer) => Partial<PosternConfig>)
+    readonly runtime?: TestRuntime
+  } = {},
 ): Promise<ApiHouseKit> {
   const closing: (() => Promise<unknown>)[] = []
   onTestFinished(async () => {
@@ -67,15 +70,16 @@ export async function openApiHouse(
   const people = await openConnectionProcesses(remote)
   closing.push(() => people.close())
   const port = await freePort()
+  const more = typeof options.config === 'function' ? options.config(remote) : options.config
   const issuer = `http://127.0.0.1:${port}`
   const config: PosternConfig = {
     ...people.config,
     issuer,
     listen: { port, metricsPort: 0 },
     adminApiKey: ADMIN_KEY,
-    ...options.config,
-    connectors: { ...people.config.connectors, ...options.config?.connectors },
-    limits: { refusalsPerSecondMax: 1_000_000, ...options.config?.limits },
+    ...more,
+    connectors: { ...people.config.connectors, ...more?.connectors },
+    limits: { refusalsPerSecondMax: 1_000_000, ...more?.limits },
   }
   const platform = createWatchedPlatform(options.runtime)
   let store: Store | undefined

@@ -28,6 +28,8 @@ const INSTALL_VARIABLES =
 const SETS = {
   'fastmcp-2': { pins: 'constraints-fastmcp-2.txt', resolve: 'fastmcp==2.13.1' },
   'fastmcp-4': { pins: 'constraints-fastmcp-4.txt', resolve: undefined },
+  schemathesis: { pins: 'constraints-schemathesis.txt', resolve: undefined },
+  'openapi-python-client': { pins: 'constraints-openapi-python-client.txt', resolve: undefined },
 } as const
 
 export interface PythonEnvironment {
