@@ -95,5 +95,7 @@ function requireReturnUrl(at: string, text: string): void {
 }
 
 function isWeb({ protocol, hostname }: URL): boolean {
+  // `*` is a letter like any other to a parser, and something else to whoever writes it.
+  if (hostname.includes('*')) return false
   return protocol === 'https:' || (protocol === 'http:' && isLoopbackHost(hostname))
 }

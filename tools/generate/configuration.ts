@@ -115,6 +115,7 @@ ${table(FIELDS)}
 | \`connectors\` | Remote MCP servers by name, see below. |
 | \`resources\` | Public URLs of servers that use \`protect()\`, each a string or \`{ url, credential }\`. |
 | \`assertionIssuers\` | Identity providers whose ID-JAGs are believed (\`enable: ['id-jag']\`): \`{ issuer, jwksUri?, clientIds?, scopes?, resources? }\`. |
+| \`apps\` | Products that embed Connect: \`{ [name]: { origins, returnUrls, confirm: 'widget' \| 'backend', user? } }\`. \`origins\`: exact origins of pages with the element, https or http on a loopback host; \`returnUrls\`: where a trip may end, to the letter; \`user(request)\` (TypeScript only): the product's id of who is signed in, or \`undefined\`, within 2 s. No environment. See [embedded-connect.md](embedded-connect.md). |
 | \`signals\` | Who may post shared signals (RFC 8935) to \`/events/<name>\` (\`enable: ['shared-signals']\`): \`{ [name]: { issuer, audience, jwksUri?, provider?, credential? } }\`; \`provider\` is the id of the provider whose people it speaks about, default those of \`issuer\`; \`credential\` is its Bearer token, 32 characters or more. |
 | \`scopeAliases\` | Scope names of migrated clients, e.g. \`{ user: 'mcp' }\`. |
 | \`clients\` | Static clients: \`{ [clientId]: { name, redirectUris, secret? \\| jwks? \\| jwksUri?, grants?, scopes?, resources?, exchange? } }\`. |

@@ -43,20 +43,21 @@ export async function confirmPending(
   if (wrong !== undefined || row === undefined) throw refused(house, about, wrong ?? 'unknown')
   const attempt = row.value
   const answer = openRow(house, row)
-  const once = createSecret(runtime)
-  const detail = `${attempt.connector} ${attempt.flowId}`
-  const { won } = await store.commit([
-    { verb: 'consume', kind: 'connecting', key: row.key, attempt: once, nowMs: runtime.nowMs() },
-    auditStep(house, 'connection.confirmed', { userId, detail }),
-  ])
-  if (!won || answer === undefined) throw refused(house, about, 'used')
-  await store.remove('connecting', row.key)
   const { connector, flowId } = attempt
   // The tokens are for the server that gave them, and for nobody who came in its place (CLI-04).
   const binding = connecting.lifecycle.binding(connector)
-  if (binding !== undefined && binding.issuer !== attempt.issuer) {
+  const isChanged = binding !== undefined && binding.issuer !== attempt.issuer
+  const once = createSecret(runtime)
+  const { won } = await store.commit([
+    { verb: 'consume', kind: 'connecting', key: row.key, attempt: once, nowMs: runtime.nowMs() },
+    isChanged
+      ? refusedStep(house, attempt, 'issuer_changed')
+      : auditStep(house, 'connection.confirmed', { userId, detail: `${connector} ${flowId}` }),
+  ])
+  if (!won || answer === undefined) throw refused(house, about, 'used')
+  await store.remove('connecting', row.key)
+  if (isChanged) {
     await giveBack(house, { attempt }, answer, 'issuer_changed')
-    await store.commit([refusedStep(house, attempt, 'issuer_changed')])
     throw refused(house, about, 'issuer_changed')
   }
   try {
