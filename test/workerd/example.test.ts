@@ -208,6 +208,16 @@ describe('the example control plane: full', () => {
     const ask = (origin: string) =>
       worker.fetch('/widget/connections', { headers: { authorization: `Bearer ${token}`, origin } })
     expect((await ask('https://evil.example')).status).toBe(403)
+    // A browser sends no origin with a GET from the page's own, and says where it comes from.
+    const look = async (headers: Record<string, string>) => {
+      const all = { authorization: `Bearer ${token}`, ...headers }
+      return (await worker.fetch('/widget/connections', { headers: all })).status
+    }
+    expect(await look({ 'sec-fetch-site': 'same-origin' })).toBe(200)
+    for (const site of ['same-site', 'cross-site', 'none'])
+      expect(await look({ 'sec-fetch-site': site })).toBe(403)
+    expect(await look({})).toBe(403)
+    expect(await look({ 'sec-fetch-site': 'same-origin', origin: 'null' })).toBe(403)
     const answer = await ask(url)
     expect(answer.status).toBe(200)
     expect(await answer.json()).toMatchObject({

@@ -16,10 +16,17 @@ type Variables = { Variables: { person: string } }
 const HEADERS = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-  'referrer-policy': 'no-referrer',
+  // Not no-referrer: with that a browser hides the origin of our own forms, too.
+  'referrer-policy': 'same-origin',
   'x-content-type-options': 'nosniff',
   'cache-control': 'no-store',
 }
+
+const STYLE = `:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
+main { max-width: 36rem; margin: 2rem auto; padding: 0 1rem }
+label { display: block; margin: 0.5rem 0 }
+input, button { font: inherit; padding: 0.25rem 0.5rem }
+`
 
 /** @param accounts The part of the settings page that a variant gives. */
 export function createProduct(
@@ -28,6 +35,9 @@ export function createProduct(
 ): Product {
   const product: Product = new Hono<Variables>()
   product.get('/', (context) => context.redirect('/settings', 303))
+  product.get('/product.css', (context) =>
+    context.body(STYLE, 200, { 'content-type': 'text/css; charset=utf-8' }),
+  )
   product.get('/login', (context) => page(context, loginForm(false)))
   product.post('/login', async (context) => {
     if (!isSameOrigin(context, env)) return context.text('Send this from our own page.', 403)
@@ -79,8 +89,8 @@ export function page(
   return context.html(
     html`<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Example product</title></head>
-<body>${body}</body>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Example product</title><link rel="stylesheet" href="/product.css"></head>
+<body><main>${body}</main></body>
 </html>`,
     status,
   )

@@ -29,10 +29,24 @@ export function corsOf(origin: string | undefined): WidgetHeaders {
   }
 }
 
+/**
+ * The origin of the page that calls. With a GET from its own origin a browser sends none, and says so in
+ * its own words, which no page can write (Fetch Metadata): that is a product mounted beside this house.
+ */
+export function callerOrigin(
+  { config }: ConnectHouse,
+  { method, headers }: Request,
+): string | null {
+  const isOwn = method === 'GET' && headers.get('sec-fetch-site') === 'same-origin'
+  return headers.get('origin') ?? (isOwn ? new URL(config.issuer).origin : null)
+}
+
 /** Is it of any app: what a preflight, which carries no session, can be judged by. */
-export function originOfSomeApp({ config }: ConnectHouse, http: Request): string | undefined {
-  const origin = http.headers.get('origin')
-  const isKnown = config.apps?.some(({ origins }) => origin !== null && origins.includes(origin))
+export function originOfSomeApp(house: ConnectHouse, http: Request): string | undefined {
+  const origin = callerOrigin(house, http)
+  const isKnown = house.config.apps?.some(
+    ({ origins }) => origin !== null && origins.includes(origin),
+  )
   return isKnown === true && origin !== null ? origin : undefined
 }
 

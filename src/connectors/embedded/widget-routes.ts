@@ -15,6 +15,7 @@ import { decidePopup, showPopup } from './popup.ts'
 import { decidePopupReplacement, showPopupReplacement } from './popup-replace.ts'
 import { widgetScript } from './script.ts'
 import {
+  callerOrigin,
   corsOf,
   failureAnswer,
   originOfSomeApp,
@@ -84,7 +85,7 @@ async function answerCall(
     if (living === undefined)
       return problemAnswer(house, { status: 401, code: 'ERR_CONNECT_SESSION' }, cors)
     const { origin, app } = living.session
-    if (http.headers.get('origin') !== origin) {
+    if (callerOrigin(house, http) !== origin) {
       report(house, { type: 'connection.refused', reason: 'widget_origin', app, status: 403 })
       return problemAnswer(house, { status: 403, code: 'ERR_WIDGET_ORIGIN' }, corsOf(undefined))
     }
