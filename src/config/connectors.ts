@@ -302,11 +302,16 @@ function oursAt(pattern: string, prefix: string): string | undefined {
   return undefined
 }
 
-function overlap(pattern: string, owner: string, other: string): ConfigError {
+export function overlap(
+  pattern: string,
+  owner: string,
+  other: string,
+  field = `${owner}.path`,
+): ConfigError {
   return new ConfigError(
     'ERR_CONFIG_OVERLAP',
     `${owner} and ${other} both want the path ${pattern}.`,
     'Give one of them another path, or set prefix to move the pages of this house.',
-    `${owner}.path`,
+    field,
   )
 }

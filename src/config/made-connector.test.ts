@@ -137,8 +137,7 @@ describe('a connector made by the API', () => {
     ['routes.public[0]', { routes: { public: ['/erp/v2/mine/*'] } }],
     ['routes.public[0]', { routes: { public: ['/mcp/*'] } }],
   ])('O6: refuses a %s that reaches into somebody else’s', (field, input) => {
-    const [at] = refusal({ url: URL_OF_NOTES, ...input })
-    expect([`connectors.notes.${field}`, 'connectors.notes.path']).toContain(at)
+    expect(refusal({ url: URL_OF_NOTES, ...input })[0]).toBe(`connectors.notes.${field}`)
   })
 
   it('leaves paths that are nobody’s', () => {

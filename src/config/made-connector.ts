@@ -9,7 +9,7 @@ import { judgeUrl } from '../net/policy.ts'
 import { canonicalResource, isLoopbackHost } from '../oauth/urls.ts'
 import { refuseUnansweredKinds } from './allow.ts'
 import { allowedOrigins, isOrigin } from './approved-origins.ts'
-import { readConnector, refuseOverlaps } from './connectors.ts'
+import { overlap, readConnector, refuseOverlaps } from './connectors.ts'
 import { refuseUnknownProviders } from './scopes.ts'
 import * as read from './values.ts'
 
@@ -110,7 +110,7 @@ function refuseTaken(
   { prefix, resources }: House,
   others: readonly ConnectorConfig[],
 ): void {
-  refuseOverlaps([...others, connector], prefix)
+  refuseOverlaps([connector], prefix)
   const own = patternsOf(connector)
   // Every other path is ours, somebody else's, or nobody's yet.
   const wide = own.find(({ pattern }) => /^\/[^/]*\*$/.test(pattern))
@@ -119,28 +119,19 @@ function refuseTaken(
   for (const other of others) {
     for (const { pattern } of patternsOf(other)) {
       const found = own.find((mine) => reaches(mine.pattern, pattern))
-      if (found === undefined) continue
-      throw read.invalid(found.field, `outside ${pattern} of connectors.${other.name}`)
+      if (found !== undefined) throw overlap(pattern, at, `connectors.${other.name}`, found.field)
     }
   }
   const resource = canonicalResource(connector.resource)
   if (resources.some(({ url }) => canonicalResource(url) === resource))
     throw read.invalid(`${at}.path`, 'another one than of `resources`')
+}
 
-  function patternsOf({ name, path, routes }: ConnectorConfig) {
-    const field = `connectors.${name}`
-    return [
-      { pattern: path, field: `${field}.path` },
-      ...routes.protected.map((pattern, index) => ({
-        pattern,
-        field: `${field}.routes.protected[${index}]`,
-      })),
-      ...routes.public.map((pattern, index) => ({
-        pattern,
-        field: `${field}.routes.public[${index}]`,
-      })),
-    ]
-  }
+function patternsOf({ name, path, routes }: ConnectorConfig) {
+  const at = `connectors.${name}`
+  const ofKind = (kind: 'protected' | 'public') =>
+    routes[kind].map((pattern, index) => ({ pattern, field: `${at}.routes.${kind}[${index}]` }))
+  return [{ pattern: path, field: `${at}.path` }, ...ofKind('protected'), ...ofKind('public')]
 }
 
 /** Some path matches both; the file's own catch-all is there to be taken from. */

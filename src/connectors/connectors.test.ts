@@ -33,6 +33,23 @@ const kindOf = (path: string) => {
   return typeof route === 'object' ? route.kind : route
 }
 
+describe('addresses of a server', () => {
+  it.each([
+    [{}, 'approved'],
+    [{ made: true }, 'public'],
+    [{ preset: 'notion' }, 'public'],
+  ] as const)('I6: of %j are held to be %s', (marks, addresses) => {
+    const connectors = [connector({ name: 'a', url: new URL('https://a.example/mcp'), ...marks })]
+    const route = createConnectors({ issuer: 'https://auth.example.com', connectors }).route(
+      '/mcp/a',
+    )
+    expect(route).toMatchObject({ upstream: { addresses } })
+    const egress = { allowHosts: ['https://a.example'], denyHosts: [] }
+    const allowed = createConnectors({ issuer: 'https://auth.example.com', connectors, egress })
+    expect(allowed.route('/mcp/a')).toMatchObject({ upstream: { addresses: 'approved' } })
+  })
+})
+
 describe('routes', () => {
   it.each([
     ['/mcp/a', 'mcp'],

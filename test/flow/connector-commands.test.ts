@@ -131,6 +131,28 @@ describe('postern serve', { timeout: 60_000 }, () => {
     expect(later).toMatch(/^ {2}dead +unreachable +oauth/m)
     expect(later).toMatch(/^ {4}fault at the server: .* {3}DSC-13/m)
   })
+
+  it('add, remove: a connector that is not in the file, found at once, and gone again', async () => {
+    const { remote, other, run } = await openWorld()
+    const added = await run('add', 'tasks', `${other.origin}/mcp`, '--auth', 'oauth', '--json')
+    expect([added.code, added.stderr]).toEqual([0, ''])
+    expect(JSON.parse(added.stdout)).toMatchObject({
+      name: 'tasks',
+      madeBy: 'api',
+      state: 'ready',
+      discovery: { issuer: other.issuer },
+    })
+    expect(other.registrations()).toBe(1)
+    expect((await run('list')).stdout).toMatch(/^ {2}tasks +ready +oauth/m)
+    const inFile = await run('add', 'notes', `${other.origin}/mcp`)
+    expect([inFile.code, inFile.stderr]).toEqual([1, expect.stringContaining('configuration file')])
+    const near = await run('add', 'near', remote.url)
+    expect([near.code, near.stderr]).toEqual([2, expect.stringContaining('connectors.near.url')])
+    expect((await run('remove', 'notes', '--yes')).code).toBe(1)
+    expect((await run('remove', 'tasks', '--yes')).stdout).toContain('removed tasks')
+    expect((await run('list')).stdout).not.toContain('tasks')
+    expect((await run('remove', 'tasks', '--yes')).code).toBe(1)
+  })
 })
 
 async function until(isSo: () => Promise<boolean>): Promise<void> {

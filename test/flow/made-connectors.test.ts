@@ -20,6 +20,7 @@ import { createWatchedPlatform } from '../kit/platform.ts'
 
 const REDIRECT_URI = 'http://127.0.0.1:9/callback'
 const CLIENT = { clientId: 'postern', clientSecret: 'postern-client-secret' }
+const SLOW_MS = 300
 const HOUR_MS = 3_600_000
 const SEALING_KEY = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
 
@@ -222,6 +223,28 @@ describe('a connector made by the API', { timeout: 60_000 }, () => {
     await connectors.put('tasks', { url: remote.url, auth: 'oauth' })
     expect((await callTool(resource, accessToken)).status).toBe(401)
     expect(remote.registrations()).toBe(2)
+  })
+
+  it('CLI-23: a call that runs while its connector is removed ends as it began, and is the last', async () => {
+    const remote = await openRemote()
+    const plane = await openHouse(remote)
+    await plane.postern.connectors.put('tasks', { url: remote.url, auth: 'oauth' })
+    const accessToken = await linked(plane, 'tasks')
+    const call = () => callTool(`${plane.issuer}/mcp/tasks`, accessToken)
+    await call()
+    remote.slow(SLOW_MS)
+    const arrived = remote.presented.length
+    const running = Array.from({ length: 5 }, call)
+    await until(() => remote.total('POST /mcp') > 0, 'a call at the server')
+    await plane.postern.connectors.remove('tasks')
+    expect((await call()).status).toBe(404)
+    const answers = await Promise.all(running)
+    for (const { status } of answers) expect([200, 401, 404]).toContain(status)
+    // Nothing of it goes out any more once the removal was answered.
+    const sent = remote.presented.length
+    expect(sent - arrived).toBeLessThanOrEqual(5)
+    for (let made = 0; made < 3; made += 1) expect((await call()).status).toBe(404)
+    expect(remote.presented.length).toBe(sent)
   })
 
   it('CLI-23 O15: what could not be revoked before a restart is revoked after it', async () => {

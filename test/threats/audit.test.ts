@@ -40,6 +40,7 @@ const STATE: readonly Kind[] = [
   'connection',
   'registration',
   'connector',
+  'definition',
 ]
 /** Bookkeeping: single use, caches, work to do, and the audit itself. */
 const OTHER: readonly Kind[] = [
