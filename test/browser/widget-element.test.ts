@@ -212,13 +212,12 @@ describe('connecting', () => {
     const right = { type: 'postern:done', nonce, attempt, confirmation: 'confirmation-1' }
     // The page's own origin, as a hostile script or frame of it would say.
     await page.evaluate((message) => window.postMessage(message, '*'), right)
-    // The issuer's origin, but another window.
-    const other = await page.context().newPage()
-    await other.goto(host.origin)
+    // The issuer's origin, but another window of this page.
     const [second] = await Promise.all([
-      other.waitForEvent('popup'),
-      other.evaluate((url) => void window.open(url), `${server.origin}/widget/popup?handle=x`),
+      page.waitForEvent('popup'),
+      page.evaluate((url) => void window.open(url), `${server.origin}/widget/popup?handle=x`),
     ])
+    await second.waitForURL(/handle=x/)
     await second.evaluate((message) => window.opener.postMessage(message, '*'), right)
     // The right window, with a wrong nonce, a wrong attempt, no confirmation, another word.
     for (const wrong of [
