@@ -49,7 +49,8 @@ export interface TenantHouses {
 
 export interface TenantHousesOptions {
   readonly limits?: PosternConfig['limits']
-  readonly tenant?: Partial<TenantInput>
+  /** Further fields of each house. */
+  readonly own?: (house: HouseName) => Partial<TenantInput>
   /** URL of the server behind `notes` of a house. */
   readonly notesUrl?: Partial<Record<HouseName, string>>
 }
@@ -79,7 +80,7 @@ export async function startTenants(options: TenantHousesOptions = {}): Promise<T
       files: { url: remote.url, auth: 'oauth' },
     },
     enable: CAPABILITIES.filter((name) => name !== 'id-jag' && name !== 'shared-signals'),
-    ...options.tenant,
+    ...options.own?.(house),
   })
   const config: PosternConfig = {
     issuer: origin,
