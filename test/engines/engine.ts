@@ -112,12 +112,8 @@ async function startInWorkerd(config: PosternConfig, port: number, folder: strin
     origin: config.issuer ?? '',
     port,
     bindings: { TEST_CONFIG: JSON.stringify(config) },
-    options: {
-      ...BINDINGS,
-      d1Persist: join(folder, 'd1'),
-      kvPersist: join(folder, 'kv'),
-      durableObjectsPersist: join(folder, 'objects'),
-    },
+    options: BINDINGS,
+    folder,
   })
   return () => worker.dispose()
 }

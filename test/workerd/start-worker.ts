@@ -32,6 +32,8 @@ export interface WorkerRequest {
   readonly options?: Partial<WorkerOptions>
   /** So many of it, each with a memory of its own and the same bindings. Default 1. */
   readonly isolates?: number
+  /** Where databases, namespaces and objects are kept. Default: in memory, until its end. */
+  readonly folder?: string
 }
 
 export interface OutboundExchange {
@@ -46,7 +48,11 @@ export interface RunningWorker {
   /** Sends a request to it; a path is resolved against `origin`. Redirects are not followed. */
   readonly fetch: (pathOrUrl: string, init?: RequestInit) => Promise<globalThis.Response>
   /** As `fetch`, to one of several isolates, from 0 on. */
-  readonly fetchAt: (isolate: number, path: string) => Promise<globalThis.Response>
+  readonly fetchAt: (
+    isolate: number,
+    path: string,
+    init?: RequestInit,
+  ) => Promise<globalThis.Response>
   /** Exchanges the Worker started, oldest first; failed ones carry the status 0. */
   readonly outboundExchanges: readonly OutboundExchange[]
   /** Modules of the platform that its bundle imports, in alphabetical order. */
@@ -59,7 +65,7 @@ export interface RunningWorker {
 }
 
 interface Addressed {
-  fetch(url: string, init: { redirect: 'manual' }): Promise<globalThis.Response>
+  fetch(url: string, init: RequestInit): Promise<globalThis.Response>
 }
 /** What miniflare's types leave out. */
 interface Scheduled {
@@ -92,6 +98,7 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
     },
   })
   const miniflare = new Miniflare({
+    ...kept(worker.folder),
     workers: Array.from({ length: isolates }, (_, index) => isolate(index)),
     // As on the platform: the name in the URL and the Host line are one.
     upstream: worker.origin,
@@ -105,10 +112,10 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
       const settings = { redirect: 'manual', ...init } as Parameters<DispatchFetch>[1]
       return (await miniflare.dispatchFetch(url, settings)) as unknown as globalThis.Response
     },
-    fetchAt: async (index, path) => {
+    fetchAt: async (index, path, init) => {
       const running = (await miniflare.getWorker(nameOf(index))) as unknown as Addressed
       const url = new URL(path, worker.origin ?? listening)
-      return await running.fetch(url.href, { redirect: 'manual' })
+      return await running.fetch(url.href, { redirect: 'manual', ...init })
     },
     outboundExchanges,
     platformImports: imports,
@@ -121,6 +128,15 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
       for (const statement of statements) await database.prepare(statement).run()
     },
     dispose: () => miniflare.dispose(),
+  }
+}
+
+function kept(folder: string | undefined) {
+  if (folder === undefined) return {}
+  return {
+    d1Persist: `${folder}/d1`,
+    kvPersist: `${folder}/kv`,
+    durableObjectsPersist: `${folder}/objects`,
   }
 }
 
