@@ -17,6 +17,7 @@ const ENTRIES = {
   'workers/index': 'workers/index',
   'middleware/hono': 'middleware/hono',
   'middleware/fetch': 'middleware/fetch',
+  'client/index': 'client/index',
   'widget/index': 'widget/index',
   'react/index': 'react/index',
   'cli/main': 'cli/main',
@@ -46,6 +47,8 @@ export async function build(folder = join(ROOT, 'dist')) {
     ),
     external: (id) => !/^[./]/.test(id),
     platform: 'neutral',
+    // `'use client'` of the React entry stays on top of its file.
+    checks: { moduleLevelDirective: false },
     cwd: ROOT,
   })
   try {
