@@ -3,39 +3,29 @@
  * here decides; what a room does is in the room.
  */
 import { createLateApi } from './api/late-api.ts'
+import { createLateOperations } from './api/late-operations.ts'
 import { forgetCached } from './cache/caches.ts'
 import { createSealedCache } from './cache/sealed-cache.ts'
 import { createSteadyClock } from './cache/steady-clock.ts'
 import type { SharedCache } from './cache/stored-facts.ts'
-import { createTokenTable, type TokenTable } from './cache/token-table.ts'
 import type { Config } from './config.ts'
-import { sealLink } from './connectors/connect/link.ts'
 import { createTokenDoor, type TokenDoor } from './connectors/connections/auth-provider.ts'
 import { createTokenAdmission } from './connectors/connections/token-admission.ts'
-import { createLiveConnectors } from './connectors/connectors.ts'
-import { createCredentials } from './connectors/credentials.ts'
 import { createHouseDiscover, type HouseDiscover } from './connectors/discovery/house-discover.ts'
 import { createEmbeddedDoor, type EmbeddedDoor } from './connectors/embedded/embedded-door.ts'
-import { createLateOutbound, type LateOutbound } from './connectors/late-outbound.ts'
+import { createLateOutbound } from './connectors/late-outbound.ts'
 import type { Lifecycle } from './connectors/lifecycle/lifecycle.ts'
 import { isOutbound, outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
-import { createLateConsents, type LateConsents } from './connectors/made/late-consents.ts'
+import { createLateConsents } from './connectors/made/late-consents.ts'
 import type { MadeConnectors } from './connectors/made/made-connectors.ts'
 import { type OpenMade, openMade } from './connectors/made/open-made.ts'
 import type { Outbound } from './connectors/outbound.ts'
-import { createConnectionCalls } from './gateway/connection-calls.ts'
-import { createGuard } from './gateway/guard.ts'
-import { createPossession } from './gateway/possession.ts'
-import { createProxy } from './gateway/proxy.ts'
-import { createSessionIds } from './gateway/session-id.ts'
-import { createView, type GatewayView } from './gateway/view.ts'
+import { type Gateway, openGateway } from './gateway/open-gateway.ts'
+import type { GatewayView } from './gateway/view.ts'
 import { auditStep } from './issuer/audit.ts'
-import { type Authenticator, createAuthenticator, type Session } from './issuer/authenticate.ts'
 import { openClientDocuments } from './issuer/client-documents.ts'
 import { createKeys, type Keys } from './issuer/keys.ts'
-import type { Memberships } from './issuer/memberships.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
-import type { Proofs } from './issuer/proof.ts'
 import { createRevocationView, type RevocationView } from './issuer/revocation.ts'
 import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import { createIssuerRoutes, type IssuerRoutes } from './issuer/routes.ts'
@@ -44,8 +34,6 @@ import { clientAddress } from './middleware/client-address.ts'
 import type { Guard } from './middleware/guard.ts'
 import { openEgress } from './net/configured-egress.ts'
 import type { Egress } from './net/egress.ts'
-import { dpopNonces } from './oauth/dpop.ts'
-import { canonicalResource } from './oauth/urls.ts'
 import { createOperations, type Operations } from './operations.ts'
 import type { Bus, Platform, Store } from './ports.ts'
 import { createProviderContexts } from './providers/contexts.ts'
@@ -269,12 +257,14 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     ...{ store, runtime, lock, emit, sealing: ground.sealing },
     audit: (detail) => auditStep({ runtime, config }, 'key.rotated', { detail }),
   })
+  const unfinished = createLateOperations(runtime, () => ({ ...deps, operations }))
   // Where promises are not shared a timer ends with its request: requests poll, `runDue` sweeps.
   if (sharesPromises) {
     keys.start()
     duties.start()
     await revocation.start()
     resealing.start()
+    unfinished.start()
   }
   const sweptUntilMs = createSteadyClock(runtime)
   const sweep = async (): Promise<boolean> => {
@@ -330,6 +320,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
       await duties.run()
       await resealing.runDue()
+      await unfinished.runDue()
       await ground.webhooks.runDue()
       await ground.made.load()
       await (await late.ensure())?.lifecycle.runDue()
@@ -338,6 +329,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     },
     async close() {
       stopSweep()
+      unfinished.stop()
       keys.stop()
       revocation.stop()
       await Promise.all([duties.stop(), resealing.stop(), late.close(), consents.close()])
@@ -352,29 +344,6 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
   return opened
 }
 
-/** Members of a session with few different values: kept once for all remembered tokens. */
-const SHARED_MEMBERS: readonly (keyof Session & string)[] = [
-  'tenant',
-  'clientId',
-  'resource',
-  'scopes',
-  'keyId',
-  'provider',
-  'identityIssuer',
-  'groups',
-  'roles',
-  'tenantId',
-  'acr',
-]
-
-interface Gateway {
-  readonly table: TokenTable<Session>
-  readonly authenticator: Authenticator
-  readonly view: GatewayView
-  readonly guard: Guard
-  readonly proxy: (request: Request) => Promise<Response>
-}
-
 /** What connectors with an authorization server take: loaded where there is one. */
 async function openConnecting(
   { config, platform, ...ground }: Ground,
@@ -384,62 +353,6 @@ async function openConnecting(
   const { runtime, emit, lock } = platform
   const { openOutbound } = await import('./connectors/outbound.ts')
   return openOutbound({ ...ground, ...signIns, config, runtime, emit, lock, egress })
-}
-
-interface Behind {
-  readonly proofs: Proofs
-  readonly memberships: Memberships
-  readonly late: LateOutbound
-  readonly consents: LateConsents
-}
-
-function openGateway(ground: Ground, { proofs, memberships, late, consents }: Behind): Gateway {
-  const { config, platform, store, outbound, keys, revocation } = ground
-  const { runtime, emit } = platform
-  const { rememberedTokensMax: max, firstByteTimeoutMs } = config.limits
-  const { issuer } = config
-  const table = createTokenTable<Session>({ max, runtime, shared: SHARED_MEMBERS })
-  const authenticator = createAuthenticator({ runtime, emit, store, issuer, keys, table })
-  const possession = config.enable.includes('dpop')
-    ? createPossession({
-        runtime,
-        nonces: () => dpopNonces(runtime, keys.tagKey(), Math.floor(runtime.nowMs() / 1000)),
-      })
-    : undefined
-  const sessionIds = createSessionIds({ runtime, key: () => keys.mcpSessionKey() })
-  const connections = createConnectionCalls({
-    runtime,
-    tokens: late.tokens,
-    link: (facts) => sealLink({ config, runtime, keys }, facts),
-    report: (connector, evidence) => late.opened()?.lifecycle.report(connector, evidence),
-    sessionIds,
-    key: () => keys.ticketKey(),
-  })
-  late.onOpened((outbound) =>
-    outbound.onConnected((userId, connector) => connections.connected(userId, connector)),
-  )
-  const view = createView({
-    config,
-    runtime,
-    connectors: createLiveConnectors(config, ground.made),
-    authenticator,
-    credentials: createCredentials({ config, keys, runtime, tokens: late.tokens, consents }),
-    consents,
-    sessionIds,
-    connections,
-    proofs,
-    memberships,
-    revocation,
-    possession,
-  })
-  const resources = config.resources.map(({ url }) => canonicalResource(url) ?? url)
-  return {
-    table,
-    authenticator,
-    view,
-    guard: createGuard({ view, emit, resources }),
-    proxy: createProxy({ view, emit, runtime, send: outbound.send, firstByteTimeoutMs }),
-  }
 }
 
 /** Which room answers a path. */

@@ -3,6 +3,7 @@
  * keys. By the open house itself, or by a command that opens nothing but the store: other processes
  * learn of it as of any revocation, by bus or by poll.
  */
+import type { ApiKeyAdministration } from './api/keys.ts'
 import type { Config } from './config.ts'
 import {
   type ConnectionAdministration,
@@ -60,6 +61,7 @@ export interface Operations {
   readonly connectors: ConnectorAdministration
   readonly connections: ConnectionAdministration
   readonly clients: ClientAdministration
+  apiKeys(): Promise<ApiKeyAdministration>
   /** Receivers of events. */
   webhooks(): Promise<WebhookAdministration>
 }
@@ -103,6 +105,10 @@ export function createOperations(needs: Needs): Operations {
     },
     pending: () => store.count('duty', TENANT),
     clients: createClientAdministration(needs),
+    async apiKeys() {
+      const { administerApiKeys } = await import('./api/keys.ts')
+      return administerApiKeys(needs)
+    },
     webhooks: () => needs.webhooks.administration(),
     connectors: createConnectorAdministration(needs),
     connections: createConnectionAdministration(store, needs.connections, needs.config.apps),

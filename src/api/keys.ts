@@ -221,3 +221,27 @@ async function otherManager(house: KeysHouse, id: string): Promise<ApiKeyRow | u
 
 const PAGE_ROWS = 200
 const END_TRIES_MAX = 20
+
+/** The same for a command. */
+export interface ApiKeyAdministration {
+  create(input: NewApiKey, by: string): ReturnType<typeof createApiKey>
+  list(): Promise<readonly ApiKeyRow[]>
+  end(id: string, by: string): ReturnType<typeof endApiKey>
+}
+
+export function administerApiKeys(house: KeysHouse): ApiKeyAdministration {
+  return {
+    create: (input, by) => createApiKey(house, input, by),
+    async list() {
+      const all: ApiKeyRow[] = []
+      for (let after: string | undefined; all.length < API_KEYS_MAX; ) {
+        const rows = await listApiKeys(house, { max: PAGE_ROWS, ...(after && { after }) })
+        all.push(...rows)
+        if (rows.length < PAGE_ROWS) break
+        after = rows.at(-1)?.key.id
+      }
+      return all
+    },
+    end: (id, by) => endApiKey(house, id, by),
+  }
+}

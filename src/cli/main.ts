@@ -7,6 +7,8 @@
 import { readFileSync } from 'node:fs'
 import { defineCommand, runCommand, showUsage } from 'citty'
 import { ConfigError, StoreError } from '../errors.ts'
+import { apiKeysCommand } from './api-keys.ts'
+import { clientsCommand } from './clients.ts'
 import { connectorsCommand } from './connectors.ts'
 import { doctorCommand } from './doctor.ts'
 import { explainCommand } from './explain.ts'
@@ -14,6 +16,7 @@ import { keysCommand } from './keys.ts'
 import { revokeCommand } from './revoke.ts'
 import { serveCommand } from './serve.ts'
 import { usersCommand } from './users.ts'
+import { webhooksCommand } from './webhooks.ts'
 
 const manifest = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
@@ -30,12 +33,15 @@ const main = defineCommand({
   },
   subCommands: {
     serve: serveCommand,
+    'api-keys': apiKeysCommand,
+    clients: clientsCommand,
     connectors: connectorsCommand,
     doctor: doctorCommand,
     explain: explainCommand,
     keys: keysCommand,
     revoke: revokeCommand,
     users: usersCommand,
+    webhooks: webhooksCommand,
   },
 })
 
@@ -50,12 +56,15 @@ try {
 
 async function usage(name: string | undefined): Promise<void> {
   if (name === 'serve') await showUsage(serveCommand)
+  else if (name === 'api-keys') await showUsage(apiKeysCommand)
+  else if (name === 'clients') await showUsage(clientsCommand)
   else if (name === 'connectors') await showUsage(connectorsCommand)
   else if (name === 'doctor') await showUsage(doctorCommand)
   else if (name === 'explain') await showUsage(explainCommand)
   else if (name === 'keys') await showUsage(keysCommand)
   else if (name === 'revoke') await showUsage(revokeCommand)
   else if (name === 'users') await showUsage(usersCommand)
+  else if (name === 'webhooks') await showUsage(webhooksCommand)
   else await showUsage(main)
 }
 
