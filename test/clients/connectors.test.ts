@@ -3,41 +3,19 @@
  * and the demo server of the official 1.x package with its demo authorization server on another port.
  * Each is found, registered at, connected by a played person, called, refreshed and ended.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { describe, expect, it, onTestFailed, onTestFinished, type TestContext } from 'vitest'
-import { startGitHubDouble } from '../../demo/doubles/github.ts'
+import { describe, expect, it } from 'vitest'
 import { readJson } from '../../demo/sign-in.ts'
 import type { ConnectorInput } from '../../src/config.ts'
 import { disconnectAccount } from '../kit/connect.ts'
 import { openJourney } from '../kit/journey.ts'
-import { need } from '../kit/needs.ts'
-import { freePort } from '../kit/postern.ts'
-import { type RunningProcess, startProcess } from '../kit/process.ts'
-import { preparePython } from '../kit/python.ts'
+import type { RunningProcess } from '../kit/process.ts'
+import { startDemo, startFastMcp } from './remote-programs.ts'
 
 const TEST_DEADLINE_MS = 600_000
-const PROXIED_SERVER = fileURLToPath(new URL('../python/proxied_server.py', import.meta.url))
-const DEMO_SERVER = fileURLToPath(
-  new URL(
-    '../../node_modules/@modelcontextprotocol/sdk/dist/esm/examples/server/simpleStreamableHttp.js',
-    import.meta.url,
-  ),
-)
 /** GitHub's expiring tokens; FastMCP gives its own the same life. */
 const GITHUB_TOKEN_SECONDS = 28_800
 const DEMO_TOKEN_SECONDS = 3_600
 const MARGIN_SECONDS = 60
-
-/** Ended by its own pid when the test ends. */
-function run(options: Parameters<typeof startProcess>[0]): RunningProcess {
-  const child = startProcess(options)
-  onTestFinished(() => child.stop())
-  onTestFailed(() => console.error(child.lines.slice(-60).join('\n')))
-  return child
-}
 
 /**
  * 2.13.1 with today's `mcp` gives a secret to who registers and then takes none, neither as Basic nor in
@@ -61,46 +39,6 @@ async function registerByHand(url: string): Promise<ConnectorInput['client']> {
     }),
   })
   return { clientId: String(answer['client_id']), authMethod: 'none' }
-}
-
-async function startFastMcp(context: TestContext, version: (typeof FASTMCP)[number][0]) {
-  const python = need(context, `Python with ${version}`, await preparePython(version))
-  const github = await startGitHubDouble({ expiringTokens: true })
-  onTestFinished(() => github.close())
-  const port = await freePort()
-  const home = await mkdtemp(join(tmpdir(), 'fastmcp-'))
-  onTestFinished(() => rm(home, { recursive: true, force: true }))
-  const child = run({
-    name: 'FastMCP behind its OAuthProxy',
-    command: python.executable,
-    args: [PROXIED_SERVER],
-    env: {
-      ...python.env,
-      FASTMCP_HOME: home,
-      PORT: String(port),
-      GITHUB_URL: github.url,
-      GITHUB_CLIENT_ID: github.app.clientId,
-      GITHUB_CLIENT_SECRET: github.app.clientSecret,
-    },
-  })
-  await child.line(/Uvicorn running/)
-  return { url: `http://127.0.0.1:${port}/mcp`, child, github }
-}
-
-async function startDemo() {
-  const [port, authorizationPort] = [await freePort(), await freePort()]
-  const child = run({
-    name: 'demo server of the 1.x package',
-    command: process.execPath,
-    args: [DEMO_SERVER, '--oauth', '--oauth-strict'],
-    env: { MCP_PORT: String(port), MCP_AUTH_PORT: String(authorizationPort) },
-  })
-  await child.line(/MCP Streamable HTTP Server listening/)
-  return {
-    url: `http://localhost:${port}/mcp`,
-    origins: [`http://localhost:${authorizationPort}`],
-    child,
-  }
 }
 
 /** Requests to this path in the server's own log. */
