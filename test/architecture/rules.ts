@@ -20,13 +20,13 @@ export interface Rule {
 const FILE_LINES_MAX = 500
 const FORBIDDEN_FOLDERS = ['utils', 'helpers', 'common', 'types']
 const TEST = /(^test\/|\.test\.ts$)/
-/** `verifyWebhook` runs in a product's own process, where there is no Runtime. */
-const CLOCK_FILES = /^src\/(node|workers|cli|widget|react)\/|^src\/webhooks\/verify\.ts$/
+/** `verifyWebhook` and the client run in a product's own process, where there is no Runtime. */
+const CLOCK_FILES = /^src\/(node|workers|cli|widget|react|client)\/|^src\/webhooks\/verify\.ts$/
 /** Runs in the pages of others: nothing of the house goes there. */
 const BROWSER_FOLDERS = /^src\/(widget|react)\//
 const HOST_FOLDERS = /^src\/(node|cli)\/|^src\/adapters\/sqlite[^/]*\.ts$/
 const FETCH_FILES =
-  /^src\/(net\/egress|node\/fetch|workers\/fetch)\.ts$|^src\/(widget|ui\/browser)\//
+  /^src\/(net\/egress|node\/fetch|workers\/fetch)\.ts$|^src\/(widget|ui\/browser|client)\//
 /** Names of products: they appear only where a product is adapted or a process is started. */
 const PRODUCT_PACKAGES = ['@hono/node-server', 'citty', 'express', 'ioredis', 'pg', 'pino', 'redis']
 const OAUTH_PACKAGES = ['jose', 'zod']
