@@ -13,7 +13,6 @@ import type { ConnectionAdministration } from './connectors/connections/connecti
 import { type ConnectorDoor, createConnectorDoor } from './connectors/connector-administration.ts'
 import type { Discovery } from './connectors/discovery/discover.ts'
 import type { EmbeddedDoor } from './connectors/embedded/embedded-door.ts'
-import { ConfigError } from './errors.ts'
 import type { House } from './house.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
@@ -21,7 +20,7 @@ import { authenticateRequest } from './middleware/guard.ts'
 import type { Platform } from './ports.ts'
 import type { Busy } from './tenants/busy.ts'
 import { createHouses, type OpenableHouse, type TenantHouses } from './tenants/houses.ts'
-import { outerPlatform } from './tenants/tenant-platform.ts'
+import { outerPlatform, unknownTenant } from './tenants/tenant-platform.ts'
 
 export interface Postern {
   /** Answers every route of the house; others get 404. */
@@ -203,8 +202,7 @@ function createHouse(
     createConnectSession: async (input) =>
       (await rooms.open()).embedded.createConnectSession(input),
     tenant(name) {
-      const fix = 'Name it in tenants of the outer house.'
-      throw new ConfigError('ERR_CONFIG_VALUE', `there is no tenant ${name}.`, fix)
+      throw unknownTenant(name)
     },
     ready: async () => void (await rooms.open()),
     runDue: async () => (await rooms.open()).runDue(),

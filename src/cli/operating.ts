@@ -10,6 +10,7 @@ import { parseConfig } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { node } from '../node/platform.ts'
 import { type Operations, openOperations } from '../operations.ts'
+import { tenantHouse } from '../tenants/tenant-platform.ts'
 import { loadConfiguration } from './configuration.ts'
 
 export const OPERATING_ARGS = {
@@ -17,6 +18,7 @@ export const OPERATING_ARGS = {
   json: { type: 'boolean', description: 'Print one JSON object' },
   yes: { type: 'boolean', description: 'Do not ask' },
   quiet: { type: 'boolean', description: 'Print no progress' },
+  tenant: { type: 'string', description: 'In the house of this tenant', valueHint: 'name' },
 } as const
 
 export interface OperatingArguments {
@@ -24,6 +26,8 @@ export interface OperatingArguments {
   readonly json?: boolean | undefined
   readonly yes?: boolean | undefined
   readonly quiet?: boolean | undefined
+  /** Absent, or `default`: the outer house. */
+  readonly tenant?: string | undefined
 }
 
 /** Runs `work` on the store and closes it whatever happens. */
@@ -46,9 +50,10 @@ export async function operate(
       'Set databaseUrl to the file of the house, for example sqlite:.postern/postern.db.',
     )
   }
-  const opened = await openOperations(config, platform)
+  const house = tenantHouse(config, platform, args.tenant)
+  const opened = await openOperations(house.config, house.platform)
   try {
-    await work(opened.operations, config)
+    await work(opened.operations, house.config)
   } finally {
     await opened.close()
   }

@@ -3,7 +3,6 @@
  * the poll. One mark, however many grants it covers; only `--since` goes through them one by one.
  */
 import { defineCommand } from 'citty'
-import type { Config } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import type { MarkedThing } from '../issuer/endings.ts'
 import { canonicalResource } from '../oauth/urls.ts'
@@ -30,16 +29,15 @@ export const revokeCommand = defineCommand({
     client: { type: 'string', description: 'Of this client id', valueHint: 'id' },
     connector: { type: 'string', description: 'For this connector or resource', valueHint: 'name' },
     user: { type: 'string', description: 'Of this user id, e-mail or login', valueHint: 'user' },
-    tenant: { type: 'string', description: 'Of this tenant', valueHint: 'name' },
     since: { type: 'string', description: 'Made since, as ISO 8601 or 2h, 3d', valueHint: 'time' },
     all: { type: 'boolean', description: 'All of them' },
     ...OPERATING_ARGS,
   },
   async run({ args }) {
     const asked = readSelection(args)
-    await operate(args, async (operations, config) => {
+    await operate(args, async (operations) => {
       if (asked.by === 'since') return revokeSince(args, operations, asked.value)
-      const thing = await find(operations, config, asked)
+      const thing = await find(operations, asked)
       if (thing === undefined) return answerNo(args, `nothing here is ${asked.by} ${asked.value}`)
       const what =
         thing.kind === 'tenant' ? 'every grant' : `every grant of ${asked.by} ${thing.id}`
@@ -61,29 +59,28 @@ interface Selection {
 }
 
 function readSelection(args: Readonly<Record<string, unknown>>): Selection {
-  const names = ['client', 'connector', 'user', 'tenant', 'since', 'all'] as const
+  const names = ['client', 'connector', 'user', 'since', 'all'] as const
   const given = names.filter((name) => args[name] !== undefined && args[name] !== false)
-  const [by] = given
+  // A tenant alone means all of it; beside another it says in whose house.
+  const [by] = given.length === 0 && args.tenant !== undefined ? (['tenant'] as const) : given
   if (by === undefined || given.length > 1) {
     throw new ConfigError(
       'ERR_CONFIG_UNKNOWN_FLAG',
-      `revoke takes exactly one of ${names.map((name) => `--${name}`).join(', ')}.`,
+      `revoke takes exactly one of ${[...names, 'tenant'].map((name) => `--${name}`).join(', ')}.`,
       'Run: postern revoke --help',
     )
   }
-  return { by, value: by === 'all' ? TENANT : String(args[by]) }
+  return { by, value: by === 'all' || by === 'tenant' ? TENANT : String(args[by]) }
 }
 
 async function find(
   operations: Operations,
-  config: Config,
   { by, value }: Selection,
 ): Promise<MarkedThing | undefined> {
   if (by === 'client') return { kind: 'client', id: value }
-  if (by === 'tenant' || by === 'all')
-    return value === TENANT ? { kind: 'tenant', id: value } : undefined
+  if (by === 'tenant' || by === 'all') return { kind: 'tenant', id: TENANT }
   if (by === 'connector') {
-    const resource = resourceOf(config, value)
+    const resource = await resourceOf(operations, value)
     return resource === undefined ? undefined : { kind: 'connector', id: resource }
   }
   const people = await operations.findPeople(value)
@@ -93,9 +90,9 @@ async function find(
     : { kind: 'user', id: person.value.userId }
 }
 
-/** A name of the configuration; or the URL of a resource, also one that is no longer configured. */
-function resourceOf(config: Config, value: string): string | undefined {
-  const connector = config.connectors.find(({ name }) => name === value)
+/** A name of a connector; or the URL of a resource, also one that is not there any more. */
+async function resourceOf({ connectors }: Operations, value: string): Promise<string | undefined> {
+  const connector = await connectors.find(value)
   return canonicalResource(connector?.resource ?? value)
 }
 

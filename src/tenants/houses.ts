@@ -7,7 +7,6 @@
  */
 import type { Opening, Postern } from '../app.ts'
 import type { Config } from '../config.ts'
-import { ConfigError } from '../errors.ts'
 import type { Health } from '../house.ts'
 import {
   authenticateRequest,
@@ -26,6 +25,7 @@ import {
   createSharedStore,
   outerPlatform,
   tenantPlatform,
+  unknownTenant,
   withTenantKeys,
 } from './tenant-platform.ts'
 
@@ -156,7 +156,7 @@ function byName(tenants: readonly OpenableHouse[]): (name: string) => Postern {
   return (name) => {
     const found = posterns.get(name)
     if (found !== undefined) return found
-    throw new ConfigError('ERR_CONFIG_VALUE', `there is no tenant ${name}.`, 'Name it in tenants.')
+    throw unknownTenant(name)
   }
 }
 

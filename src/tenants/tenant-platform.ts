@@ -6,6 +6,7 @@
  * the process: sums over all houses, connectors told apart as `<tenant>/<connector>`.
  */
 import type { Config } from '../config.ts'
+import { ConfigError } from '../errors.ts'
 import type { Cache, Emit, Lock, Platform, Runtime } from '../ports.ts'
 import { TENANT } from '../records.ts'
 import { tenantStore } from './tenant-store.ts'
@@ -173,4 +174,30 @@ export function createGaugeSum(emit: Emit): GaugeSum {
       }
     },
   }
+}
+
+/**
+ * What a command needs to work in one house: its configuration, and its part of the platform.
+ *
+ * @param name Absent, or `default`: the outer house.
+ * @throws {ConfigError} `ERR_CONFIG_VALUE`: there is no such tenant.
+ */
+export function tenantHouse(
+  config: Config,
+  platform: Platform,
+  name: string = TENANT,
+): { readonly config: Config; readonly platform: Platform } {
+  if (name === TENANT) return { config, platform: outerPlatform(platform) }
+  const tenant = config.tenants?.find((one) => one.tenant === name)
+  if (tenant === undefined) throw unknownTenant(name)
+  const shared = createSharedStore(platform, config.databaseUrl)
+  return {
+    config: withTenantKeys(tenant, name, platform.runtime),
+    platform: tenantPlatform(platform, name, shared, createGaugeSum(platform.emit)),
+  }
+}
+
+export function unknownTenant(name: string): ConfigError {
+  const fix = 'Name it in tenants of the configuration.'
+  return new ConfigError('ERR_CONFIG_VALUE', `there is no tenant ${name}.`, fix)
 }

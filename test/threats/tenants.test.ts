@@ -172,7 +172,7 @@ function presentations(
   const { client } = mine
   const bearer = (name: string, token: string): Presented => ({
     name: `bearer ${name}`,
-    headers: { authorization: `Bearer ${token}` },
+    headers: { authorization: `Bearer ${token}`, origin: 'https://shop.example' },
   })
   const secrets = {
     access: client.accessToken,
