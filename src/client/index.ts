@@ -7,15 +7,15 @@
  */
 import { type CallOptions, type Calls, OPERATIONS } from './operations.ts'
 
+export type { CallOptions } from './operations.ts'
 export type {
-  CallOptions,
   Connection,
   ConnectionToken,
   Connector,
   ConnectorInput,
   ConnectorPatch,
   ConnectSession,
-} from './operations.ts'
+} from './schemas.ts'
 
 export interface ClientOptions {
   /** Of the house: its issuer, and `prefix` where it has one. `/api/v1` is added. */

@@ -42,20 +42,30 @@ interface Document {
 /** It has no method: it is read by tools. */
 const LEFT_OUT = ['openapi']
 
+/** Named shapes: `src/client/schemas.ts`. */
+export function schemaLines(): readonly string[] {
+  const document = createDocument(apiRoutes(NO_HOUSE)) as unknown as Document
+  return Object.entries(document.components.schemas).map(
+    ([name, schema]) => `export type ${name} = ${typeOf(schema, '')}\n`,
+  )
+}
+
 export function generate(): string {
   const routes = apiRoutes(NO_HOUSE).filter(({ operationId }) => !LEFT_OUT.includes(operationId))
   // Made by `createDocument`, in the shape that OpenAPI gives it.
   const document = createDocument(routes) as unknown as Document
-  const schemas = Object.entries(document.components.schemas).map(
-    ([name, schema]) => `export type ${name} = ${typeOf(schema, '')}\n`,
-  )
   const entries = routes.map((route) => tableEntry(route))
+  const lines = methods(routes, document)
+  const names = Object.keys(document.components.schemas).filter((name) =>
+    lines.some((line) => new RegExp(`\\b${name}\\b`).test(line)),
+  )
   return [
     '/**',
     ' * Calls of the REST API and their types. Generated from the table of routes (`src/api/table.ts`);',
     ' * `npm run fix` writes it again.',
     ' */',
-    ...schemas,
+    `import type { ${names.join(', ')} } from './schemas.ts'`,
+    '',
     '/** Options of any call. */',
     'export interface CallOptions {',
     '  /** `ETag` of what was read: refused with 412 when it was changed meanwhile. */',
@@ -71,7 +81,7 @@ export function generate(): string {
     '} as const',
     '',
     'export interface Calls {',
-    ...methods(routes, document),
+    ...lines,
     '}',
     '',
   ].join('\n')
