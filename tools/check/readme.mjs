@@ -1,5 +1,5 @@
 /**
- * Runs the programs of README.md as a reader would: each `ts`, `js` or `mjs` block is type-checked
+ * Runs the programs of README.md and of two recipes as a reader would: each `ts`, `js` or `mjs` block is type-checked
  * against the built package and started. A block is good when it ends with 0, or still runs (a server)
  * after `SETTLE_MS`. Blocks of other languages are text.
  */
@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { ROOT, runNode, runTool } from '../run.mjs'
 
 const SETTLE_MS = 4_000
+const PAGES = ['README.md', 'docs/recipes/express.md', 'docs/recipes/hono.md']
 const BLOCK = /^```(ts|js|mjs)\b[^\n]*\n(.*?)^```$/gms
 /** Credentials a reader would have set; they open nothing. */
 const READER = {
@@ -35,9 +36,8 @@ async function judge() {
 }
 
 function readBlocks() {
-  const readme = join(ROOT, 'README.md')
-  if (!existsSync(readme)) return []
-  const matches = [...readFileSync(readme, 'utf8').matchAll(BLOCK)]
+  const texts = PAGES.map((page) => readFileSync(join(ROOT, page), 'utf8'))
+  const matches = texts.flatMap((text) => [...text.matchAll(BLOCK)])
   return matches.map(([, language, text], index) => ({
     file: `block-${index + 1}.${language}`,
     text,
@@ -69,7 +69,7 @@ function starts(file) {
     }, SETTLE_MS)
     child.on('exit', (code) => {
       clearTimeout(timer)
-      if (!settled && code !== 0) console.error(`README.md: ${file} ended with ${code}`)
+      if (!settled && code !== 0) console.error(`${file} of ${PAGES.join(', ')} ended with ${code}`)
       resolve(settled || code === 0)
     })
   })
