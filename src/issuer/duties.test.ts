@@ -436,3 +436,26 @@ it('D4: many walks that wait for the same are one, and one under way is finished
   ])
   expect(await store.count('duty', TENANT)).toBe(0)
 })
+
+it('V2: walks for accounts at a connector are not one: each ends those that were there when it was asked for', async () => {
+  const runtime = createTestRuntime()
+  const store = createMemoryStore()
+  const walked: (number | undefined)[] = []
+  const duties = createDuties({
+    store,
+    runtime,
+    lock: createMemoryLock(runtime),
+    emit: createRecordingEmit(),
+    givenUp: () => [],
+    async perform({ createdAtMs }: Duty) {
+      walked.push(createdAtMs)
+      return { outcome: 'done' }
+    },
+  })
+  const first = runtime.nowMs()
+  await store.commit([surveyStep(runtime, 'revoked', { provider: 'connector:notes' })])
+  runtime.advanceMs(1_000)
+  await store.commit([surveyStep(runtime, 'revoked', { provider: 'connector:notes' })])
+  await duties.run()
+  expect(walked).toEqual([first, first + 1_000])
+})

@@ -153,6 +153,61 @@ describe('a delivery', () => {
   })
 })
 
+describe('more than there is room for', () => {
+  it('goes to every one of more webhooks than a commit has steps', async () => {
+    const urls = Array.from({ length: 30 }, (_, index) => `http://127.0.0.1:${9_100 + index}/`)
+    const ground = createGround(urls.map((url) => ({ url, events: ['client.*'] })))
+    const { webhooks } = await openNode(ground)
+    await happen(ground, webhooks)
+    await ground.runtime.elapseMs(2_000)
+    expect(ground.received.map(({ url }) => url).sort()).toEqual([...urls].sort())
+    expect(new Set(ground.received.map(({ body }) => body.id)).size).toBe(1)
+  })
+
+  it('is dropped and counted, when the store does not take what only the log saw', async () => {
+    const ground = createGround([{ url: A, events: ['breaker.opened'] }])
+    const full = { ...ground.store, commit: () => Promise.reject(new Error('full')) }
+    const { webhooks, emit } = await openNode({ ...ground, store: full })
+    for (let index = 0; index < 7; index += 1)
+      webhooks.platform.emit.event({ type: 'breaker.opened', provider: 'github' })
+    await ground.runtime.elapseMs(2_000)
+    expect(emit.counted('postern_events_dropped_total')).toBe(7)
+    expect(ground.received).toEqual([])
+  })
+
+  it('gives back what is under way when the house closes', async () => {
+    const ground = createGround([{ url: A, events: ['client.*'] }])
+    ground.answer = () => 'hang'
+    const { webhooks } = await openNode(ground)
+    await happen(ground, webhooks)
+    await ground.runtime.elapseMs(1_000)
+    await webhooks.stop()
+    const [row] = await ground.store.list('delivery', TENANT, undefined, { max: 2 })
+    expect([row?.value.attempts, row?.value.claimedUntilMs]).toEqual([0, undefined])
+    ground.answer = () => 200
+    await openNode(ground)
+    await ground.runtime.elapseMs(5_000)
+    expect(ground.received).toHaveLength(2)
+  })
+})
+
+describe('a platform without timers', () => {
+  it('sends behind the request, and what is due with the cron', async () => {
+    const ground = createGround([{ url: A, events: ['client.*'] }])
+    ground.answer = () => 500
+    const { webhooks } = await openNode(ground, { ...ground.runtime, sharesPromises: false })
+    await happen(ground, webhooks)
+    await ground.runtime.settle()
+    expect(ground.received).toHaveLength(1)
+    ground.answer = () => 200
+    await webhooks.runDue()
+    expect(ground.received).toHaveLength(1)
+    ground.runtime.advanceMs(60_000)
+    await webhooks.runDue()
+    expect([ground.received.length, await waiting(ground)]).toEqual([2, 0])
+  })
+})
+
 describe('a receiver that does not take it', () => {
   it('is asked again after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, then disabled', async () => {
     const ground = createGround([

@@ -152,18 +152,22 @@ describe('revocations', () => {
     expect(active.map(({ user }) => user)).toEqual(['grace'])
   })
 
-  it.each([
-    [{}, 422],
-    [{ all: true, client: 'cli_x' }, 422],
-    [{ all: false }, 422],
-    [{ connector: 'unknown' }, 404],
-    [{ tenant: 'someone-elses' }, 404],
-    [{ user: 'usr_00000000000000000000000000' }, 404],
-    [{ issuedBefore: '2999-01-01T00:00:00Z' }, 422],
-  ])('refuses %j with %i and ends nothing', async (body, status) => {
+  it('refuse what selects nothing, or more than one thing, and end nothing', async () => {
     const house = await openApiHouse()
     const ada = await signedIn(house, 'ada')
-    expect((await house.ask('POST', '/revocations', { body })).status).toBe(status)
+    const refused: readonly [object, number][] = [
+      [{}, 422],
+      [{ all: true, client: 'cli_x' }, 422],
+      [{ all: false }, 422],
+      [{ connector: 'unknown' }, 404],
+      [{ tenant: 'someone-elses' }, 404],
+      [{ user: 'usr_00000000000000000000000000' }, 404],
+      [{ issuedBefore: '2999-01-01T00:00:00Z' }, 422],
+    ]
+    for (const [body, status] of refused) {
+      const reply = await house.ask('POST', '/revocations', { body })
+      expect([body, reply.status]).toEqual([body, status])
+    }
     expect((await house.ask('GET', `/grants/${ada.grantId}`)).body).toMatchObject({
       state: 'active',
     })
@@ -223,7 +227,7 @@ describe('audit', () => {
     expect((await listed(house, '/audit?until=2020-01-01T00:00:00Z')).data).toEqual([])
   })
 
-  it('M4: is exported as CSV without formulas, and as JSON lines', async () => {
+  it('is exported as CSV without formulas, and as JSON lines', async () => {
     const house = await openApiHouse()
     const { runtime } = house.platform
     const detail = '=HYPERLINK("https://evil.example","x"),\r\nnext'

@@ -115,7 +115,7 @@ describe('webhooks of a served house', { timeout: 60_000 }, () => {
     expect(receiver.got).toHaveLength(2)
   })
 
-  it('D6: a receiver that hangs keeps no request and no other receiver waiting', async () => {
+  it('a receiver that hangs keeps no request and no other receiver waiting', async () => {
     const [slow, fast] = [await startReceiver(), await startReceiver()]
     slow.hangs = true
     const plane = await openPlane({

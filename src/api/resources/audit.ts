@@ -59,7 +59,7 @@ export function auditRoutes(house: ApiHouse) {
       query: Query,
       answers: {
         200: {
-          description: 'A page of changes, or all of them.',
+          description: 'A page of changes; or all of them, at most 1,000,000.',
           schema: pageOf(AuditItem),
           alsoTypes: [CSV, JSON_LINES],
         },

@@ -74,7 +74,7 @@ async function subjectOf(
     case 'client':
       return client
     case 'tenant':
-      if (tenant === TENANT) return TENANT
+      if (tenant === (config.tenant ?? TENANT)) return TENANT
       throw notFound('tenant')
     case 'issuedBefore': {
       const beforeMs = Date.parse(issuedBefore)
