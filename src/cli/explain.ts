@@ -18,7 +18,10 @@ import {
 } from '../issuer/explain.ts'
 import { createKeys } from '../issuer/keys.ts'
 import { type NodePlatform, node } from '../node/platform.ts'
-import type { Store } from '../ports.ts'
+import type { Platform, Store } from '../ports.ts'
+import { TENANT } from '../records.ts'
+import { tenantHouse } from '../tenants/tenant-platform.ts'
+import { tenantStore } from '../tenants/tenant-store.ts'
 import { createSealing } from '../vault/sealing.ts'
 import { loadConfiguration } from './configuration.ts'
 
@@ -34,19 +37,22 @@ export const explainCommand = defineCommand({
     resource: { type: 'string', description: 'Server URL that it is used at', valueHint: 'url' },
     json: { type: 'boolean', description: 'One JSON object' },
     quiet: { type: 'boolean', description: 'Only the exit code' },
+    tenant: { type: 'string', description: 'In the house of this tenant', valueHint: 'name' },
   },
   async run({ args }) {
     const token = readToken(args.token ?? (await readInput()))
     const { input, environment } = await loadConfiguration(args.config)
     const platform = node({ environment })
     const { readFile } = platform
-    const config = parseConfig(input, {
+    const parsed = parseConfig(input, {
       environment,
       ...(readFile === undefined ? {} : { readFile }),
     })
-    const store = openStore(config, platform)
+    const { config, platform: own } = tenantHouse(parsed, platform, args.tenant)
+    const opened = openStore(config, platform)
+    const store = tenantStore(opened, config.tenant ?? TENANT, () => opened.close())
     try {
-      const deps = await openDeps(config, platform, store)
+      const deps = await openDeps(config, own, store)
       const explanation = await explainToken(deps, token, args.resource)
       if (args.json) console.log(JSON.stringify(asObject(explanation)))
       else if (!args.quiet) for (const line of linesOf(explanation)) console.log(line)
@@ -94,11 +100,7 @@ function sqlitePath(databaseUrl: string): string {
   return databaseUrl.slice('sqlite:'.length)
 }
 
-async function openDeps(
-  config: Config,
-  platform: NodePlatform,
-  store: Store,
-): Promise<ExplainDeps> {
+async function openDeps(config: Config, platform: Platform, store: Store): Promise<ExplainDeps> {
   const { runtime } = platform
   const sealing = createSealing(await sealingKeys(config, platform), runtime)
   const keys = createKeys({ store, sealing, runtime })
@@ -107,7 +109,7 @@ async function openDeps(
 }
 
 /** The made key of a loopback issuer is read; here nothing is made. */
-async function sealingKeys(config: Config, platform: NodePlatform): Promise<readonly Uint8Array[]> {
+async function sealingKeys(config: Config, platform: Platform): Promise<readonly Uint8Array[]> {
   if (config.sealingKeys.length > 0) return config.sealingKeys
   if (!existsSync(join(dirname(sqlitePath(config.databaseUrl)), 'sealing-key'))) {
     throw new ConfigError(

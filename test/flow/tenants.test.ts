@@ -1,4 +1,6 @@
 /** Tenants of one process and one database, through HTTP: what is each one's own, and what they share. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readJson, type SignedInClient } from '../../demo/sign-in.ts'
 import type { Principal } from '../../src/middleware/guard.ts'
@@ -198,4 +200,62 @@ describe('tenants', () => {
       expect((await callTool(notesOf(house), clients[house].accessToken)).status).toBe(200)
     expect((await callTool(notesOf('acme'), clients.other.accessToken)).status).toBe(401)
   })
+})
+
+describe('a tenant whose server hangs', () => {
+  it('D6: gets 503 beyond its share, over sockets, while the others are served as before', async () => {
+    const hanging = createServer(() => undefined)
+    await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve))
+    const { port } = hanging.address() as AddressInfo
+    const noisy = await startTenants({
+      limits: { tenantRequestsMax: 3 },
+      notesUrl: { acme: `http://127.0.0.1:${port}/mcp` },
+    })
+    try {
+      const [acme, other] = await Promise.all([noisy.signIn('acme'), noisy.signIn('other')])
+      const at = (house: HouseName) => `${noisy.issuer(house)}/mcp/notes`
+      const stuck = Array.from({ length: 3 }, () => callTool(at('acme'), acme.accessToken))
+      const connected = () =>
+        new Promise<number>((resolve) => hanging.getConnections((_, count) => resolve(count)))
+      await expect.poll(connected).toBe(3)
+      const refused = await callTool(at('acme'), acme.accessToken)
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+      const page = await fetch(`${noisy.issuer('acme')}/account`)
+      expect(page.status).toBe(503)
+      for (let call = 0; call < 10; call += 1)
+        expect((await callTool(at('other'), other.accessToken)).status).toBe(200)
+      expect((await fetch(`${noisy.origin}/account`)).status).toBe(200)
+      hanging.closeAllConnections()
+      const ended = await Promise.all(stuck)
+      expect(ended.map(({ status }) => status)).toEqual([502, 502, 502])
+      await expect
+        .poll(async () => (await fetch(`${noisy.issuer('acme')}/account`)).status)
+        .toBe(200)
+    } finally {
+      hanging.closeAllConnections()
+      hanging.close()
+      await noisy.close()
+    }
+  }, 60_000)
+
+  it('T5: a call of a tenant that is under way at the end is answered first', async () => {
+    let answer = (): void => {}
+    const slow = createServer((_, response) => {
+      answer = () =>
+        response
+          .writeHead(200, { 'content-type': 'application/json' })
+          .end('{"jsonrpc":"2.0","id":1,"result":{}}')
+    })
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve))
+    const { port } = slow.address() as AddressInfo
+    const closing = await startTenants({ notesUrl: { acme: `http://127.0.0.1:${port}/mcp` } })
+    const acme = await closing.signIn('acme')
+    const call = callTool(`${closing.issuer('acme')}/mcp/notes`, acme.accessToken)
+    await new Promise<void>((resolve) => slow.once('request', () => resolve()))
+    const closed = closing.close()
+    answer()
+    expect((await call).status).toBe(200)
+    await closed
+    slow.close()
+  }, 60_000)
 })
