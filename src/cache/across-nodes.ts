@@ -38,8 +38,9 @@ export function acrossNodes<V>(options: AcrossNodesOptions<V>): LoadingCacheOpti
       if (answer.state === 'acquired') {
         try {
           const loaded = await load(key, previous, signal)
-          if (loaded.outcome === 'yes') await share(facts, key, loaded, runtime.nowMs())
-          return loaded
+          if (loaded.outcome !== 'yes') return loaded
+          await share(facts, key, loaded, runtime.nowMs())
+          return { ...loaded, isShared: true }
         } finally {
           await answer.lease.release()
         }
@@ -69,7 +70,8 @@ async function found<V>(
   const shared = await facts.find(key)
   if (shared === undefined || shared.loadedAtMs < sinceMs) return undefined
   const { value, freshSeconds } = shared
-  return { outcome: 'yes', value, ...(freshSeconds === undefined ? {} : { freshSeconds }) }
+  const stated = freshSeconds === undefined ? {} : { freshSeconds }
+  return { outcome: 'yes', value, isShared: true, ...stated }
 }
 
 function share<V>(

@@ -8,7 +8,13 @@ import type { Breaker } from './breaker.ts'
 import type { Persist } from './write-behind.ts'
 
 export type Loaded<V> =
-  | { readonly outcome: 'yes'; readonly value: V; readonly freshSeconds?: number }
+  | {
+      readonly outcome: 'yes'
+      readonly value: V
+      readonly freshSeconds?: number
+      /** It lies where other nodes find it already. */
+      readonly isShared?: boolean
+    }
   | { readonly outcome: 'no'; readonly reason: string }
   | { readonly outcome: 'unknown'; readonly error: unknown; readonly retryAfterMs?: number }
 

@@ -315,7 +315,7 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
     }
   }
 
-  /** Nodes are many and short-lived: each reads what it needs, when it needs it. */
+  /** Nodes are many and short-lived. */
   #recalls(): boolean {
     return !this.#runtime.sharesPromises && this.#options.persist?.recall !== undefined
   }
@@ -323,9 +323,8 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
   /** What another node has found, when it is newer than what is here and may be served. */
   async #recall(key: string, flight: Flight<V>): Promise<Loaded<V> | undefined> {
     if (!this.#recalls() || this.#asksEveryTime()) return undefined
-    const kept = await this.#options.persist
-      ?.recall?.(key, (newest) => this.#correct(key, newest))
-      .catch(() => undefined)
+    const correct = (newest: Recalled<V> | undefined): void => this.#correct(key, newest)
+    const kept = await this.#options.persist?.recall?.(key, correct).catch(() => undefined)
     if (kept === undefined || flight.dropped) return undefined
     this.#take(key, kept)
     if (this.#store.peek(key) === flight.entry) return undefined
@@ -356,7 +355,7 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
 
   #settle(key: string, outcome: Loaded<V>, flight: Flight<V>): void {
     if (flight.recalledMs !== undefined) {
-      // It stands in memory with its age; one that is stale is asked for behind who got it.
+      // One that is stale is asked for behind who got it.
       if (this.#look(key, true).state === 'stale') this.#behind(key)
       return
     }
@@ -364,7 +363,8 @@ class Loading<V> implements LoadingCache<V>, WatchedCache {
       const { value, freshSeconds } = outcome
       this.#remember(key, value, 0, freshSeconds)
       const stated = freshSeconds === undefined ? {} : { freshSeconds }
-      this.#writes?.save({ key, value, loadedAtMs: this.#runtime.nowMs(), ...stated })
+      if (outcome.isShared !== true)
+        this.#writes?.save({ key, value, loadedAtMs: this.#runtime.nowMs(), ...stated })
       return
     }
     if (outcome.outcome === 'no') {

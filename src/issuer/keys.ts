@@ -47,6 +47,8 @@ export interface Keys {
   rotate(options?: RotateOptions): Promise<Rotated>
   /** Reads what other nodes made, every `KEYS_POLL_MS`, and rotates a key that is old enough. */
   start(): void
+  /** The same once, for a platform without timers. @throws {StoreError} */
+  runDue(): Promise<void>
   stop(): void
 }
 
@@ -118,10 +120,14 @@ export function createKeys(deps: KeysDeps): Keys {
   }
 
   const load = async (): Promise<void> => {
-    for (const purpose of SYMMETRIC) {
-      secrets.set(purpose, await loadSymmetric(deps, purpose))
-    }
-    let entries = await loadKeyRows(deps, 'signing')
+    // At once: a store may be a network away.
+    const [first] = await Promise.all([
+      loadKeyRows(deps, 'signing'),
+      ...SYMMETRIC.map(async (purpose) => {
+        secrets.set(purpose, await loadSymmetric(deps, purpose))
+      }),
+    ])
+    let entries = first
     for (let tries = 0; entries.length === 0 && tries < CREATE_ATTEMPTS_MAX; tries += 1) {
       const nowMs = runtime.nowMs()
       const { step } = keyStep(deps, 'signing', 1, { publishedAtMs: nowMs, activeAtMs: nowMs })
@@ -193,6 +199,7 @@ export function createKeys(deps: KeysDeps): Keys {
     start: () => {
       if (cancel === undefined) arm()
     },
+    runDue: poll,
     stop: () => {
       cancel?.()
       cancel = undefined

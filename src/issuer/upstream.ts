@@ -9,7 +9,7 @@ import type { Persist } from '../cache/write-behind.ts'
 import type { TokenSet } from '../oauth/token-answer.ts'
 import type { Store } from '../ports.ts'
 import type { Proof } from '../providers/provider.ts'
-import { TENANT } from '../records.ts'
+import { TENANT, type Values } from '../records.ts'
 import type { RefreshAnswer, Refresher } from '../vault/refresh.ts'
 import type { Vault, VaultEntry, VaultRecord } from '../vault/vault.ts'
 import type { EndingHouse } from './endings.ts'
@@ -142,14 +142,18 @@ export async function refreshUpstream(
 /** Proofs outlive a restart, so that a restart asks nobody. Written behind, never by a request. */
 export function proofsIn(store: Store, lifeMs: number): Persist<ProofFact> {
   const keyOf = (id: string) => ({ tenant: TENANT, id })
+  const read = ({ provedAtMs, expiresAtMs: _, ...value }: Values['proof']) => ({
+    value,
+    loadedAtMs: provedAtMs,
+  })
   return {
     async load() {
       const rows = await store.list('proof', TENANT, undefined, { max: PROOFS_LOADED_MAX })
-      return rows.map(({ key, value: { provedAtMs, expiresAtMs: _, ...fact } }) => ({
-        key: key.id,
-        value: fact,
-        loadedAtMs: provedAtMs,
-      }))
+      return rows.map(({ key, value }) => ({ key: key.id, ...read(value) }))
+    },
+    async recall(id) {
+      const row = await store.get('proof', keyOf(id))
+      return row && read(row.value)
     },
     async save(batch) {
       for (const { key, value, loadedAtMs } of batch) {

@@ -18,7 +18,11 @@ interface Counts {
   locks: number
 }
 const counts: Counts = { d1: 0, statements: 0, kv: 0, kvWrites: 0, locks: 0 }
+/** What was written after an answer had been made: kind of row, or table. */
+const late = new Set<string>()
+let isAnswered = false
 const zero = (): void => {
+  late.clear()
   for (const name of Object.keys(counts) as (keyof Counts)[]) counts[name] = 0
 }
 
@@ -51,30 +55,42 @@ interface Database {
 const count = (name: keyof Counts, by = 1): undefined => {
   counts[name] += by
 }
-const plain = new WeakMap<object, Prepared>()
-function countedStatement(statement: Prepared): Prepared {
+const plain = new WeakMap<object, { readonly statement: Prepared; readonly what: string }>()
+/** `INSERT audit`: kinds are the second argument of every statement about records. */
+function whatOf(sql: string, values: readonly unknown[]): string {
+  const [verb = ''] = sql.trim().split(' ', 1)
+  if (verb === 'SELECT') return ''
+  return `${verb} ${/\brecords\b/.test(sql) ? String(values[1]) : sql.trim().slice(0, 60)}`
+}
+function told(what: string): void {
+  count('statements')
+  if (isAnswered && what !== '') late.add(what)
+}
+function countedStatement(sql: string, statement: Prepared, values: unknown[] = []): Prepared {
+  const what = whatOf(sql, values)
   const counted: Prepared = {
-    bind: (...values) => countedStatement(statement.bind(...values)),
+    bind: (...bound) => countedStatement(sql, statement.bind(...bound), bound),
     all() {
       count('d1')
-      count('statements')
+      told(what)
       return statement.all()
     },
   }
-  plain.set(counted, statement)
+  plain.set(counted, { statement, what })
   return counted
 }
 function countedDatabase(database: Database): Database {
   return {
-    prepare: (sql) => countedStatement(database.prepare(sql)),
+    prepare: (sql) => countedStatement(sql, database.prepare(sql)),
     batch(statements) {
       count('d1')
-      count('statements', statements.length)
-      return database.batch(statements.map((one) => plain.get(one) ?? one))
+      const known = statements.map((one) => plain.get(one) ?? { statement: one, what: '' })
+      for (const { what } of known) told(what)
+      return database.batch(known.map(({ statement }) => statement))
     },
     withSession(constraint) {
       const session = database.withSession(constraint)
-      return { prepare: (sql) => countedStatement(session.prepare(sql)) }
+      return { prepare: (sql) => countedStatement(sql, session.prepare(sql)) }
     },
   }
 }
@@ -117,7 +133,7 @@ export default {
   async fetch(request: Request): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url)
     if (pathname === '/counts') {
-      const now = { ...counts }
+      const now = { ...counts, late: [...late] }
       zero()
       return Response.json(now)
     }
@@ -128,9 +144,13 @@ export default {
         return Response.json({ error: String(error) }, { status: 502 })
       }
     }
-    return postern.fetch(request)
+    isAnswered = false
+    const answer = await postern.fetch(request)
+    isAnswered = true
+    return answer
   },
   async scheduled(): Promise<void> {
+    isAnswered = false
     await postern.runDue()
   },
 }

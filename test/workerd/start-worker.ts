@@ -64,9 +64,6 @@ export interface RunningWorker {
   readonly dispose: () => Promise<void>
 }
 
-interface Addressed {
-  fetch(url: string, init: RequestInit): Promise<globalThis.Response>
-}
 /** What miniflare's types leave out. */
 interface Scheduled {
   scheduled(event: { readonly cron: string }): Promise<{ readonly outcome: string }>
@@ -105,18 +102,16 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
     port: worker.port,
   } as ConstructorParameters<typeof Miniflare>[0])
   const listening = (await miniflare.ready).origin
+  const send: RunningWorker['fetch'] = async (pathOrUrl, init) => {
+    const url = new URL(pathOrUrl, worker.origin ?? listening)
+    const settings = { redirect: 'manual', ...init } as Parameters<DispatchFetch>[1]
+    return (await miniflare.dispatchFetch(url, settings)) as unknown as globalThis.Response
+  }
   return {
     url: listening,
-    fetch: async (pathOrUrl, init) => {
-      const url = new URL(pathOrUrl, worker.origin ?? listening)
-      const settings = { redirect: 'manual', ...init } as Parameters<DispatchFetch>[1]
-      return (await miniflare.dispatchFetch(url, settings)) as unknown as globalThis.Response
-    },
-    fetchAt: async (index, path, init) => {
-      const running = (await miniflare.getWorker(nameOf(index))) as unknown as Addressed
-      const url = new URL(path, worker.origin ?? listening)
-      return await running.fetch(url.href, { redirect: 'manual', ...init })
-    },
+    fetch: send,
+    fetchAt: (index, path, init) =>
+      send(path, { ...init, headers: { ...init?.headers, [ROUTE]: nameOf(index) } }),
     outboundExchanges,
     platformImports: imports,
     runScheduled: async () => {
@@ -140,6 +135,8 @@ function kept(folder: string | undefined) {
   }
 }
 
+/** Miniflare's own header for the Worker that is meant. */
+const ROUTE = 'MF-Route-Override'
 const nameOf = (isolate: number): string => `isolate-${isolate}`
 
 /** Objects live beside the first one. */
