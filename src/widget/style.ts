@@ -59,10 +59,11 @@ li + li { border-block-start: 1px solid var(--border); }
   .verbs { flex: 1 1 100%; margin-inline-start: calc(2.25em + var(--gap)); }
 }
 :host([layout=buttons]) .root { border: 0; padding: 0; background: none; }
-:host([layout=buttons]) ul { display: flex; flex-wrap: wrap; gap: var(--gap); }
+:host([layout=buttons]) ul { display: flex; flex-wrap: wrap; align-items: flex-start; gap: var(--gap); }
 :host([layout=buttons]) li { flex: 0 1 auto; max-inline-size: 100%; border: 1px solid var(--border); border-radius: calc(var(--radius) * 1.4); padding: calc(var(--gap) * .6) var(--gap); background: var(--background); }
 :host([layout=buttons]) .about { flex: 0 1 auto; }
 :host([layout=buttons]) .more { display: none; }
+:host([layout=buttons]) .notice { contain: inline-size; }
 :host([layout=buttons]) .verbs { flex: none; margin-inline-start: 0; }
 :host([layout=buttons]) .page { padding: var(--gap); border: 1px solid var(--border); border-radius: calc(var(--radius) * 1.4); background: var(--background); }
 :host([layout=buttons]) .page:not([hidden]) + ul { margin-block-start: var(--gap); border: 0; }

@@ -158,7 +158,8 @@ class RowView {
           ? texts.reconnect
           : texts.connect
     label(this.#connect, verb, title, canConnect)
-    this.#link.href = row.link ?? ''
+    // A press that changes the row still follows the link that was pressed.
+    if (row.link !== undefined) this.#link.href = row.link
     label(this.#link, texts.openWindow, title, phase === 'blocked')
     label(this.#show, texts.show, title, phase === 'waiting')
     label(this.#cancel, texts.cancel, title, ['opening', 'waiting', 'blocked'].includes(phase))

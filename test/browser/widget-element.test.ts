@@ -432,6 +432,17 @@ describe('for everybody', () => {
         server.window = 'silent'
         const page = await visit(context, { colorScheme: scheme, viewport })
         await judge(page, `list-${scheme}-${layout}-${width}`)
+        await page.evaluate(() => {
+          const real = window.open
+          window.open = () => {
+            window.open = real
+            return null
+          }
+        })
+        await press(page, 'Connect: Notes')
+        await page.getByRole('link', { name: 'Open the window: Notes' }).waitFor()
+        await judge(page, `blocked-${scheme}-${layout}-${width}`)
+        await press(page, 'Cancel: Notes')
         const [popup] = await Promise.all([
           page.waitForEvent('popup'),
           press(page, 'Connect: Notes'),

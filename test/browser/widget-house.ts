@@ -45,6 +45,7 @@ export async function openWidgetHouse(): Promise<WidgetHouse> {
       connectors: { notes: { url: remote.url, auth: 'oauth', title: 'Notes' } },
       apps: {
         desk: { origins: [host.origin], returnUrls: [`${host.origin}/settings`] },
+        own: { origins: [issuer] },
         shop: { origins: [shop.origin], returnUrls: [`${shop.origin}/`], confirm: 'backend' },
       },
       egress: { allowHosts: [remote.origin] },

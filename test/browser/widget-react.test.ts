@@ -35,6 +35,7 @@ async function bundle(): Promise<string> {
   const build = await rolldown({
     input: PAGE,
     platform: 'browser',
+    checks: { moduleLevelDirective: false },
     transform: { define: { 'process.env.NODE_ENV': '"development"' } },
   })
   try {

@@ -16,7 +16,10 @@ const PATIENCE = { timeout: 10_000 }
 
 let world: WidgetHouse
 let browser: Browser | undefined
+/** What a policy of any page stopped, ours or the product's. */
+const refusedByPolicy: string[] = []
 beforeEach(async () => {
+  refusedByPolicy.length = 0
   world = await openWidgetHouse()
 })
 afterEach(async () => {
@@ -35,6 +38,10 @@ async function person(
   browser ??= await openBrowser(path)
   const own = await browser.newContext(options)
   own.setDefaultTimeout(10_000)
+  own.on('console', (message) => {
+    if (/Content.?Security.?Policy|TrustedHTML|TrustedScript/i.test(message.text()))
+      refusedByPolicy.push(`${message.page()?.url()}: ${message.text()}`)
+  })
   return own
 }
 
@@ -115,6 +122,7 @@ describe('connecting from a product’s page', () => {
     await shows(page, 'Not connected')
     expect(await world.tokenOf('ada')).toBeUndefined()
     expect(await violations(page)).toEqual([])
+    expect(refusedByPolicy).toEqual([])
   })
 
   it('says no at the page, and nothing is connected', async (context) => {
@@ -155,6 +163,57 @@ describe('connecting from a product’s page', () => {
     await isConnected(page)
     const kept = await world.postern.getToken('ada', 'notes', { app: 'shop' })
     expect(world.remote.isLive(kept.accessToken)).toBe(true)
+  })
+})
+
+describe('a product with habits of its own', () => {
+  it('its page is on the origin of the house: the calls carry no Origin, and are heard', async (context) => {
+    const own = await person(context)
+    const page = await own.newPage()
+    const session = { app: 'own', user: 'ada', origin: world.issuer }
+    const { token } = await world.postern.createConnectSession(session)
+    await page.route(`${world.issuer}/settings`, (route) =>
+      route.fulfill({
+        contentType: 'text/html',
+        body: `<!doctype html><title>own</title><script type="module" src="/widget.js"></script>
+          <postern-connect></postern-connect>
+          <script type="module">document.querySelector('postern-connect').fetchSession = async () => '${token}'</script>`,
+      }),
+    )
+    await page.goto(`${world.issuer}/settings`)
+    await row(page).waitFor()
+    await connect(page)
+  })
+
+  it('its own opener policy cuts every window off: the answer comes by the return URL', async (context) => {
+    world.host.headers = { 'cross-origin-opener-policy': 'same-origin' }
+    world.remote.settings.signInPage = {}
+    const own = await person(context)
+    const page = await settings(own)
+    const [popup] = await Promise.all([
+      own.waitForEvent('page'),
+      page.getByRole('button', { name: /^Connect: / }).click(),
+    ])
+    await goOn(popup)
+    await popup.getByRole('button', { name: /^Sign in as/ }).click()
+    await isConnected(page)
+    expect(await violations(page)).toEqual([])
+  })
+
+  it('its browser opens no window at all: a link leads there, and the answer comes by the return URL', async (context) => {
+    const own = await person(context)
+    await own.addInitScript(() => {
+      window.open = () => null
+    })
+    const page = await settings(own)
+    await page.getByRole('button', { name: /^Connect: / }).click()
+    const [tab] = await Promise.all([
+      own.waitForEvent('page'),
+      page.getByRole('link', { name: /^Open the window: / }).click(),
+    ])
+    await goOn(tab)
+    await isConnected(page)
+    expect(await world.tokenOf('ada')).toBeDefined()
   })
 })
 
@@ -315,6 +374,20 @@ describe('for everybody', () => {
         await page.context().close()
       }
     }
+  })
+
+  it('axe finds no violation where a window without an opener ends', async (context) => {
+    const { origin } = world.host
+    const { token } = await world.postern.createConnectSession({ app: 'desk', user: 'ada', origin })
+    const page = await (await person(context)).newPage()
+    await page.goto(await startAttempt(token))
+    await goOn(page)
+    await page.getByRole('status').waitFor()
+    const { violations: found } = await new AxeBuilder({ page }).analyze()
+    expect(found.map((one) => `${one.id}: ${one.nodes[0]?.html}`)).toEqual([])
+    expect(refusedByPolicy).toEqual([])
+    const folder = process.env.POSTERN_SCREENSHOTS
+    if (folder !== undefined) await page.screenshot({ path: `${folder}/widget-end.png` })
   })
 
   it('two elements and two tabs follow each other', async (context) => {
