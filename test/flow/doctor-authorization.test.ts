@@ -123,16 +123,23 @@ describe('doctor: authorization server metadata', () => {
     expect(code).toBe(1)
   })
 
-  it('NET-08: an authorization endpoint that is http', async () => {
-    const remote = await patientWith((document) => ({
-      ...document,
-      authorization_endpoint: 'http://auth.example/authorize',
-    }))
-    const { lines, verdict, code } = await examine(remote.url)
-    expect(lines[0]).toContain(`FAULT at the authorization server (${remote.issuer})`)
-    expect(verdict?.text).toContain('"authorization_endpoint" that is not an https URL')
-    expect(code).toBe(1)
-  })
+  it.each([
+    'http://auth.example/authorize',
+    'javascript:alert(1)',
+    'https://a:b@auth.example/authorize',
+  ])(
+    'NET-08 O11: an authorization endpoint that no browser may be sent to: %s',
+    async (endpoint) => {
+      const remote = await patientWith((document) => ({
+        ...document,
+        authorization_endpoint: endpoint,
+      }))
+      const { lines, verdict, code } = await examine(remote.url)
+      expect(lines[0]).toContain(`FAULT at the authorization server (${remote.issuer})`)
+      expect(verdict?.text).toContain('"authorization_endpoint" that is not an https URL')
+      expect(code).toBe(1)
+    },
+  )
 
   it('NET-04: metadata that is a page', async () => {
     const remote = await startPatient()

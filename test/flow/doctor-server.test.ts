@@ -42,6 +42,20 @@ describe('doctor: a healthy server', () => {
     expect(lines.join('\n')).toContain('note it follows the rules of 2025-03-26')
   })
 
+  it('DSC-11: endpoints that are guessed by the rules of 2025-03-26 are told, and tried', async () => {
+    const remote = await startPatient({ settings: { resourceMetadata: 'none' } })
+    remote.answerWith('GET /.well-known/oauth-authorization-server', { status: 404 })
+    const { code, lines } = await examine(remote.url)
+    expect(code).toBe(0)
+    expect(lines.join('\n')).toContain('3 endpoints at its host')
+    expect(lines.join('\n')).toContain('its endpoints are guessed by the rules of 2025-03-26')
+    remote.answerWith('POST /token', { status: 404 })
+    const gone = await examine(remote.url)
+    expect(gone.verdict).toMatchObject({ party: 'server', code: 'ERR_DISCOVERY_ABSENT' })
+    const connector = { auth: 'oauth', legacyDiscovery: false }
+    expect((await examine(remote.url, { connector })).code).toBe(1)
+  })
+
   it('DSC-14: tells that its documents forbid caching', async () => {
     const remote = await startPatient({ settings: { cacheControl: 'no-store' } })
     const { code, lines } = await examine(remote.url)
@@ -204,6 +218,22 @@ describe('doctor: resource metadata', () => {
     expect(report.notes.join()).toContain('strict clients refuse it (DSC-04)')
     const connector = { auth: 'oauth', strictResource: true }
     expect((await examine(remote.url, { connector })).verdict?.requirement).toContain('DSC-03')
+  })
+
+  it('NET-03: metadata behind a redirect, and the setting that follows it', async () => {
+    const remote = await startPatient()
+    const location = `${remote.origin}/moved`
+    remote.answerWith('GET /.well-known/oauth-authorization-server', {
+      status: 302,
+      headers: { location },
+    })
+    const { verdict, code } = await examine(remote.url)
+    expect(verdict).toMatchObject({ party: 'authorization-server', requirement: 'NET-03' })
+    expect(verdict?.here).toBe('connectors.notes.followMetadataRedirects = true')
+    expect(code).toBe(1)
+    remote.answerWith('GET /moved', { status: 404 })
+    const connector = { auth: 'oauth', followMetadataRedirects: true }
+    expect((await examine(remote.url, { connector })).verdict?.code).toBe('ERR_DISCOVERY_ABSENT')
   })
 
   it('DSC-05: names no authorization server', async () => {
