@@ -23,13 +23,14 @@ export type {
   EndedConnection,
   Page,
 } from './connectors/connections/connection-administration.ts'
-export type { ConnectorDoor } from './connectors/connector-administration.ts'
+export type { ConnectorDoor, ConnectorView } from './connectors/connector-administration.ts'
 export {
   createDiscover,
   type DiscoverOptions,
   type Discovery,
 } from './connectors/discovery/discover.ts'
 export type { ConnectorState, ConnectorStatus } from './connectors/lifecycle/connector-status.ts'
+export type { ChangeOptions } from './connectors/made/made-connectors.ts'
 export {
   ConfigError,
   isPosternError,

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ConnectorConfig } from '../config.ts'
-import { createConnectors, isAmbiguousPath } from './connectors.ts'
+import { createConnectors, createLiveConnectors, isAmbiguousPath } from './connectors.ts'
+import { createDirectory } from './directory.ts'
 
 function connector(change: Partial<ConnectorConfig> & { name: string }): ConnectorConfig {
   const path = change.path ?? `/mcp/${change.name}`
@@ -47,6 +48,30 @@ describe('addresses of a server', () => {
     const egress = { allowHosts: ['https://a.example'], denyHosts: [] }
     const allowed = createConnectors({ issuer: 'https://auth.example.com', connectors, egress })
     expect(allowed.route('/mcp/a')).toMatchObject({ upstream: { addresses: 'approved' } })
+  })
+})
+
+describe('connectors that come and go', () => {
+  it('routes follow the directory, and a server that nobody has any more is told once', () => {
+    const directory = createDirectory({ connectors: [connector({ name: 'a' })] })
+    const config = { issuer: 'https://auth.example.com', connectors: directory.list() }
+    const live = createLiveConnectors(config, directory)
+    const gone: string[] = []
+    live.onGone?.(({ addresses, origin }) => gone.push(`${addresses} ${origin}`))
+    const made = (name: string) =>
+      connector({ name, url: new URL('https://made.example/mcp'), made: true })
+    directory.fill([made('b'), made('c')])
+    expect(live.list.map(({ name }) => name)).toEqual(['a', 'b', 'c'])
+    expect(live.claims('/mcp/b') && live.route('/mcp/b')).toMatchObject({ kind: 'mcp' })
+    directory.fill([made('c')])
+    expect(live.route('/mcp/b')).toBeUndefined()
+    expect(gone).toEqual([])
+    directory.fill([])
+    expect(gone).toEqual(['public https://made.example'])
+    expect(live.route('/mcp/a')).toMatchObject({ kind: 'mcp' })
+    // The file wins over what was made under its name.
+    directory.fill([made('a')])
+    expect(directory.find('a')?.made).toBeUndefined()
   })
 })
 

@@ -46,6 +46,8 @@ export interface Connectors {
   claims(path: string): boolean
   /** Path at the server behind for a request path that matched a pattern. */
   strip(path: string): string
+  /** Told of a server that no connector has any more. */
+  onGone?(listener: (upstream: Upstream) => void): void
 }
 
 /** The one scope of a connector without a scope table (flows.md section 3). */
@@ -57,10 +59,17 @@ export function createLiveConnectors(
   directory: Pick<ConnectorDirectory, 'onChange'>,
 ): Connectors {
   let current = createConnectors(config)
+  let upstreams = upstreamsOf(config)
+  const listeners: ((upstream: Upstream) => void)[] = []
   directory.onChange(() => {
     current = createConnectors(config)
+    const now = upstreamsOf(config)
+    const gone = [...upstreams].filter(([key]) => !now.has(key))
+    upstreams = now
+    for (const [, upstream] of gone) for (const listener of listeners) listener(upstream)
   })
   return {
+    onGone: (listener) => void listeners.push(listener),
     get list() {
       return current.list
     },
@@ -68,6 +77,25 @@ export function createLiveConnectors(
     claims: (path) => current.claims(path),
     strip: (path) => current.strip(path),
   }
+}
+
+function upstreamsOf(
+  config: Parameters<typeof createConnectors>[0],
+): ReadonlyMap<string, Upstream> {
+  const all = config.connectors.filter(({ enabled }) => enabled)
+  return new Map(
+    all.map((connector) => {
+      const { upstream } = sharedFacts(config.issuer, connector, isAllowed(config, connector))
+      return [`${upstream.addresses} ${upstream.origin}`, upstream]
+    }),
+  )
+}
+
+function isAllowed(
+  { egress }: Parameters<typeof createConnectors>[0],
+  { url }: ConnectorConfig,
+): boolean {
+  return egress?.allowHosts.includes(url.origin) === true
 }
 
 export function createConnectors(
@@ -79,8 +107,7 @@ export function createConnectors(
   const list = config.connectors.filter((connector) => connector.enabled)
   const isGuarded = createGuardedPaths(config.connectors)
   for (const connector of list) {
-    const isAllowed = config.egress?.allowHosts.includes(connector.url.origin) === true
-    const shared = sharedFacts(config.issuer, connector, isAllowed)
+    const shared = sharedFacts(config.issuer, connector, isAllowed(config, connector))
     const { pathname, search } = connector.url
     exact.set(base + connector.path, { ...shared, kind: 'mcp', upstreamPath: pathname + search })
     for (const kind of ['protected', 'public'] as const) {

@@ -5,7 +5,7 @@
  * wait has its deadline in the room that does it.
  */
 import type { Config } from '../config.ts'
-import type { Connectors } from '../connectors/connectors.ts'
+import type { Connectors, Upstream } from '../connectors/connectors.ts'
 import type { Credentials } from '../connectors/credentials.ts'
 import type { IdentityConsents } from '../connectors/made/identity-consent.ts'
 import { createCallAdmission, personOf, userKeyOf } from '../issuer/admission.ts'
@@ -36,6 +36,8 @@ export interface GatewayView extends View {
   readonly connections: ConnectionCalls | undefined
   /** True for paths that are the gateway's before any page of ours. */
   claims(path: string): boolean
+  /** Told of a server that no connector has any more: its connections are of no use. */
+  onGone?(listener: (upstream: Upstream) => void): void
   /** Loads what was cold. Never rejects; the next decision sees what came of it. */
   load(
     wait: Pick<Wait, 'need' | 'token' | 'session'> & Partial<Pick<Wait, 'route' | 'head'>>,
@@ -78,6 +80,7 @@ export function createView(deps: ViewDeps): GatewayView {
     route: (path) => connectors.route(path),
     strip: (path) => connectors.strip(path),
     claims: (path) => connectors.claims(path),
+    onGone: (listener) => connectors.onGone?.(listener),
     ...names,
     remembered: (token) => authenticator.remembered(token),
     judge: (token) => authenticator.judge(token),

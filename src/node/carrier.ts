@@ -106,6 +106,7 @@ export function createCarrier(
       return decision
     },
   }
+  view.onGone?.((upstream) => upstreams.retire(upstream))
   view.connections?.onCompleted((completed) =>
     streams.tell(completed.sessionId, completionEvent(completed)),
   )

@@ -72,6 +72,8 @@ export interface MadeConnectorsDeps {
 const CONNECTORS_MAX = 1_000
 const REGISTRATIONS_MAX = 100
 const CAUSE = 'connector_removed'
+/** A removal that meets a look at the connector is tried again. */
+const ROUNDS_MAX = 3
 
 interface Known {
   readonly version: number
@@ -147,6 +149,18 @@ class Made implements MadeConnectors {
   }
 
   async remove(name: string, options: ChangeOptions = {}): Promise<boolean> {
+    for (let round = 1; ; round += 1) {
+      try {
+        return await this.#removeOnce(name, options)
+      } catch (error) {
+        // What was found at its servers was written down in between.
+        const isLost = error instanceof StoreError && error.certainty === 'not-applied'
+        if (!isLost || round >= ROUNDS_MAX) throw error
+      }
+    }
+  }
+
+  async #removeOnce(name: string, options: ChangeOptions): Promise<boolean> {
     const house = this.#deps.house()
     const row = await this.#row(name, options)
     if (row === undefined || row.value.removedAtMs !== undefined) return false
