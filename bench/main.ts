@@ -19,6 +19,7 @@ import { P6, P7 } from './rows/proxy.ts'
 import { P16, P18 } from './rows/scale.ts'
 import { P20 } from './rows/start.ts'
 import { P9, P10 } from './rows/streams.ts'
+import { W1 } from './rows/workers.ts'
 
 const ROWS: readonly Benchmark[] = [
   P1,
@@ -42,6 +43,7 @@ const ROWS: readonly Benchmark[] = [
   P21,
   A16,
   D3,
+  W1,
 ]
 const FLAGS = ['--json', '--write']
 const RESULTS = new URL('../docs/results/bench.json', import.meta.url)
