@@ -41,6 +41,8 @@ const STATE: readonly Kind[] = [
   'registration',
   'connector',
   'definition',
+  'apiKey',
+  'webhook',
 ]
 /** Bookkeeping: single use, caches, work to do, and the audit itself. */
 const OTHER: readonly Kind[] = [
@@ -55,6 +57,11 @@ const OTHER: readonly Kind[] = [
   'origin',
   'tombstone',
   'audit',
+  'idempotency',
+  'connectSession',
+  'handle',
+  'delivery',
+  'operation',
 ]
 
 interface Write {
