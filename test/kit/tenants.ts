@@ -8,7 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { type OpenIdDouble, startOpenIdDouble } from '../../demo/doubles/openid.ts'
+import { startOpenIdDouble } from '../../demo/doubles/openid.ts'
 import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-server.ts'
 import { type NotesServer, startNotesServer } from '../../demo/servers/notes.ts'
 import { type SignedInClient, signInAsClient } from '../../demo/sign-in.ts'
@@ -139,8 +139,6 @@ export async function startTenants(options: TenantHousesOptions = {}): Promise<T
     },
   }
 }
-
-export type { OpenIdDouble }
 
 /** Every row of every table that has a tenant. */
 function readRows(path: string): Readonly<Record<string, readonly string[]>> {
