@@ -127,7 +127,7 @@ function warnings(
   for (const connector of config.connectors) {
     if (probes.get(connector.name) === 'open') {
       found.push(
-        `${connector.name} answers without a token: who reaches port ${connector.url.port || (connector.url.protocol === 'https:' ? '443' : '80')} skips sign-in.`,
+        `${connector.name} answers without a token: who reaches port ${connector.url.port || (connector.url.protocol === 'https:' ? '443' : '80')} skips sign-in. Run: postern doctor ${connector.url}`,
       )
     }
   }

@@ -106,4 +106,24 @@ describe('postern doctor', { timeout: 60_000 }, () => {
     expect(lines[0]).toMatch(/^OK /)
     expect([code, report.steps.every(({ faults }) => faults.length === 0)]).toEqual([0, true])
   })
+
+  it('is what serve tells to run about a server that answers without a token', async () => {
+    const remote = await startPatient()
+    remote.answerWith('POST /mcp', { status: 200, body: '{}' })
+    const port = await freePort()
+    const folder = await openFolder()
+    const house = await servePostern({
+      issuer: `http://127.0.0.1:${port}`,
+      listen: { port, metricsPort: 0 },
+      databaseUrl: `sqlite:${join(folder, 'postern.db')}`,
+      sealingKey: SEALING_KEY,
+      connectors: { main: { url: remote.url } },
+    })
+    onTestFinished(() => house.close())
+    const told = `  warning   main answers without a token: who reaches port ${remote.port} skips sign-in. Run: postern doctor ${remote.url}`
+    expect(house.lines).toContain(told)
+    const command = told.split('postern ')[1]?.split(' ') ?? []
+    const { code, stdout } = await startCli(command, {})
+    expect([code, stdout]).toEqual([1, expect.stringContaining('answers without a token (200')])
+  })
 })
