@@ -17,6 +17,8 @@ export interface Connecting {
   readonly remote: RemoteServer
   /** Opens the page `count` times; each gives the bytes of one press on its button. */
   presses(count: number): Promise<readonly Buffer[]>
+  /** The bytes of one click on a product's link, by its signed-in person. */
+  readonly click: Buffer
   /** The whole trip. */
   connect(): Promise<void>
   /** The wall clocks of the remote server and of these nodes go on. */
@@ -50,9 +52,20 @@ export async function openConnecting(): Promise<Connecting> {
     ]
     return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${body}`)
   }
+  const query = new URLSearchParams({ app: 'product', returnUrl: `${issuer}/` })
+  const lines = [
+    `GET ${PAGE}?${query} HTTP/1.1`,
+    `host: 127.0.0.1:${house.port}`,
+    'accept: text/html',
+    'sec-fetch-site: same-origin',
+    'sec-fetch-mode: navigate',
+    'sec-fetch-dest: document',
+    'cookie: product=ada',
+  ]
   return {
     house,
     remote,
+    click: Buffer.from(`${lines.join('\r\n')}\r\n\r\n`),
     async presses(count) {
       const made: Buffer[] = []
       const tab = async (): Promise<void> => {

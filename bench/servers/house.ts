@@ -45,6 +45,11 @@ const settings = readSettings<HouseSettings>()
 const issuer = `http://127.0.0.1:${settings.issuerPort ?? settings.port}`
 const resource = `${issuer}${settings.kind === 'protect' ? '/calls' : '/mcp/calls'}`
 
+/** A product on the same host, whose own session is a cookie. */
+const APP = 'product'
+const personOf = (request: Request): string | undefined =>
+  /(?:^|; )product=([a-z]+)/.exec(request.headers.get('cookie') ?? '')?.[1]
+
 const counts = { records: 0 }
 /** The same handler in the same process, for anyone. */
 let openPort = 0
@@ -67,6 +72,9 @@ const config: PosternConfig = {
     ),
   },
   ...(settings.kind === 'protect' ? { resources: [resource] } : {}),
+  ...(settings.linked === undefined
+    ? {}
+    : { apps: { [APP]: { returnUrls: [issuer + '/'], user: personOf } } }),
   onEvent: (event) => {
     if (event.type === 'call.forwarded' || event.type === 'call.refused') counts.records += 1
   },
@@ -155,10 +163,13 @@ offer(
 )
 
 async function serveRedirect(): Promise<number> {
-  const app = new Hono().post('*', async (context) => {
-    await context.req.text()
-    return context.redirect('https://login.example/authorize?state=0123456789', 303)
-  })
+  const location = 'https://login.example/authorize?state=0123456789'
+  const app = new Hono()
+    .post('*', async (context) => {
+      await context.req.text()
+      return context.redirect(location, 303)
+    })
+    .get('*', (context) => context.redirect(location, 303))
   const server = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return (server.address() as AddressInfo).port

@@ -49,7 +49,9 @@ function letters(runtime: Runtime, count: number): string {
 
 function lettersOf(bytes: Uint8Array): string {
   // 256 is a multiple of 32, so the low five bits of a random byte are uniform.
-  return Array.from(bytes, (byte) => ALPHABET[byte & 31]).join('')
+  let text = ''
+  for (const byte of bytes) text += ALPHABET.charAt(byte & 31)
+  return text
 }
 
 const TIME_CHARACTERS = 10

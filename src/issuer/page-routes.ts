@@ -3,6 +3,7 @@
  * a stack or a blank page: what failed is in the log under the flow id that the page shows.
  */
 import { type Context, Hono } from 'hono'
+import type { ConnectHouse } from '../connectors/connect/connect-rooms.ts'
 import { isPosternError, placeOf } from '../errors.ts'
 import { MARK_ICON } from '../ui/layout.ts'
 import { messagePage } from '../ui/message.ts'
@@ -29,7 +30,8 @@ const ASSET_MAX_AGE_SECONDS = 31_536_000
 const AUTHORIZE_PER_MINUTE_MAX = 120
 const UNAVAILABLE_RETRY_AFTER_SECONDS = 2
 
-export function addPageRoutes(app: Hono, house: IssuerHouse): void {
+/** @returns What answers a product's link without a table of routes (connectors/embedded/app-link.ts). */
+export function addPageRoutes(app: Hono, house: IssuerHouse): LinkDoor {
   const { paths } = house
   const visits = createRate(house.runtime, AUTHORIZE_PER_MINUTE_MAX)
   const base = house.issuerUrl.pathname.replace(/\/$/, '')
@@ -60,22 +62,31 @@ export function addPageRoutes(app: Hono, house: IssuerHouse): void {
   app.get(paths.account, page(account))
   app.post(paths.account, page(endFromAccount))
   app.all(paths.account, () => methodNotAllowed('GET, POST'))
-  addConnectPages(app, house)
+  const link = addConnectPages(app, house)
   app.get(`${paths.errors}:code`, page(explainError))
   app.get(paths.mcpJson, page(mcpJson))
   app.get(paths.style, () => asset(house.style, 'text/css; charset=utf-8'))
   app.get(paths.mark, () => asset(MARK_ICON, 'image/svg+xml'))
+  return link
 }
 
+export type LinkDoor = (
+  http: Request,
+  connector: string,
+  query: URLSearchParams,
+) => Promise<Response> | undefined
+
 /** Their own table of routes, made when the first connector needs them: ours takes no more then. */
-function addConnectPages(app: Hono, house: IssuerHouse): void {
+function addConnectPages(app: Hono, house: IssuerHouse): LinkDoor {
   const { connect, widget, widgetScript } = house.paths
   let pages: Hono | undefined
+  let own: ConnectHouse | undefined
   const open = (): Hono | undefined => {
     const connecting = house.linking?.()
     if (pages !== undefined || connecting === undefined) return pages
     pages = new Hono()
-    connecting.pages.addRoutes(pages, { ...house, connecting }, pageOrApology)
+    own = { ...house, connecting }
+    connecting.pages.addRoutes(pages, own, pageOrApology)
     pages.notFound(() => jsonAnswer({ error: 'not_found' }, 404))
     return pages
   }
@@ -87,6 +98,13 @@ function addConnectPages(app: Hono, house: IssuerHouse): void {
   app.all(`${connect}/*`, serve)
   app.all(`${widget}/*`, serve)
   app.all(widgetScript, serve)
+  return (http, connector, query) => {
+    open()
+    const opened = own
+    if (opened === undefined) return undefined
+    const { link } = opened.connecting.pages
+    return pageOrApology(house, () => link(opened, http, connector, query))
+  }
 }
 
 function limited(

@@ -9,13 +9,14 @@ import { COMMON_HEADERS, documentAnswer, OPEN_CORS, preflight } from './answers.
 import { developmentPagePath } from './development-sign-in.ts'
 import { createIssuerHouse, type IssuerDeps, type IssuerHouse } from './house.ts'
 import { createMetadata, type FindDocument } from './metadata.ts'
-import { addPageRoutes } from './page-routes.ts'
+import { addPageRoutes, type LinkDoor } from './page-routes.ts'
 import { addProtocolRoutes } from './protocol-routes.ts'
 import { addServerRoutes } from './server-routes.ts'
 
 export interface IssuerRoutes {
   readonly app: Hono
   readonly house: IssuerHouse
+  fetch(request: Request): Response | Promise<Response>
   /** Whether a path is one of ours, so that the carrier need not ask the application. */
   handles(path: string): boolean
 }
@@ -28,13 +29,42 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
   addDocuments(app, findDocument)
   addProtocolRoutes(app, house)
   const serverPaths = addServerRoutes(app, house)
-  addPageRoutes(app, house)
+  const link = addPageRoutes(app, house)
   addApi(app, house)
   app.notFound(() => notFound())
-  return { app, house, handles: ownPaths(house, findDocument, serverPaths) }
+  const fetch = (request: Request) => answerLink(house, link, request) ?? app.fetch(request)
+  return { app, house, fetch, handles: ownPaths(house, findDocument, serverPaths) }
 }
 
+/**
+ * A product's link, told by its address on our own host: finding it in the table of routes, and one
+ * more such table behind it, takes longer than answering it.
+ */
+function answerLink(
+  { issuerUrl, paths }: IssuerHouse,
+  link: LinkDoor,
+  request: Request,
+): Promise<Response> | undefined {
+  const { url } = request
+  const start = `${issuerUrl.origin}${paths.connect}/`
+  const end = url.indexOf('?', start.length)
+  if (end < 0 || !url.startsWith(start) || request.method !== 'GET') return undefined
+  const name = url.slice(start.length, end)
+  const query = new URLSearchParams(url.slice(end + 1))
+  if (!CONNECTOR_NAME.test(name) || !query.has('app')) return undefined
+  return link(request, name, query)?.then(withCommonHeaders)
+}
+
+const CONNECTOR_NAME = /^[a-z0-9-]{1,40}$/
 const COMMON_ENTRIES = Object.entries(COMMON_HEADERS)
+
+function withCommonHeaders(response: Response): Response {
+  const { headers } = response
+  // A page that may do more than the others says so itself.
+  for (const [name, value] of COMMON_ENTRIES) if (!headers.has(name)) headers.set(name, value)
+  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
+  return response
+}
 
 /** Not our host: 421, except a page asked for under another loopback name, which is redirected. */
 async function guardHost(
@@ -45,10 +75,7 @@ async function guardHost(
   const refused = otherHost(house, context.req.raw)
   if (refused === undefined) await next()
   else context.res = refused
-  const { headers } = context.res
-  // A page that may do more than the others says so itself.
-  for (const [name, value] of COMMON_ENTRIES) if (!headers.has(name)) headers.set(name, value)
-  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
+  withCommonHeaders(context.res)
   return undefined
 }
 

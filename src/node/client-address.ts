@@ -73,6 +73,7 @@ function forwardedFor(request: IncomingMessage): readonly string[] {
 
 /** Without brackets, port and the IPv4-mapped form. */
 function plain(address: string): string {
+  if (/^[\d.]+$/.test(address)) return address
   const trimmed = address.trim().toLowerCase()
   const inner =
     /^\[([^\]]+)\](?::\d+)?$/.exec(trimmed)?.[1] ?? trimmed.replace(/^(\d+(?:\.\d+){3}):\d+$/, '$1')

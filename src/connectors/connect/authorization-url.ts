@@ -12,6 +12,8 @@ export function authorizationUrl(endpoint: string, parameters: URLSearchParams):
   if (url.protocol !== 'https:' && !isLoopback) return undefined
   url.hash = ''
   // RFC 6749 section 3.1: a query of its own is kept; a name of ours is never sent twice.
-  for (const [name, value] of parameters) url.searchParams.set(name, value)
+  const query = url.search === '' ? parameters : new URLSearchParams(url.search)
+  if (query !== parameters) for (const [name, value] of parameters) query.set(name, value)
+  url.search = query.toString()
   return url
 }

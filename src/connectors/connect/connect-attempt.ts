@@ -30,11 +30,14 @@ export interface Secrets {
   readonly verifier: string
 }
 
-/** Of the form with this ticket: the same each time. */
-export function secretsOf({ runtime, keys }: House, ticketId: string): Secrets {
+/** Of the form with this ticket: the same each time. Without one: new ones. */
+export function secretsOf({ runtime, keys }: House, ticketId?: string): Secrets {
   const half = (text: string): string =>
     encodeBase64url(runtime.hmacSha256(keys.ticketKey(), text).slice(0, HALF_BYTES))
-  const name = half(`connect state\n${ticketId}`)
+  const name =
+    ticketId === undefined
+      ? encodeBase64url(runtime.randomBytes(HALF_BYTES))
+      : half(`connect state\n${ticketId}`)
   const state = `${name}.${half(`connect tag\n${name}`)}`
   return {
     state,

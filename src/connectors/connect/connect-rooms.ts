@@ -27,6 +27,8 @@ export interface ConnectRooms {
 export interface ConnectPages {
   /** @param guarded Turns what fails unexpectedly into a page with a flow id. */
   addRoutes(app: Hono, house: ConnectHouse, guarded: Apology): void
+  /** A product's link, `GET /connect/{connector}?app=...`. */
+  link(house: ConnectHouse, http: Request, name: string, query: URLSearchParams): Promise<Response>
   describe(house: ConnectHouse, signedIn: SignedIn): Promise<readonly ShownConnection[]>
 }
 export type Apology = (house: IssuerHouse, serve: () => Promise<Response>) => Promise<Response>

@@ -4,6 +4,7 @@
  */
 import type { Hono } from 'hono'
 import { methodNotAllowed, OPEN_CORS, preflight } from '../../issuer/answers.ts'
+import { startFromLink } from '../embedded/app-link.ts'
 import { addWidgetRoutes } from '../embedded/widget-routes.ts'
 import { showConnect, startConnect } from './connect.ts'
 import { connectCallback } from './connect-callback.ts'
@@ -18,6 +19,7 @@ type Page = (house: ConnectHouse, http: Request, connector: string) => Promise<R
 export const connectPages: ConnectPages = {
   addRoutes: addConnectRoutes,
   describe: describeConnections,
+  link: startFromLink,
 }
 
 function addConnectRoutes(app: Hono, own: ConnectHouse, guarded: Apology): void {

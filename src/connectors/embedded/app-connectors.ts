@@ -2,19 +2,23 @@
  * Which connectors are open to people of an embedding product: those that connect people and have no
  * `allow` of their own, because nobody here can say who of another product such a rule means (O6).
  */
+import type { ConnectorConfig } from '../../config.ts'
 import { OAuthError } from '../../errors.ts'
 import { type ConnectHouse, linkable, type OpenConnector } from '../connect/connect-rooms.ts'
 
 export function openToApps(house: ConnectHouse): readonly OpenConnector[] {
-  return linkable(house).filter(isOpenToApps)
+  return linkable(house).filter(({ connector }) => isOpen(connector))
 }
 
 export function findOpenToApps(house: ConnectHouse, name: string): OpenConnector | undefined {
-  return linkable(house).find((entry) => entry.connector.name === name && isOpenToApps(entry))
+  const entry = house.resources.find(({ connector }) => connector?.name === name)
+  const connector = entry?.connector
+  if (entry === undefined || connector?.auth !== 'oauth' || !isOpen(connector)) return undefined
+  return { ...entry, connector }
 }
 
-function isOpenToApps({ connector }: OpenConnector): boolean {
-  return connector.allow === undefined || connector.allow === 'anyone'
+function isOpen({ allow }: ConnectorConfig): boolean {
+  return allow === undefined || allow === 'anyone'
 }
 
 /** @throws {OAuthError} `ERR_CONNECTOR_NOT_FOUND` for one that is not open to apps. */

@@ -11,11 +11,13 @@ import { leave } from '../connect/connect-departure.ts'
 import { noConnectorPage } from '../connect/connect-refusals.ts'
 import { type ConnectHouse, readyFor } from '../connect/connect-rooms.ts'
 import { scopesFor } from '../connect/connect-scopes.ts'
+import type { Binding } from '../lifecycle/binding.ts'
 import { findOpenToApps } from './app-connectors.ts'
 import { askApp } from './app-user.ts'
 import { popupRefusal, troubleAnswer } from './embedded-answers.ts'
 
 const NO_SCOPES = { scopes: [] } as const
+const USUAL_SCOPES = new WeakMap<Binding, readonly string[]>()
 const RETRY_AFTER_SECONDS = '2'
 
 /** @param search Of the link; it names an app. */
@@ -46,17 +48,25 @@ export async function startFromLink(
   const { binding, client } = ready
   const attempt = createId(house.runtime, 'con')
   const gone = await leave(house, readCookies(http, house), {
-    id: attempt,
-    isNew: true,
     binding,
     client,
     userId,
     flowId: createFlowId(house.runtime),
-    scopes: scopesFor(binding, undefined, NO_SCOPES),
+    scopes: usualScopes(binding),
     embedded: { kind: 'link', app: app.name, attempt, returnUrl },
   })
   if (gone instanceof Response) return gone
   return troubleAnswer(house, about, gone === 'answered' ? [] : [gone])
+}
+
+/** The same for everybody while the server says the same. */
+function usualScopes(binding: Binding): readonly string[] {
+  let scopes = USUAL_SCOPES.get(binding)
+  if (scopes === undefined) {
+    scopes = scopesFor(binding, undefined, NO_SCOPES)
+    USUAL_SCOPES.set(binding, scopes)
+  }
+  return scopes
 }
 
 function badLink(house: ConnectHouse, name: string, reason: string): Promise<Response> {
