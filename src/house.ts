@@ -20,11 +20,12 @@ import { createLateConsents } from './connectors/made/late-consents.ts'
 import type { MadeConnectors } from './connectors/made/made-connectors.ts'
 import { type OpenMade, openMade } from './connectors/made/open-made.ts'
 import type { Outbound } from './connectors/outbound.ts'
+import { createDue, createOnUse } from './due.ts'
 import { type Gateway, openGateway } from './gateway/open-gateway.ts'
 import type { GatewayView } from './gateway/view.ts'
 import { auditStep } from './issuer/audit.ts'
 import { openClientDocuments } from './issuer/client-documents.ts'
-import { createKeys, type Keys } from './issuer/keys.ts'
+import { createKeys, KEYS_POLL_MS, type Keys } from './issuer/keys.ts'
 import { createPollOnUse } from './issuer/poll-on-use.ts'
 import { createRevocationView, type RevocationView } from './issuer/revocation.ts'
 import { createRevocationFeed, REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
@@ -272,7 +273,12 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     return (await store.sweep(sweptUntilMs(), SWEEP_ROWS)).more
   }
   const stopSweep = sharesPromises ? sweepEvery(platform, sweep) : () => undefined
-  const pollOnUse = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
+  const pollMarks = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
+  const pollKeys = createOnUse(runtime, KEYS_POLL_MS, () => keys.runDue())
+  const pollOnUse = (): Promise<unknown> | undefined => {
+    pollKeys()
+    return pollMarks()
+  }
   runtime.waitUntil(contexts.warm())
   const doors = openDoors(ground, gateway, issuer, refresher)
   const { house } = issuer
@@ -316,17 +322,21 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
       return doors.fetch(request)
     },
     onMark: (listener) => revocation.onMark(listener),
-    async runDue() {
-      await revocation.ensureFresh(REVOCATION_DEADLINE_MS)
-      await duties.run()
-      await resealing.runDue()
-      await unfinished.runDue()
-      await ground.webhooks.runDue()
-      await ground.made.load()
-      await (await late.ensure())?.lifecycle.runDue()
-      await embedded.runDue()
-      await sweep()
-    },
+    runDue: createDue({
+      first: () => revocation.ensureFresh(REVOCATION_DEADLINE_MS),
+      // What changed elsewhere is read, then what is due is done.
+      next: [
+        () => keys.runDue(),
+        () => duties.run(),
+        () => resealing.runDue(),
+        () => unfinished.runDue(),
+        () => ground.webhooks.runDue(),
+        () => ground.made.load(),
+        async () => (await late.ensure())?.lifecycle.runDue(),
+        () => embedded.runDue(),
+      ],
+      sweep,
+    }),
     async close() {
       stopSweep()
       unfinished.stop()

@@ -4,6 +4,7 @@
  * Written by compare-and-set only, with an audit row in the same commit. What another node writes is
  * known here at once on a bus poke, within `CONNECTOR_POLL_MS` without. Reads never wait.
  */
+import { createOnUse } from '../../due.ts'
 import { auditStep } from '../../issuer/audit.ts'
 import type { IssuerHouse } from '../../issuer/house.ts'
 import { key } from '../../issuer/ids.ts'
@@ -29,6 +30,8 @@ export interface ConnectorRows {
     readonly before: ConnectorRow | undefined
     readonly written: boolean
   }>
+  /** As `start`, where nothing has a timer: who finds a row looks behind, at most every 5 s. */
+  follow(onChanged: (connector: string) => void): void
   /** Follows the other nodes. `onChanged` is called after a row of theirs counts here. */
   start(onChanged: (connector: string) => void): Promise<void>
   stop(): void
@@ -56,6 +59,7 @@ export function createConnectorRows(deps: ConnectorRowsDeps): ConnectorRows {
   const known = new Map<string, { readonly row: ConnectorRow; readonly version: number }>()
   let onChanged: (connector: string) => void = () => undefined
   let unsubscribe = (): void => undefined
+  let lookOnUse = (): void => undefined
   let cancel = (): void => undefined
 
   const remember = (name: string, row: ConnectorRow, version: number): boolean => {
@@ -70,16 +74,15 @@ export function createConnectorRows(deps: ConnectorRowsDeps): ConnectorRows {
       .filter(({ key: { id }, value, version }) => remember(id, value, version))
       .map(({ key: { id } }) => id)
   }
-  const pollBehind = (): void => {
-    const work = load().then(
+  const look = (): Promise<void> =>
+    load().then(
       (names) => {
         for (const name of names) onChanged(name)
       },
       // The store is down: the next poll tells. What is known here stays.
       () => undefined,
     )
-    runtime.waitUntil(work)
-  }
+  const pollBehind = (): void => runtime.waitUntil(look())
   const arm = (): void => {
     cancel = runtime.after(CONNECTOR_POLL_MS, () => {
       pollBehind()
@@ -88,7 +91,10 @@ export function createConnectorRows(deps: ConnectorRowsDeps): ConnectorRows {
   }
   return {
     load: async () => void (await load()),
-    find: (connector) => known.get(connector)?.row,
+    find(connector) {
+      lookOnUse()
+      return known.get(connector)?.row
+    },
     async change(connector, change) {
       for (let tries = 0; tries < TRIES_MAX; tries += 1) {
         const current = await store.get('connector', key(connector))
@@ -106,6 +112,10 @@ export function createConnectorRows(deps: ConnectorRowsDeps): ConnectorRows {
       const row = known.get(connector)?.row
       return { row, before: row, written: false }
     },
+    follow(listener) {
+      onChanged = listener
+      lookOnUse = createOnUse(runtime, CONNECTOR_POLL_MS, look)
+    },
     async start(listener) {
       onChanged = listener
       arm()
@@ -113,6 +123,7 @@ export function createConnectorRows(deps: ConnectorRowsDeps): ConnectorRows {
     },
     stop() {
       onChanged = () => undefined
+      lookOnUse = () => undefined
       cancel()
       unsubscribe()
     },

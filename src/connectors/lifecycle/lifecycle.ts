@@ -156,8 +156,9 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     async start() {
       await load()
       for (const life of lives.values()) discovery.keepWarm(life.target())
-      if (!runtime.sharesPromises) return
-      await rows.start((name) => lives.get(name)?.rowChanged())
+      const changed = (name: string): void => lives.get(name)?.rowChanged()
+      if (!runtime.sharesPromises) return rows.follow(changed)
+      await rows.start(changed)
       looks.start()
     },
     binding: (name) => lives.get(name)?.binding(),
