@@ -174,6 +174,8 @@ describe('tenants of the configuration', () => {
       POSTERN_GITHUB_CLIENT_SECRET: 'house-secret',
     }
     expect(refusal(tenants, {}, houseOnly)).toMatch(/POSTERN_TENANT_ACME_GITHUB_CLIENT_/)
+    const limited = parse({ acme: {} }, {}, { POSTERN_TENANT_REQUESTS_MAX: '7' })
+    expect(limited.tenants?.[0]?.limits.tenantRequestsMax).toBe(7)
     expect(refusal({ acme: {} }, {}, { POSTERN_TENANT_ACME_LISTEN_PORT: '1' })).toMatch(
       /POSTERN_TENANT_ACME_LISTEN_PORT is not a setting of a tenant/,
     )

@@ -143,6 +143,8 @@ function splitEnvironment(
   const parts = new Map(names.map((name) => [name, Object.fromEntries(others)]))
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith('POSTERN_TENANT_') || value === undefined) continue
+    // A limit of the whole house is named alike: POSTERN_TENANT_REQUESTS_MAX.
+    if (LIMIT_FIELDS.some((limit) => limit.environment === variable)) continue
     const owner = prefixes.find(({ prefix }) => variable.startsWith(prefix))
     const part = owner && parts.get(owner.name)
     if (owner === undefined || part === undefined) throw unknownVariable(variable)
