@@ -38,6 +38,9 @@ const HEADERS = {
   ETag: { description: 'Version, for `If-Match`.', schema: { type: 'string' } },
 }
 
+/** By the listener, before anybody has read the request. */
+const HEAD_TOO_LARGE = { description: 'URL and headers have more than 16 KiB. No body.' }
+
 export function createDocument(routes: readonly ApiRoute[]): Json {
   const schemas: Record<string, unknown> = {}
   const paths: Record<string, Record<string, unknown>> = {}
@@ -185,7 +188,7 @@ function responsesOf(route: ApiRoute, schemas: Record<string, unknown>): Json {
     },
   ])
   const bad = [...problemsOf(route)].map(([status, codes]) => [status, problemShape(status, codes)])
-  return Object.fromEntries([...good, ...bad])
+  return Object.fromEntries([...good, ...bad, ['431', HEAD_TOO_LARGE]])
 }
 
 function problemShape(status: number, codes: readonly ErrorCode[]): Json {
