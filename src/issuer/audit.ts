@@ -56,5 +56,10 @@ export function auditStep(
     detail: who.detail ?? '',
     expiresAtMs: nowMs + house.config.limits.auditTtlDays * DAY_MS,
   }
-  return { verb: 'create', kind: 'audit', key: key(createTimedId(house.runtime, 'evt', nowMs)), value }
+  return {
+    verb: 'create',
+    kind: 'audit',
+    key: key(createTimedId(house.runtime, 'evt', nowMs)),
+    value,
+  }
 }

@@ -32,12 +32,7 @@ export type EndingHouse = Pick<
 >
 
 /** The audit row of an ending, written in the same commit (I12). */
-export function endingAudit(
-  house: EndingHouse,
-  grant: Grant,
-  cause: string,
-  actor?: string,
-): Step {
+export function endingAudit(house: EndingHouse, grant: Grant, cause: string, actor?: string): Step {
   const { userId, clientId } = grant
   const by = actor === undefined ? {} : { actor }
   return auditStep(house, 'grant.ended', { ...by, userId, clientId, detail: cause })
