@@ -33,9 +33,12 @@ export function createKvCache(
     const turn = turns
     const nowMs = runtime.monotonicMs()
     const last = written.get(key)
-    const waitMs = last === undefined ? 0 : last.atMs + WRITE_EVERY_MS - nowMs
+    // One that waits already is passed over: this one takes its place.
+    const freeMs = last === undefined ? nowMs : last.atMs + (last.atMs > nowMs ? 0 : WRITE_EVERY_MS)
+    const atMs = Math.max(nowMs, freeMs)
+    const waitMs = atMs - nowMs
     written.delete(key)
-    written.set(key, { atMs: nowMs + Math.max(0, waitMs), turn })
+    written.set(key, { atMs, turn })
     for (const [oldest] of written) {
       if (written.size <= WRITTEN_MAX) break
       written.delete(oldest)

@@ -5,7 +5,7 @@
  * D1 is the store, KV a cache, a Durable Object the lock. What is not bound is kept in the isolate's
  * memory, and said once when the house opens. Nothing here may be started before the first request.
  */
-import { waitUntil } from 'cloudflare:workers'
+import { env, waitUntil } from 'cloudflare:workers'
 import { type D1Database, openD1 } from '../adapters/d1.ts'
 import { createKvCache, type KvNamespace } from '../adapters/kv.ts'
 import { createMemoryBus, createMemoryLock, createMemoryStore } from '../adapters/memory.ts'
@@ -39,16 +39,16 @@ const SEALING_KEY_BYTES = 32
 /**
  * The platform of one isolate.
  *
- * @param env Bindings: `POSTERN_DB` (D1), `POSTERN_KV` (KV), `POSTERN_LOCK` (`PosternLock`), each of them
+ * @param bound The `env` of the Worker. Bindings: `POSTERN_DB` (D1), `POSTERN_KV` (KV), `POSTERN_LOCK` (`PosternLock`), each of them
  *   optional; a warning names what is missing and what that costs. Strings are read as environment
  *   (`POSTERN_SEALING_KEY` and so on). `databaseUrl` of the configuration has no meaning here.
  * @throws {ConfigError} for a binding that is something else.
  */
 export function workers(
-  env: Readonly<Record<string, unknown>>,
+  bound: Readonly<Record<string, unknown>>,
   options: WorkersOptions = {},
 ): WorkersPlatform {
-  const bindings = readBindings(env)
+  const bindings = readBindings(bound)
   const emit = createConsoleEmit()
   const runtime = createWorkersRuntime({
     waitUntil: keepAlive,
@@ -74,7 +74,7 @@ export function workers(
         ? { ...createMemoryLock(runtime), reach: 'process' }
         : createObjectLock(locks, runtime),
     ...(namespace === undefined ? {} : { cache: createKvCache(namespace, runtime) }),
-    environment: stringsOf(env),
+    environment: stringsOf(bound),
     openFetch: () => ({
       fetch: createWorkersFetch(options),
       send: createWorkersSend(),
@@ -135,7 +135,13 @@ export function kvCache(namespace: KvNamespace): Cache {
 export function createDiscover(
   options: DiscoverOptions & Partial<PlatformOptions> = {},
 ): ReturnType<typeof createDiscoverOn> {
-  return createDiscoverOn({ platform: workers({}), ...options })
+  const { POSTERN_SEALING_KEY: sealingKey } = stringsOf(env)
+  const platform = workers({})
+  return createDiscoverOn({
+    platform,
+    ...(sealingKey === undefined ? {} : { sealingKey }),
+    ...options,
+  })
 }
 
 /** Work after the answer. Outside of a request there is nothing to keep alive. */

@@ -1,8 +1,3 @@
-/** Bindings of the Workers of these tests. */
-declare module 'cloudflare:workers' {
-  export const env: Readonly<Record<string, string>>
-}
-
 /** `@cloudflare/workers-oauth-provider`, installed by test/kit/programs.ts: what our Worker uses of it. */
 declare module 'virtual:workers-oauth-provider' {
   export interface AuthRequest {

@@ -124,6 +124,34 @@ describe('createDiscover', () => {
     }
   })
 
+  it('C11: sealed, nothing that somebody else wrote to the cache is believed, however right it looks', async () => {
+    const cache = memoryCache()
+    const sealingKey = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
+    const sealed = () => program({ cache, sealingKey })
+    await sealed()(remote.url)
+    await until(() => cache.rows.size === 1)
+    const [name = ''] = [...cache.rows.keys()]
+    expect(JSON.stringify([...cache.rows])).not.toContain(remote.issuer)
+    remote.forget()
+    expect(await sealed()(remote.url)).toMatchObject({ state: 'fresh' })
+    expect(remote.total()).toBe(0)
+
+    // A whole chain of another server, right in itself, as it lies in a cache that nobody seals.
+    const plain = memoryCache()
+    await program({ cache: plain })(remote.url)
+    await until(() => plain.rows.size === 1)
+    const evil =
+      [...plain.rows.values()][0]?.replaceAll(remote.issuer, 'https://evil.example') ?? ''
+    for (const forgery of [evil, [...plain.rows.values()][0] ?? '', 'text', '']) {
+      cache.rows.set(name, forgery)
+      remote.forget()
+      const { authorizationServer } = await sealed()(remote.url)
+      expect(authorizationServer.issuer).toBe(remote.issuer)
+      expect(remote.total()).toBe(3)
+    }
+    expect(() => program({ cache, sealingKey: 'short' })).toThrow(RangeError)
+  })
+
   it('goes on without a cache that fails', async () => {
     const fails = () => Promise.reject(new Error('down'))
     const cache: Cache = { stalenessSeconds: 0, get: fails, set: fails, delete: fails }

@@ -5,16 +5,19 @@
  * What comes back from a `Cache` is judged as if it had just been fetched: others may write there.
  */
 import { createBreakers } from '../../cache/breaker.ts'
+import { createSealedCache } from '../../cache/sealed-cache.ts'
 import { LIMITS } from '../../config/fields.ts'
 import { UpstreamError } from '../../errors.ts'
 import type { RemotePlatform } from '../../middleware/remote.ts'
 import { createEgress } from '../../net/egress.ts'
 import { parseJson } from '../../net/json.ts'
+import { decodeBase64url } from '../../oauth/base64url.ts'
 import { isObject, isTime, type JsonObject } from '../../oauth/claims.ts'
 import type { ProtectedResourceMetadata } from '../../oauth/resource-metadata.ts'
 import type { AuthorizationServerMetadata } from '../../oauth/server-metadata.ts'
 import { parseUrl } from '../../oauth/urls.ts'
 import type { Cache, Runtime } from '../../ports.ts'
+import { createSealing } from '../../vault/sealing.ts'
 import {
   createDiscovery,
   type DiscoveryEngine,
@@ -43,6 +46,12 @@ export interface DiscoverOptions {
    * public documents only. Absent: memory of this process alone.
    */
   readonly cache?: Cache
+  /**
+   * 32 bytes in base64url: what is in `cache` is sealed with it, so that whoever else writes there can make
+   * us forget and never believe. Default on Workers: `POSTERN_SEALING_KEY`. Absent: what is read there is
+   * judged as if it had just been fetched, and no more; a warning says so.
+   */
+  readonly sealingKey?: string
   /** Numbers of the configuration, with the same names, defaults and ranges (docs/configuration.md). */
   readonly limits?: Partial<DiscoveryLimits & { readonly connectTimeoutMs: number }>
   /**
@@ -72,7 +81,7 @@ export interface PlatformOptions {
  *   or `ERR_UPSTREAM_URL` for what was said and is not used; `ERR_UPSTREAM_TIMEOUT`,
  *   `ERR_UPSTREAM_BREAKER` or `ERR_UPSTREAM_CONNECT` where nobody answered. Its `cause` says
  *   `{ party, code, text, requirement }`: who is to correct what, by which rule.
- * @throws {RangeError} for a limit outside its range.
+ * @throws {RangeError} for a limit outside its range, or a key that is not 32 bytes.
  * @see RFC 9728, RFC 8414, MCP authorization
  */
 export function createDiscover(
@@ -80,9 +89,10 @@ export function createDiscover(
 ): (mcpUrl: string, options?: { readonly refresh?: boolean }) => Promise<Discovery> {
   const limits = limitsOf(options.limits)
   const approvedOrigins = new Set(options.approvedOrigins)
+  const key = sealingKeyOf(options.sealingKey)
   let engine: DiscoveryEngine | undefined
   return async (mcpUrl, { refresh = false } = {}) => {
-    engine ??= openEngine(options, limits, approvedOrigins)
+    engine ??= openEngine({ ...options, cache: sealed(options, key) }, limits, approvedOrigins)
     const deadlineMs = limits.discoveryTimeoutMs
     return discoverWith(engine, mcpUrl, { refresh, approvedOrigins, deadlineMs })
   }
@@ -116,8 +126,35 @@ export async function discoverWith(
 const INVALID = { operation: 'discovery', origin: 'invalid' }
 type OwnLimits = DiscoveryLimits & { readonly connectTimeoutMs: number }
 
+const KEY_BYTES = 32
+
+/** @throws {RangeError} */
+function sealingKeyOf(text: string | undefined): Uint8Array | undefined {
+  if (text === undefined) return undefined
+  const key = decodeBase64url(text)
+  if (key?.length === KEY_BYTES) return key
+  throw new RangeError('sealingKey is 32 bytes in base64url')
+}
+
+function sealed(
+  { platform: { runtime, emit }, cache }: DiscoverOptions & PlatformOptions,
+  key: Uint8Array | undefined,
+): Cache | undefined {
+  if (cache === undefined) return undefined
+  if (key !== undefined) {
+    const sealing = createSealing([key], runtime)
+    return createSealedCache(cache, { sealing, runtime, purpose: 'discovery' })
+  }
+  emit.event({ type: 'server.warning', level: 'warn', reason: 'cache_unsealed' })
+  return cache
+}
+
 function openEngine(
-  { platform, cache, signal }: DiscoverOptions & PlatformOptions,
+  {
+    platform,
+    cache,
+    signal,
+  }: Omit<DiscoverOptions, 'cache'> & PlatformOptions & { readonly cache: Cache | undefined },
   limits: OwnLimits,
   approvedOrigins: ReadonlySet<string>,
 ): DiscoveryEngine {
