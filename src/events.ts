@@ -14,6 +14,8 @@ const LEVELS: Partial<Readonly<Record<EventType, 'debug' | 'warn' | 'error'>>> =
   'connector.degraded': 'warn',
   'connector.quarantined': 'error',
   'token.replayed': 'warn',
+  // As `signin.started`: nothing has changed yet, and every click is one.
+  'connection.started': 'debug',
   'connection.refreshed': 'debug',
   'connection.reconnect': 'warn',
   'server.warning': 'warn',

@@ -388,13 +388,15 @@ function openDoors(
   return {
     health,
     async fetch(request) {
+      const linked = issuer.link(request)
+      if (linked !== undefined) return linked
       const { pathname } = new URL(request.url)
       const answer = health(pathname)
       if (answer !== undefined) return new Response(answer.body, answer)
       if (hasFeed && pathname === feedPath) return feed(request)
       if (view.claims(pathname)) return proxy(request)
-      if (issuer.handles(pathname)) return issuer.fetch(request)
-      return view.route(pathname) === undefined ? issuer.fetch(request) : proxy(request)
+      if (issuer.handles(pathname)) return issuer.app.fetch(request)
+      return view.route(pathname) === undefined ? issuer.app.fetch(request) : proxy(request)
     },
     isOurs: (path) => path === '/healthz' || path === '/readyz' || isOurs(path),
     handles: (path) =>

@@ -27,6 +27,8 @@ export const COMMON_HEADERS: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
 }
 
+export const COMMON_ENTRIES: readonly [string, string][] = Object.entries(COMMON_HEADERS)
+
 /** Readable by any origin without credentials (SEC-14): metadata, keys, token, revocation, registration. */
 export const OPEN_CORS: Readonly<Record<string, string>> = {
   'access-control-allow-origin': '*',
@@ -45,8 +47,10 @@ export async function pageAnswer(
 
 /** 303 always: a redirect after a form never repeats its body (AZ-16). */
 export function redirectAnswer(location: string, cookies: readonly string[] = []): Response {
-  const headers = withCookies(cookies)
-  headers.set('location', location)
+  // All headers at once: each later one costs as much as the rest of a redirect.
+  const headers: [string, string][] = [...COMMON_ENTRIES, ['cache-control', NO_STORE]]
+  for (const cookie of cookies) headers.push(['set-cookie', cookie])
+  headers.push(['location', location])
   return new Response(null, { status: 303, headers })
 }
 

@@ -5,7 +5,7 @@
  */
 import { type Context, Hono } from 'hono'
 import { isLoopbackHost } from '../oauth/urls.ts'
-import { COMMON_HEADERS, documentAnswer, OPEN_CORS, preflight } from './answers.ts'
+import { COMMON_ENTRIES, documentAnswer, OPEN_CORS, preflight } from './answers.ts'
 import { developmentPagePath } from './development-sign-in.ts'
 import { createIssuerHouse, type IssuerDeps, type IssuerHouse } from './house.ts'
 import { createMetadata, type FindDocument } from './metadata.ts'
@@ -16,7 +16,8 @@ import { addServerRoutes } from './server-routes.ts'
 export interface IssuerRoutes {
   readonly app: Hono
   readonly house: IssuerHouse
-  fetch(request: Request): Response | Promise<Response>
+  /** The answer to a product's link; `undefined` for everything else, at once. */
+  link(request: Request): Promise<Response> | undefined
   /** Whether a path is one of ours, so that the carrier need not ask the application. */
   handles(path: string): boolean
 }
@@ -32,8 +33,12 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
   const link = addPageRoutes(app, house)
   addApi(app, house)
   app.notFound(() => notFound())
-  const fetch = (request: Request) => answerLink(house, link, request) ?? app.fetch(request)
-  return { app, house, fetch, handles: ownPaths(house, findDocument, serverPaths) }
+  return {
+    app,
+    house,
+    link: (request) => answerLink(house, link, request),
+    handles: ownPaths(house, findDocument, serverPaths),
+  }
 }
 
 /**
@@ -56,7 +61,6 @@ function answerLink(
 }
 
 const CONNECTOR_NAME = /^[a-z0-9-]{1,40}$/
-const COMMON_ENTRIES = Object.entries(COMMON_HEADERS)
 
 function withCommonHeaders(response: Response): Response {
   const { headers } = response
