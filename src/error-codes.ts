@@ -263,7 +263,8 @@ export const SHOWN_ERRORS = {
     fix: 'Try again; the log says why under the request id.',
   },
   ERR_WIDGET_ISSUER: {
-    meaning: 'The element does not know where Postern is: its script did not come from `/widget.js`.',
+    meaning:
+      'The element does not know where Postern is: its script did not come from `/widget.js`.',
     fix: 'Set the attribute `issuer` of `<postern-connect>` to the address of Postern.',
   },
   ERR_WIDGET_SESSION: {
@@ -271,11 +272,13 @@ export const SHOWN_ERRORS = {
     fix: "Let it return the token of a connect session, made by the product's backend.",
   },
   ERR_WIDGET_CONNECTOR: {
-    meaning: '`connect()` was called for a server that is not in the list, or before `postern-ready`.',
+    meaning:
+      '`connect()` was called for a server that is not in the list, or before `postern-ready`.',
     fix: 'Name one of `connections` of the element.',
   },
   ERR_WIDGET_NETWORK: {
-    meaning: 'The element got no answer: offline, unreachable, too slow, or not allowed by the page.',
+    meaning:
+      'The element got no answer: offline, unreachable, too slow, or not allowed by the page.',
     fix: 'Check the network, and `connect-src` in the policy of the page.',
   },
   ERR_WIDGET_ANSWER: {
@@ -466,6 +469,16 @@ export const API_ERRORS = {
     title: 'Not available right now',
     meaning: 'The storage of this house does not answer.',
     fix: 'Ask again after `Retry-After`.',
+  },
+  ERR_API_ANSWER: {
+    title: 'Not an answer of this API',
+    meaning: 'Told by the client: something else answered in the place of the house.',
+    fix: 'Correct `url` of `createClient`; see proxies in between.',
+  },
+  ERR_API_UNREACHABLE: {
+    title: 'No answer',
+    meaning: 'Told by the client: the house did not answer, also at the second try.',
+    fix: 'See whether the house runs, and whether `url` of `createClient` is right.',
   },
   ERR_API_UNEXPECTED: {
     title: 'Unexpected condition',

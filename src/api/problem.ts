@@ -20,17 +20,6 @@ const ROWS: Readonly<Record<string, { readonly title?: string; readonly meaning:
   ...STORE_ERRORS,
 }
 
-/** What everybody may be answered, whatever they ask. */
-export const COMMON_PROBLEMS = {
-  400: ['ERR_API_BODY'],
-  401: ['ERR_API_KEY'],
-  403: ['ERR_API_ROLE', 'ERR_API_APP'],
-  404: ['ERR_API_NOT_FOUND'],
-  429: ['ERR_API_RATE'],
-  500: ['ERR_API_UNEXPECTED'],
-  503: ['ERR_API_UNAVAILABLE'],
-} as const satisfies Readonly<Record<number, readonly ErrorCode[]>>
-
 /** The short summary of a code: its title, or what it means. */
 export function titleOf(code: string): string {
   const row = ROWS[code]

@@ -15,6 +15,7 @@ export type {
   ConnectorInput,
   ConnectorPatch,
   ConnectSession,
+  Problem,
 } from './schemas.ts'
 
 export interface ClientOptions {
