@@ -60,6 +60,16 @@ describe('answers of the API', () => {
     expect((await fetch(`${house.issuer}/errors/ERR_API_ROLE`)).status).toBe(200)
   })
 
+  it('move below prefix with the pages, and not with the OAuth endpoints', async () => {
+    const house = await openApiHouse({ config: { prefix: '/postern' } })
+    const moved = await askApi(`${house.issuer}/postern/api/v1/connectors/nots`, 'GET')
+    expect(moved).toMatchObject({
+      status: 404,
+      body: { type: `${house.issuer}/postern/errors/ERR_CONNECTOR_NOT_FOUND` },
+    })
+    expect((await askApi(`${house.issuer}/api/v1/connectors`, 'GET')).text).not.toContain('notes')
+  })
+
   it('tell a path that is not there from a method that it does not take', async () => {
     const house = await openApiHouse()
     expect(await house.ask('PATCH', '/connections')).toMatchObject({
