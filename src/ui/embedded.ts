@@ -91,7 +91,7 @@ ${script(ending, isDone ? 'postern:done' : 'postern:failed')}`
 
 function script(ending: Ending, type: 'postern:done' | 'postern:failed'): Markup {
   const { scriptPath, attempt, nonce, origin, returnUrl, confirmation, code } = ending
-  return html`<script src="${scriptPath}" data-type="${type}" data-attempt="${attempt}" data-nonce="${nonce}" data-origin="${origin}"${attribute('return-url', returnUrl)}${attribute('confirmation', confirmation)}${attribute('code', code)}></script>`
+  return html`<script src="${scriptPath}" data-type="${type}" data-attempt="${attempt}" data-nonce="${nonce}" data-origin="${origin}"${attribute('return-url', returnUrl)}${attribute('confirmation', confirmation)}${attribute('code', code)}><\/script>`
 }
 
 function attribute(name: string, value: string | undefined): Markup | string {

@@ -23,6 +23,7 @@ interface Manifest {
   readonly exports: Readonly<Record<string, unknown>>
   readonly dependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
 }
 
 function readManifest(folder: string): Manifest {
@@ -69,7 +70,10 @@ describe('the packed package in an empty folder', () => {
     await npm(ROOT, ['pack', ...built, '--pack-destination', folder])
     const [tarball = ''] = readdirSync(folder)
     await npm(folder, ['init', '--yes'])
-    await npm(folder, ['install', '--no-audit', '--no-fund', '--prefer-offline', `./${tarball}`])
+    // Optional beside us: who imports `postern/react` has it.
+    const react = `react@${manifest.devDependencies?.['react'] ?? ''}`
+    const options = ['--no-audit', '--no-fund', '--prefer-offline']
+    await npm(folder, ['install', ...options, `./${tarball}`, react])
   })
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
