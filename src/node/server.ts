@@ -273,8 +273,16 @@ function answerHealth(response: ServerResponse, { status, headers, body }: Healt
 /** A connector's endpoint; or a path that is not ours and that some connector's routes take. */
 function isCall(target: string, { house, carrier }: CarriedHouse): boolean {
   if (carrier.claims(target)) return true
-  const path = URL.parse(target, house.config.issuer)?.pathname ?? '/'
-  return !house.isOurs(path) && carrier.takes(target)
+  return !house.isOurs(pathOf(target, house.config.issuer)) && carrier.takes(target)
+}
+
+/** Segments of letters, digits, `_`, `~` and `-` are what any parser says they are. */
+const PLAIN_PATH = /^(?:\/[\w~-]+)+$/
+
+function pathOf(target: string, issuer: string): string {
+  const end = target.indexOf('?')
+  const path = end < 0 ? target : target.slice(0, end)
+  return PLAIN_PATH.test(path) ? path : (URL.parse(target, issuer)?.pathname ?? '/')
 }
 
 /** An issuer on `localhost` answers on both loopback addresses, because browsers pick either. */
