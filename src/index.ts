@@ -5,6 +5,7 @@
 export { createPostern, type Postern } from './app.ts'
 export {
   type Allow,
+  type AppInput,
   type ConnectorInput,
   defineConfig,
   type Limits,
@@ -29,6 +30,13 @@ export {
   type DiscoverOptions,
   type Discovery,
 } from './connectors/discovery/discover.ts'
+export type {
+  ConfirmInput,
+  ConnectSession,
+  ConnectSessionInput,
+  StartedConnection,
+  StartInput,
+} from './connectors/embedded/embedded-door.ts'
 export type { ConnectorState, ConnectorStatus } from './connectors/lifecycle/connector-status.ts'
 export type { ChangeOptions } from './connectors/made/made-connectors.ts'
 export {
