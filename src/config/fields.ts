@@ -335,7 +335,8 @@ export const LIMITS = {
     default: 1_000,
     min: 1,
     max: 20_000,
-    sentence: 'Requests of one tenant under way at once, open event streams aside; one more gets 503.',
+    sentence:
+      'Requests of one tenant under way at once, open event streams aside; one more gets 503.',
   },
   streamsPerUserMax: {
     default: 64,

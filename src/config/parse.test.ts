@@ -268,7 +268,7 @@ describe('B20: configuration files and environment that must not start', () => {
     [{ resources: [{ url: 'https://a.example/mcp', credential: 'short' }] }, {}],
     [{ providers: [{ type: 'myspace' }] }, {}],
     [{ providers: 'github' }, {}],
-    [{ webhooks: [] }, {}],
+    [{ redisUrl: 'redis://127.0.0.1' }, {}],
     [{}, { POSTERN_PORT: 'eighty' }],
     [{}, { POSTERN_SEALING_KEY: 'x' }],
     [{}, { POSTERN_LOG_LEVEL: 'loud' }],

@@ -117,7 +117,7 @@ async function listConnections(
   return { data, ...(after === undefined ? {} : { nextCursor: after }) }
 }
 
-export function isAskedFor(
+function isAskedFor(
   { user, app, connector, connectors }: ConnectionQuery,
   { userId, connector: name }: Values['connection'],
 ): boolean {
