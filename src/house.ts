@@ -23,6 +23,7 @@ import type { Outbound } from './connectors/outbound.ts'
 import { createDue, createOnUse } from './due.ts'
 import { type Gateway, openGateway } from './gateway/open-gateway.ts'
 import type { GatewayView } from './gateway/view.ts'
+import { Redirect } from './issuer/answers.ts'
 import { auditStep } from './issuer/audit.ts'
 import { openClientDocuments } from './issuer/client-documents.ts'
 import { createKeys, KEYS_POLL_MS, type Keys } from './issuer/keys.ts'
@@ -58,6 +59,8 @@ export interface House {
   readonly tokenDoor: TokenDoor
   readonly embedded: EmbeddedDoor
   fetch(request: Request): Promise<Response>
+  /** A product's link, also part of `fetch`: a redirect as it is, for who writes it without `Response`. */
+  link(request: Request): Promise<Response | Redirect> | undefined
   /** The answer for `/healthz` and `/readyz`; `undefined` for any other path. */
   health(path: string): Health | undefined
   /** Pages and endpoints of this house itself, not of a connector. */
@@ -365,13 +368,17 @@ async function openConnecting(
   return openOutbound({ ...ground, ...signIns, config, runtime, emit, lock, egress })
 }
 
+function responseOf(answer: Response | Redirect): Response {
+  return answer instanceof Redirect ? answer.toResponse() : answer
+}
+
 /** Which room answers a path. */
 function openDoors(
   { config, platform, store, revocation }: Ground,
   { view, proxy }: Gateway,
   issuer: IssuerRoutes,
   refresher: Refresher,
-): Pick<House, 'fetch' | 'health' | 'isOurs' | 'handles'> {
+): Pick<House, 'fetch' | 'link' | 'health' | 'isOurs' | 'handles'> {
   // At the issuer itself, whatever moves below `prefix`: other processes know nothing but the issuer.
   const base = new URL(config.issuer).pathname.replace(/\/$/, '')
   const feedPath = base + REVOCATION_FEED_PATH
@@ -387,9 +394,10 @@ function openDoors(
   }
   return {
     health,
+    link: issuer.link,
     async fetch(request) {
       const linked = issuer.link(request)
-      if (linked !== undefined) return linked
+      if (linked !== undefined) return responseOf(await linked)
       const { pathname } = new URL(request.url)
       const answer = health(pathname)
       if (answer !== undefined) return new Response(answer.body, answer)

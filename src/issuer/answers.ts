@@ -47,11 +47,31 @@ export async function pageAnswer(
 
 /** 303 always: a redirect after a form never repeats its body (AZ-16). */
 export function redirectAnswer(location: string, cookies: readonly string[] = []): Response {
-  // All headers at once: each later one costs as much as the rest of a redirect.
-  const headers: [string, string][] = [...COMMON_ENTRIES, ['cache-control', NO_STORE]]
-  for (const cookie of cookies) headers.push(['set-cookie', cookie])
-  headers.push(['location', location])
-  return new Response(null, { status: 303, headers })
+  return new Redirect(location, cookies).toResponse()
+}
+
+/** A redirect that nobody has read yet: `node:http` writes it as it is, others take the `Response`. */
+export class Redirect {
+  readonly status = 303
+  readonly location: string
+  readonly cookies: readonly string[]
+
+  constructor(location: string, cookies: readonly string[]) {
+    this.location = location
+    this.cookies = cookies
+  }
+
+  /** All headers, those of every answer included: each that is set later costs as much as the rest. */
+  headers(): [string, string][] {
+    const headers: [string, string][] = [...COMMON_ENTRIES, ['cache-control', NO_STORE]]
+    for (const cookie of this.cookies) headers.push(['set-cookie', cookie])
+    headers.push(['location', this.location])
+    return headers
+  }
+
+  toResponse(): Response {
+    return new Response(null, { status: this.status, headers: this.headers() })
+  }
 }
 
 export function jsonAnswer(

@@ -9,7 +9,13 @@ import { MARK_ICON } from '../ui/layout.ts'
 import { messagePage } from '../ui/message.ts'
 import { account } from './account.ts'
 import { endFromAccount } from './account-endings.ts'
-import { jsonAnswer, methodNotAllowed, pageAnswer, redirectAnswer } from './answers.ts'
+import {
+  jsonAnswer,
+  methodNotAllowed,
+  pageAnswer,
+  type Redirect,
+  redirectAnswer,
+} from './answers.ts'
 import { authorize } from './authorize.ts'
 import { callback } from './callback.ts'
 import { decide } from './consent.ts'
@@ -74,7 +80,7 @@ export type LinkDoor = (
   http: Request,
   connector: string,
   query: URLSearchParams,
-) => Promise<Response> | undefined
+) => Promise<Response | Redirect> | undefined
 
 /** Their own table of routes, made when the first connector needs them: ours takes no more then. */
 function addConnectPages(app: Hono, house: IssuerHouse): LinkDoor {
@@ -132,10 +138,10 @@ function limited(
 }
 
 /** A person never sees a stack or a blank page: what failed is in the log under the flow id. */
-async function pageOrApology(
+async function pageOrApology<A extends Redirect | Response>(
   house: IssuerHouse,
-  serve: () => Promise<Response>,
-): Promise<Response> {
+  serve: () => Promise<A>,
+): Promise<A | Response> {
   try {
     return await serve()
   } catch (error) {

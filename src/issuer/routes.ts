@@ -5,7 +5,7 @@
  */
 import { type Context, Hono } from 'hono'
 import { isLoopbackHost } from '../oauth/urls.ts'
-import { COMMON_ENTRIES, documentAnswer, OPEN_CORS, preflight } from './answers.ts'
+import { COMMON_ENTRIES, documentAnswer, OPEN_CORS, preflight, Redirect } from './answers.ts'
 import { developmentPagePath } from './development-sign-in.ts'
 import { createIssuerHouse, type IssuerDeps, type IssuerHouse } from './house.ts'
 import { createMetadata, type FindDocument } from './metadata.ts'
@@ -17,7 +17,7 @@ export interface IssuerRoutes {
   readonly app: Hono
   readonly house: IssuerHouse
   /** The answer to a product's link; `undefined` for everything else, at once. */
-  link(request: Request): Promise<Response> | undefined
+  link(request: Request): Promise<Response | Redirect> | undefined
   /** Whether a path is one of ours, so that the carrier need not ask the application. */
   handles(path: string): boolean
 }
@@ -49,7 +49,7 @@ function answerLink(
   { issuerUrl, paths }: IssuerHouse,
   link: LinkDoor,
   request: Request,
-): Promise<Response> | undefined {
+): Promise<Response | Redirect> | undefined {
   const { url } = request
   const start = `${issuerUrl.origin}${paths.connect}/`
   const end = url.indexOf('?', start.length)
@@ -62,12 +62,13 @@ function answerLink(
 
 const CONNECTOR_NAME = /^[a-z0-9-]{1,40}$/
 
-function withCommonHeaders(response: Response): Response {
-  const { headers } = response
+function withCommonHeaders(answer: Response | Redirect): Response | Redirect {
+  if (answer instanceof Redirect) return answer
+  const { headers } = answer
   // A page that may do more than the others says so itself.
   for (const [name, value] of COMMON_ENTRIES) if (!headers.has(name)) headers.set(name, value)
   if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
-  return response
+  return answer
 }
 
 /** Not our host: 421, except a page asked for under another loopback name, which is redirected. */

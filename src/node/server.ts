@@ -9,7 +9,7 @@ import { openingOf, type Postern } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { Lifecycle } from '../connectors/lifecycle/lifecycle.ts'
 import { ConfigError } from '../errors.ts'
-import type { Health } from '../house.ts'
+import type { Health, House } from '../house.ts'
 import { rememberClientAddress } from '../middleware/client-address.ts'
 import { createCarrier } from './carrier.ts'
 import { createClientAddress, knowsClientAddress } from './client-address.ts'
@@ -84,7 +84,7 @@ export async function serve(postern: Postern, options: ServeOptions = {}): Promi
   })
   const carrier = createCarrier(house.view, upstreams, platform.emit, { refusals })
   const stopListening = house.onMark(() => carrier.recheck())
-  const pages = createPages(postern, config, { addressOf, refusals })
+  const pages = createPages(postern, house, { addressOf, refusals })
   const tenants =
     opening.tenants &&
     createTenantCarriers(opening.tenants, (own, { platform: { emit: ownEmit } }) =>
@@ -219,23 +219,31 @@ interface Pages {
 /** Pages and OAuth endpoints, by way of `Request` and `Response`; what that takes is loaded late. */
 function createPages(
   postern: Postern,
-  config: Config,
+  house: House,
   sources: { addressOf: AddressOf; refusals: RefusalPace },
 ): Pages {
   let loaded: RequestListener | undefined
   const load = async (): Promise<RequestListener> => {
-    const { getRequestListener } = await import('@hono/node-server')
+    const [{ getRequestListener }, { RESPONSE_ALREADY_SENT }] = await Promise.all([
+      import('@hono/node-server'),
+      import('@hono/node-server/utils/response'),
+    ])
     loaded ??= getRequestListener(
-      async (request, { incoming }) => {
+      async (request, { incoming, outgoing }) => {
         const message = incoming as IncomingMessage
         rememberClientAddress(request, sources.addressOf(message))
-        const answer = await postern.fetch(request)
+        const answer = await (house.link(request) ?? postern.fetch(request))
+        if (!(answer instanceof Response)) {
+          const headers = [...answer.headers(), ['content-length', '0']].flat()
+          ;(outgoing as ServerResponse).writeHead(answer.status, headers).end()
+          return RESPONSE_ALREADY_SENT
+        }
         if (!REFUSALS.includes(answer.status)) return answer
         return new Promise((resolve) => {
           sources.refusals.pace(message, () => resolve(answer))
         })
       },
-      { overrideGlobalObjects: false, hostname: new URL(config.issuer).host },
+      { overrideGlobalObjects: false, hostname: new URL(house.config.issuer).host },
     )
     return loaded
   }

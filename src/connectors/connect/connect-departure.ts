@@ -3,7 +3,7 @@
  * answer is held to. Nothing is written and, but for servers that demand pushed requests, nobody is
  * asked (CLI-06, AZ-22). For people who signed in here and for people of embedding products alike.
  */
-import { redirectAnswer } from '../../issuer/answers.ts'
+import { Redirect } from '../../issuer/answers.ts'
 import type { CookieJar } from '../../issuer/cookies.ts'
 import { report } from '../../issuer/house.ts'
 import { s256 } from '../../oauth/pkce.ts'
@@ -67,7 +67,7 @@ export async function leave(
   house: ConnectHouse,
   jar: CookieJar,
   departure: Departure,
-): Promise<Response | 'answered' | ConnectorProblem> {
+): Promise<Redirect | 'answered' | ConnectorProblem> {
   const { id, binding, userId, flowId, askedBy, embedded } = departure
   const secrets = secretsOf(house, id)
   if (id !== undefined && (await isAttemptSpent(house, secrets.stateDigest))) return 'answered'
@@ -88,7 +88,7 @@ export async function leave(
     ...(embedded === undefined ? {} : { app: embedded.app }),
   })
   // The form cookie stays for pages that are open in other tabs (W7).
-  return redirectAnswer(url.href, cookies)
+  return new Redirect(url.href, cookies)
 }
 
 /** All that the answer is held to (CLI-06). */

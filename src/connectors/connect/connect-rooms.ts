@@ -4,6 +4,7 @@
  */
 import type { Hono } from 'hono'
 import type { ConnectorConfig } from '../../config.ts'
+import type { Redirect } from '../../issuer/answers.ts'
 import { type IssuerHouse, mayUse, type Resource } from '../../issuer/house.ts'
 import type { SignedIn } from '../../issuer/sessions.ts'
 import type { Values } from '../../records.ts'
@@ -28,7 +29,12 @@ export interface ConnectPages {
   /** @param guarded Turns what fails unexpectedly into a page with a flow id. */
   addRoutes(app: Hono, house: ConnectHouse, guarded: Apology): void
   /** A product's link, `GET /connect/{connector}?app=...`. */
-  link(house: ConnectHouse, http: Request, name: string, query: URLSearchParams): Promise<Response>
+  link(
+    house: ConnectHouse,
+    http: Request,
+    name: string,
+    query: URLSearchParams,
+  ): Promise<Response | Redirect>
   describe(house: ConnectHouse, signedIn: SignedIn): Promise<readonly ShownConnection[]>
 }
 export type Apology = (house: IssuerHouse, serve: () => Promise<Response>) => Promise<Response>

@@ -4,6 +4,7 @@
  * for one discovery and says in words what is wrong, on which side (flows.md section 6).
  * @see requirements CLI-06 to CLI-09, CLI-12, CLI-13, NET-08
  */
+import { Redirect } from '../../issuer/answers.ts'
 import { signInAnswer } from '../../issuer/consent-page.ts'
 import { type CookieJar, readCookies } from '../../issuer/cookies.ts'
 import { createFlowId } from '../../issuer/ids.ts'
@@ -34,7 +35,10 @@ export async function showConnect(
   name: string,
 ): Promise<Response> {
   const { searchParams } = new URL(http.url)
-  if (searchParams.has('app')) return startFromLink(house, http, name, searchParams)
+  if (searchParams.has('app')) {
+    const answer = await startFromLink(house, http, name, searchParams)
+    return answer instanceof Redirect ? answer.toResponse() : answer
+  }
   const jar = readCookies(http, house)
   const signedIn = await findSignedIn(house, jar)
   if (signedIn === undefined) return signInAnswer(house, jar, ownPath(http), SIGN_IN_LEAD)
@@ -125,7 +129,7 @@ async function depart(
     userId: signedIn.user.value.userId,
     ...(subject.client === undefined ? {} : { askedBy: subject.client.clientId }),
   })
-  if (gone instanceof Response) return gone
+  if (gone instanceof Redirect) return gone.toResponse()
   return gone === 'answered'
     ? answeredPage(house, ticket)
     : unavailablePage(house, jar, shown, [gone])

@@ -4,7 +4,7 @@
  * that sends a browser here starts a trip of that browser's own person, and of nobody else (O1). Away
  * at once: nothing is written, nothing is read from the store, nobody is asked.
  */
-import { redirectAnswer } from '../../issuer/answers.ts'
+import { Redirect } from '../../issuer/answers.ts'
 import { readCookies } from '../../issuer/cookies.ts'
 import { createFlowId, createId } from '../../issuer/ids.ts'
 import { leave } from '../connect/connect-departure.ts'
@@ -26,7 +26,7 @@ export async function startFromLink(
   http: Request,
   name: string,
   search: URLSearchParams,
-): Promise<Response> {
+): Promise<Response | Redirect> {
   const app = house.config.apps?.find((each) => each.name === search.get('app'))
   if (app?.user === undefined)
     return badLink(house, name, app === undefined ? 'app_unknown' : 'app_without_user')
@@ -38,7 +38,7 @@ export async function startFromLink(
   if (destination !== null && destination !== 'document') return badLink(house, name, 'not_a_page')
   const person = await askApp(house, app, http)
   if (person.state === 'failed') return appFailed(house, name)
-  if (person.state === 'nobody') return redirectAnswer(`${returnUrl}#postern=signed_out`)
+  if (person.state === 'nobody') return new Redirect(`${returnUrl}#postern=signed_out`, [])
   const entry = findOpenToApps(house, name)
   if (entry === undefined) return noConnectorPage(house, name)
   const { userId } = person
@@ -55,7 +55,7 @@ export async function startFromLink(
     scopes: usualScopes(binding),
     embedded: { kind: 'link', app: app.name, attempt, returnUrl },
   })
-  if (gone instanceof Response) return gone
+  if (gone instanceof Redirect) return gone
   return troubleAnswer(house, about, gone === 'answered' ? [] : [gone])
 }
 

@@ -4,6 +4,7 @@
  * this browser and leaves. Showing it writes nothing; answering it takes its handle, once.
  * @see flows.md section 7, steps 3 and 4; CLI-24, W1, W2, W7
  */
+import { Redirect } from '../../issuer/answers.ts'
 import { openForm } from '../../issuer/consent-page.ts'
 import { type CookieJar, readCookies } from '../../issuer/cookies.ts'
 import { report } from '../../issuer/house.ts'
@@ -128,7 +129,7 @@ async function departFrom(
   const { scopes } = subject.shown
   const id = embedded.attempt
   const gone = await leave(house, jar, { id, binding, client, userId, flowId, scopes, embedded })
-  if (gone instanceof Response) return gone
+  if (gone instanceof Redirect) return gone.toResponse()
   return gone === 'answered'
     ? answeredPopup(house, { connector, flowId })
     : troubleAnswer(house, about, [gone])
