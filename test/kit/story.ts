@@ -27,7 +27,7 @@ const OWN_HEADERS = ['location', 'set-cookie']
 const ROWS_MAX = 1_000
 /** Upper and lower case, or an id of ours, or a digest: nobody writes such a word. */
 const RANDOM =
-  /\b(?:usr|grt|cli|evt|tkt|vlt|req|dty)_[0-9a-z]{26}\b|\bf_[0-9A-Z]{6}\b|(?<![\w-])pt[rc]_[\w.-]{20,}|(?<![\w.-])[\w-]{16,}(?:\.[\w-]{16,}){2,}|(?<![\w-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{20,}(?![\w-])/g
+  /\b(?:usr|ses|grt|cli|evt|tkt|vlt|req|dty)_[0-9a-z]{26}\b|\bf_[0-9A-Z]{6}\b|(?<![\w-])pt[rc]_[\w.-]{20,}|(?<![\w.-])[\w-]{16,}(?:\.[\w-]{16,}){2,}|(?<![\w-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{20,}(?![\w-])/g
 const OUR_ID = /^[a-z]{1,3}_/
 /** Names of ours: `createdAtMs`, `Access-Control-Allow-Origin`, `CONTENT_TYPE`. */
 const WORD = /^_*[a-z]+(?:[A-Z][a-z]+)+$|^[A-Z]?[a-z]+(?:[-_][A-Z]?[a-z]+)*$/
