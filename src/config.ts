@@ -301,6 +301,8 @@ export interface Config {
   readonly tenant?: string
   /** In the order of the file; absent: none. */
   readonly tenants?: readonly Config[]
+  /** Issuers of the other houses of this process; absent: there are none. */
+  readonly neighbours?: readonly string[]
   readonly issuer: string
   /** The issuer is http on a loopback host: `allow` may be absent, the sealing key may be made. */
   readonly development: boolean

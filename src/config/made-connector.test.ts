@@ -17,6 +17,10 @@ const config = parseConfig(
       erp: { url: 'http://erp.svc:8000/mcp', routes: { protected: ['/erp/v2/*'] } },
     },
     resources: ['https://mcp.corp.example/own/mcp'],
+    tenants: {
+      acme: { issuer: 'https://acme.example', allow: 'anyone' },
+      team: { allow: 'anyone' },
+    },
     egress: { allowHosts: ['http://lab.svc:9000'], denyHosts: ['denied.example'] },
   },
   { environment: { SECRET: 'of the operator', POSTERN_CONNECTOR_NOTES_CLIENT_ID: 'theirs' } },
@@ -67,7 +71,9 @@ describe('a connector made by the API', () => {
     ['what the file names for itself', 'http://erp.svc:8000/mcp'],
     ['a denied host', 'https://denied.example/mcp'],
     ['this house', 'https://mcp.corp.example/mcp/erp'],
+    ['this house, spelled otherwise', 'https://MCP.corp.example./mcp/erp'],
     ['a neighbour on our host', 'https://mcp.corp.example/elsewhere'],
+    ['a house of another tenant', 'https://acme.example/mcp/notes'],
     ['a user name', 'https://ada@notes.example/mcp'],
   ])('I6 S10: refuses a URL with %s', (_what, url) => {
     expect(refusal({ url })).toEqual(['connectors.notes.url', 'ERR_CONFIG_VALUE'])
@@ -80,6 +86,32 @@ describe('a connector made by the API', () => {
       'connectors.notes.pinnedIssuer',
       'ERR_CONFIG_VALUE',
     ])
+    // In the place of what a preset says.
+    const client = { clientId: 'us', clientSecret: 'of ours' }
+    expect(refusal({ preset: 'linear', client, endpoints })[0]).toBe(
+      'connectors.notes.endpoints.token',
+    )
+    expect(refusal({ preset: 'linear', client, pinnedIssuer: url })[0]).toBe(
+      'connectors.notes.pinnedIssuer',
+    )
+  })
+
+  it('O5: refuses a path at which another house of this process is, from both sides', () => {
+    const own = (path: string) => refusal({ url: URL_OF_NOTES, path })
+    for (const path of ['/t', '/t/team', '/t/team/mcp/notes'])
+      expect(own(path)).toEqual(['connectors.notes.path', 'ERR_CONFIG_OVERLAP'])
+    const routes = { protected: ['/t/*'] }
+    expect(refusal({ url: URL_OF_NOTES, routes })[0]).toBe('connectors.notes.routes.protected[0]')
+    expect(read({ url: URL_OF_NOTES, path: '/t/teams' }).path).toBe('/t/teams')
+    const [acme, team] = config.tenants ?? []
+    if (acme === undefined || team === undefined) throw new Error('there are two tenants')
+    for (const [house, foreign] of [
+      [acme, 'https://mcp.corp.example/mcp/erp'],
+      [team, 'https://acme.example/mcp/notes'],
+    ] as const) {
+      expect(() => readMadeConnector('notes', { url: foreign }, house, [])).toThrow(ConfigError)
+      expect(readMadeConnector('notes', { url: URL_OF_NOTES }, house, []).made).toBe(true)
+    }
   })
 
   it('I6: takes an exact origin of the operator’s allow-list, and no other of its host', () => {

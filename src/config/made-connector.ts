@@ -11,9 +11,10 @@ import { refuseUnansweredKinds } from './allow.ts'
 import { allowedOrigins, isOrigin } from './approved-origins.ts'
 import { overlap, readConnector, refuseOverlaps } from './connectors.ts'
 import { refuseUnknownProviders } from './scopes.ts'
+import { overlapsPath, pathBelow } from './tenants.ts'
 import * as read from './values.ts'
 
-type House = Pick<Config, 'issuer' | 'prefix' | 'providers' | 'egress' | 'resources'>
+type House = Pick<Config, 'issuer' | 'neighbours' | 'prefix' | 'providers' | 'egress' | 'resources'>
 
 const INPUT_MAX_CHARS = 65_536
 const DEPTH_MAX = 8
@@ -39,7 +40,7 @@ export function readMadeConnector(
   if (fileOnly !== undefined) throw onlyByFile(`${at}.${fileOnly}`)
   const connector = readConnector(name, given, house, { environment: {} })
   if (connector.subject === 'provider') throw onlyByFile(`${at}.subject`)
-  refusePlaces(at, connector, house)
+  refusePlaces(at, connector, given, house)
   refuseTaken(at, connector, house, others)
   refuseUnknownProviders([connector], house.providers)
   refuseUnansweredKinds(undefined, [connector], [...house.providers])
@@ -65,8 +66,14 @@ function refuseReferences(path: string, value: unknown, depth: number): void {
 }
 
 /** Literals are refused here; what names resolve to, at each connect. */
-function refusePlaces(at: string, { url, oauth, preset }: ConnectorConfig, house: House): void {
-  const { egress, issuer } = house
+function refusePlaces(
+  at: string,
+  { url, oauth }: ConnectorConfig,
+  given: Readonly<Record<string, unknown>>,
+  house: House,
+): void {
+  const { egress, issuer, neighbours = [] } = house
+  const houses = new Set([issuer, ...neighbours].map((one) => originOf(new URL(one))))
   const { pinnedIssuer, endpoints } = oauth ?? {}
   const policy = {
     approvedOrigins: allowedOrigins(house),
@@ -75,19 +82,21 @@ function refusePlaces(at: string, { url, oauth, preset }: ConnectorConfig, house
   }
   const named: readonly (readonly [string, string | URL | undefined])[] = [
     ['url', url],
-    ...(preset === undefined ? ([['pinnedIssuer', pinnedIssuer]] as const) : []),
-    ...(preset === undefined
-      ? Object.entries<string | undefined>({ ...endpoints }).map(
+    // What a preset brings along is ours; what is given in its place is not.
+    ...(given['pinnedIssuer'] === undefined ? [] : ([['pinnedIssuer', pinnedIssuer]] as const)),
+    ...(given['endpoints'] === undefined
+      ? []
+      : Object.entries<string | undefined>({ ...endpoints }).map(
           ([name, value]) => [`endpoints.${name}`, value] as const,
-        )
-      : []),
+        )),
   ]
   for (const [field, value] of named) {
     if (value === undefined) continue
     const path = `${at}.${field}`
-    const { origin, hostname } = new URL(value)
-    // Another house of the same issuer's host is ours, too.
-    if (origin === new URL(issuer).origin)
+    const place = new URL(value)
+    const { origin, hostname } = place
+    // Another house of this process, or of the same host, is ours, too.
+    if (houses.has(originOf(place)))
       throw read.invalid(path, 'on another host than this house itself')
     const verdict = judgeUrl(value, policy)
     if (verdict.allowed && verdict.addresses === 'approved') continue
@@ -96,6 +105,11 @@ function refusePlaces(at: string, { url, oauth, preset }: ConnectorConfig, house
       throw read.invalid(path, 'a public https URL with a host name and no port', fix)
     }
   }
+}
+
+/** `auth.example.` is the host `auth.example`. */
+function originOf({ protocol, hostname, port }: URL): string {
+  return `${protocol}//${hostname.replace(/\.$/, '')}:${port}`
 }
 
 /** Names that no public DNS answers. */
@@ -107,11 +121,16 @@ function isLocal(hostname: string): boolean {
 function refuseTaken(
   at: string,
   connector: ConnectorConfig,
-  { prefix, resources }: House,
+  { prefix, resources, issuer, neighbours = [] }: House,
   others: readonly ConnectorConfig[],
 ): void {
   refuseOverlaps([connector], prefix)
   const own = patternsOf(connector)
+  for (const neighbour of neighbours) {
+    const place = pathBelow(neighbour, issuer)
+    const found = place && own.find(({ pattern }) => overlapsPath(pattern, place))
+    if (found) throw overlap(found.pattern, at, `the house at ${neighbour}`, found.field)
+  }
   // Every other path is ours, somebody else's, or nobody's yet.
   const wide = own.find(({ pattern }) => /^\/[^/]*\*$/.test(pattern))
   if (wide !== undefined)

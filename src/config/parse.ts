@@ -18,7 +18,7 @@ import { CAPABILITIES, type Capability, type Limits, LOG_FORMATS, LOG_LEVELS } f
 import { readProviders } from './providers.ts'
 import { refuseUnknownProviders } from './scopes.ts'
 import { readSignals } from './signals.ts'
-import { readTenants } from './tenants.ts'
+import { neighboursOf, readTenants } from './tenants.ts'
 import { readAssertionIssuers } from './token-policies.ts'
 import type { Sources } from './values.ts'
 import * as read from './values.ts'
@@ -118,7 +118,8 @@ export function parseConfig(
     limits: readLimits(fields),
   }
   const tenants = readTenants(raw.tenants ?? {}, config, sources, parseConfig)
-  return Object.freeze({ ...config, ...(tenants.length === 0 ? {} : { tenants }) })
+  if (tenants.length === 0) return Object.freeze(config)
+  return Object.freeze({ ...config, tenants, ...neighboursOf(config, config, tenants) })
 }
 
 type Scalars =

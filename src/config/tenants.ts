@@ -59,7 +59,19 @@ export function readTenants(
   refuseSharedAddresses([outer, ...tenants])
   refuseOwnConnectors([outer, ...tenants])
   refuseSharedResources([outer, ...tenants])
-  return tenants
+  return tenants.map((tenant) =>
+    Object.freeze({ ...tenant, ...neighboursOf(tenant, outer, tenants) }),
+  )
+}
+
+/** What connectors that the API makes have to keep away from. */
+export function neighboursOf(
+  house: Config,
+  outer: Config,
+  tenants: readonly Config[],
+): Pick<Config, 'neighbours'> {
+  const issuers = [outer, ...tenants].map(({ issuer }) => issuer)
+  return { neighbours: issuers.filter((issuer) => issuer !== house.issuer) }
 }
 
 function readTenant(
@@ -184,7 +196,7 @@ function refuseSharedAddresses(houses: readonly Config[]): void {
           `${nameOf(houses[Math.max(index, otherIndex)])}.issuer`,
           `another than the issuer of ${nameOf(houses[Math.min(index, otherIndex)])}`,
         )
-      const taken = routesOf(house).find((route) => overlap(route, rest))
+      const taken = routesOf(house).find((route) => overlapsPath(route, rest))
       if (taken === undefined) continue
       const path = `${taken.startsWith('/') ? taken : `/${taken}`}`
       throw read.invalid(
@@ -207,7 +219,7 @@ function routesOf({ prefix, connectors, providers }: Config): readonly string[] 
 }
 
 /** Whether one of the two lies below the other; a route may end in `*`. */
-function overlap(route: string, path: string): boolean {
+export function overlapsPath(route: string, path: string): boolean {
   const fixed = route.replace(/\*$/, '').replace(/\/$/, '')
   const within = (inner: string, outer: string): boolean => `${inner}/`.startsWith(`${outer}/`)
   return (
@@ -216,7 +228,7 @@ function overlap(route: string, path: string): boolean {
 }
 
 /** The path of `url` below an issuer: empty for the issuer itself, `undefined` elsewhere. */
-function pathBelow(url: string, issuer: string): string | undefined {
+export function pathBelow(url: string, issuer: string): string | undefined {
   const [inner, outer] = [new URL(url), new URL(issuer)]
   const base = outer.pathname.replace(/\/$/, '')
   const path = inner.pathname.replace(/\/$/, '')
