@@ -48,14 +48,13 @@ it(
   'openapi.json keeps its word: schemathesis finds 0 failures',
   async (context) => {
     const python = need(context, 'Python', await preparePython('schemathesis'))
-    const house = await open()
-    const judge = async (key: string, more: readonly string[]) =>
+    const judge = async (issuer: string, key: string, more: readonly string[]) =>
       runProcess({
         name: 'schemathesis',
         command: python.executable,
         args: [
           ...['-m', 'schemathesis.cli', '--config-file', JUDGE_CONFIG, 'run', DOCUMENT],
-          ...['--url', `${house.issuer}/api/v1`, '--header', `Authorization: Bearer ${key}`],
+          ...['--url', `${issuer}/api/v1`, '--header', `Authorization: Bearer ${key}`],
           ...['--phases', 'examples,coverage,fuzzing', '--max-examples', String(EXAMPLES)],
           ...['--seed', SEED, '--warnings', 'off', '--no-color', ...more],
         ],
@@ -63,17 +62,19 @@ it(
         env: { ...python.env },
         deadlineMs: DEADLINE_MS,
       })
-    for (const [key, more] of [
-      [ADMIN_KEY, ['--exclude-path', '/tokens']],
-      [house.keys.tokens, ['--include-path', '/tokens']],
-      ['ptk_none', ['--include-path', '/connections', '--max-examples', '3']],
+    for (const [keyOf, more] of [
+      [() => ADMIN_KEY, ['--exclude-path', '/tokens']],
+      [({ keys }: ApiHouseKit) => keys.tokens, ['--include-path', '/tokens']],
+      [() => 'ptk_none', ['--include-path', '/connections', '--max-examples', '3']],
     ] as const) {
-      const { code, output } = await judge(key, more)
+      // A house of its own: bad keys of the run before count towards the rate of their network.
+      const house = await open()
+      const { code, output } = await judge(house.issuer, keyOf(house), more)
       expect(code, output.slice(-6_000)).toBe(0)
       expect(output).toContain('No issues found')
+      const bugs = house.platform.events.filter(({ type }) => type === 'server.failed')
+      expect(bugs).toEqual([])
     }
-    const bugs = house.platform.events.filter(({ type }) => type === 'server.failed')
-    expect(bugs).toEqual([])
   },
   DEADLINE_MS,
 )
