@@ -10,6 +10,7 @@ import type { Cache } from '../ports.ts'
 import { createSealing } from '../vault/sealing.ts'
 import { acrossNodes } from './across-nodes.ts'
 import { createLoadingCache } from './loading-cache.ts'
+import { createQuickCache } from './quick-cache.ts'
 import { createSealedCache } from './sealed-cache.ts'
 import { storedFacts } from './stored-facts.ts'
 
@@ -54,7 +55,9 @@ function setUp(inner?: Cache) {
   const lock = createMemoryLock(runtime)
   const remote = { says: 'first', isDown: false, asked: 0 }
   const sealing = createSealing([new Uint8Array(32).fill(3)], runtime)
-  const cacheOf = () => inner && createSealedCache(inner, { sealing, runtime, purpose: 'facts' })
+  const cacheOf = () =>
+    inner &&
+    createSealedCache(createQuickCache(inner, runtime), { sealing, runtime, purpose: 'facts' })
   /** One isolate. */
   const isolate = () => {
     const cache = cacheOf()
@@ -245,6 +248,23 @@ describe('a shared cache that answers with older values for 60 s', () => {
     expect(cache.peek('key')).not.toMatchObject({ value: 'first' })
     expect(await cache.read('key', DEADLINE)).toMatchObject({ value: 'second' })
   })
+})
+
+it('K5: a shared cache that hangs, or fails, costs half a second and no answer', async () => {
+  const never = <T>() => new Promise<T>(() => undefined)
+  const silent = { stalenessSeconds: 60, get: never<undefined>, set: never<void>, delete: never<void> }
+  const failing = async () => Promise.reject(new Error('KV GET failed: 500'))
+  const broken = { stalenessSeconds: 60, get: failing, set: failing, delete: failing }
+  for (const cache of [silent, broken]) {
+    const { isolate, remote, runtime } = setUp(cache)
+    const first = isolate().read('key', DEADLINE)
+    await runtime.elapseMs(500)
+    expect(await first).toMatchObject({ state: 'hit', value: 'first' })
+    const second = isolate().read('key', DEADLINE)
+    await runtime.elapseMs(500)
+    expect(await second).toMatchObject({ value: 'first' })
+    expect([remote.asked, runtime.timers(), runtime.rejections]).toEqual([1, 0, []])
+  }
 })
 
 it('C11: a house with a cache full of forgeries asks for itself, and believes none', async () => {

@@ -93,6 +93,21 @@ describe('createSealedCache', () => {
     expect(await writer.get('key')).toBe('newest')
   })
 
+  it('C11: what a node with a clock ahead wrote is forgotten by who has seen it', async () => {
+    const { node, rows, runtime } = setUp()
+    runtime.jumpWallMs(30_000)
+    await node().set('key', 'ahead', TTL_SECONDS)
+    const [name = '', ahead = ''] = [...rows][0] ?? []
+    runtime.jumpWallMs(-30_000)
+    const reader = node()
+    expect(await reader.get('key')).toBe('ahead')
+    await reader.delete('key')
+    rows.set(name, ahead)
+    expect(await reader.get('key')).toBeUndefined()
+    await reader.set('key', 'newer', TTL_SECONDS)
+    expect([await reader.get('key'), await node().get('key')]).toEqual(['newer', 'newer'])
+  })
+
   it('C11: a value is not believed past its own life, nor from the future', async () => {
     const { node, runtime } = setUp()
     await node().set('key', 'value', 60)

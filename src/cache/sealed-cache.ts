@@ -60,8 +60,8 @@ export function createSealedCache(
       await cache.set(nameOf(key), value, ttlSeconds)
     },
     async delete(key) {
-      // What was written in this very millisecond is forgotten, too.
-      raise(key, nowMs() + 1)
+      // What was written in this very millisecond is forgotten, too, or seen from a clock that is ahead.
+      raise(key, Math.max(nowMs(), floors.get(key) ?? 0) + 1)
       await cache.delete(nameOf(key))
     },
   }

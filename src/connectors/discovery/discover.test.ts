@@ -54,6 +54,14 @@ async function errorOf(work: Promise<unknown>): Promise<UpstreamError> {
 }
 
 describe('createDiscover', () => {
+  it('K5: finds for itself where its cache says nothing', async () => {
+    const never = <T>() => new Promise<T>(() => undefined)
+    const cache = { ...memoryCache(), get: never<undefined>, set: never<void> }
+    const finding = program({ cache })(remote.url)
+    await runtime.elapseMs(500)
+    expect(await finding).toMatchObject({ state: 'fresh' })
+  })
+
   it('finds the authorization server, then answers from memory', async () => {
     const discover = program()
     const found = await discover(remote.url)

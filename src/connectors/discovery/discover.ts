@@ -5,6 +5,7 @@
  * What comes back from a `Cache` is judged as if it had just been fetched: others may write there.
  */
 import { createBreakers } from '../../cache/breaker.ts'
+import { createQuickCache } from '../../cache/quick-cache.ts'
 import { createSealedCache } from '../../cache/sealed-cache.ts'
 import { LIMITS } from '../../config/fields.ts'
 import { UpstreamError } from '../../errors.ts'
@@ -141,12 +142,13 @@ function sealed(
   key: Uint8Array | undefined,
 ): Cache | undefined {
   if (cache === undefined) return undefined
+  const quick = createQuickCache(cache, runtime)
   if (key !== undefined) {
     const sealing = createSealing([key], runtime)
-    return createSealedCache(cache, { sealing, runtime, purpose: 'discovery' })
+    return createSealedCache(quick, { sealing, runtime, purpose: 'discovery' })
   }
   emit.event({ type: 'server.warning', level: 'warn', reason: 'cache_unsealed' })
-  return cache
+  return quick
 }
 
 function openEngine(
