@@ -158,9 +158,10 @@ function seal(key: Uint8Array, plaintext: string, associatedData: string): strin
     authTagLength: TAG_BYTES,
   })
   cipher.setAAD(Buffer.from(associatedData))
-  const body = cipher.update(Buffer.from(plaintext))
-  const end = cipher.final()
-  return Buffer.concat([nonce, body, end, cipher.getAuthTag()]).toString('base64url')
+  const body = cipher.update(plaintext, 'utf8')
+  // In this mode nothing is left at the end.
+  cipher.final()
+  return Buffer.concat([nonce, body, cipher.getAuthTag()]).toString('base64url')
 }
 
 function open(key: Uint8Array, sealed: string, associatedData: string): string | undefined {

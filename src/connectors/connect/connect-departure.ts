@@ -18,7 +18,6 @@ import {
   type Attempt,
   isAttemptSpent,
   keepAttempt,
-  type Secrets,
   secretsOf,
 } from './connect-attempt.ts'
 import type { ConnectHouse } from './connect-rooms.ts'
@@ -73,12 +72,12 @@ export async function leave(
   if (id !== undefined && (await isAttemptSpent(house, secrets.stateDigest))) return 'answered'
   const cookies = keepAttempt(house, jar, secrets.stateDigest, attemptOf(house, departure))
   if (cookies === undefined) return TOO_MANY_SCOPES
-  const parameters = requestOf(house, departure, secrets)
+  const challenge = s256(secrets.verifier, house.runtime)
   const url =
     binding.server.require_pushed_authorization_requests === true
-      ? await pushed(house, departure, parameters)
-      : (authorizationUrl(binding.server.authorization_endpoint, parameters) ?? UNSAFE_ENDPOINT)
-  if (!(url instanceof URL)) return url
+      ? await pushed(house, departure, requestOf(departure, secrets.state, challenge))
+      : destinationOf(departure, secrets.state, challenge)
+  if (typeof url !== 'string') return url
   report(house, {
     type: 'connection.started',
     flowId,
@@ -88,7 +87,7 @@ export async function leave(
     ...(embedded === undefined ? {} : { app: embedded.app }),
   })
   // The form cookie stays for pages that are open in other tabs (W7).
-  return new Redirect(url.href, cookies)
+  return new Redirect(url, cookies)
 }
 
 /** All that the answer is held to (CLI-06). */
@@ -116,9 +115,9 @@ function attemptOf(
 
 /** RFC 6749 section 4.1.1, RFC 7636, RFC 8707. */
 function requestOf(
-  { runtime }: ConnectHouse,
   { binding, client, scopes }: Departure,
-  { state, verifier }: Secrets,
+  state: string,
+  challenge: string,
 ): URLSearchParams {
   // Pair by pair: from an object it takes five times as long.
   const parameters = new URLSearchParams()
@@ -126,7 +125,7 @@ function requestOf(
   parameters.append('client_id', client.clientId)
   parameters.append('redirect_uri', client.redirectUri)
   parameters.append('state', state)
-  parameters.append('code_challenge', s256(verifier, runtime))
+  parameters.append('code_challenge', challenge)
   parameters.append('code_challenge_method', 'S256')
   if (scopes.length > 0) parameters.append('scope', formatScope(scopes))
   // OpenID Connect Core section 11: without it the scope is ignored.
@@ -135,18 +134,55 @@ function requestOf(
   return parameters
 }
 
+interface Beginning {
+  readonly clientId: string
+  readonly redirectUri: string
+  readonly scopes: readonly string[]
+  readonly href: string
+}
+
+/** All of the request that is the same for everybody, written once. */
+const BEGINNINGS = new WeakMap<Binding, Beginning>()
+
+function destinationOf(
+  departure: Departure,
+  state: string,
+  challenge: string,
+): string | ConnectorProblem {
+  const beginning = beginningOf(departure)
+  // Both are letters, digits, `.`, `-` and `_`: nothing to escape.
+  return beginning === undefined
+    ? UNSAFE_ENDPOINT
+    : `${beginning}&state=${state}&code_challenge=${challenge}`
+}
+
+function beginningOf(departure: Departure): string | undefined {
+  const { binding, client, scopes } = departure
+  const { clientId, redirectUri } = client
+  const known = BEGINNINGS.get(binding)
+  const isSame =
+    known?.clientId === clientId && known.redirectUri === redirectUri && known.scopes === scopes
+  if (isSame) return known.href
+  const request = requestOf(departure, '', '')
+  const url = authorizationUrl(binding.server.authorization_endpoint, request)
+  if (url === undefined) return undefined
+  for (const name of ['state', 'code_challenge']) url.searchParams.delete(name)
+  BEGINNINGS.set(binding, { clientId, redirectUri, scopes, href: url.href })
+  return url.href
+}
+
 /** The one exchange of a server that demands it (RFC 9126 section 5). */
 async function pushed(
   house: ConnectHouse,
   { binding, client }: Departure,
   parameters: URLSearchParams,
-): Promise<URL | ConnectorProblem> {
+): Promise<string | ConnectorProblem> {
   const { tokenCalls } = house.connecting
   const answer = await tokenCalls.push(binding, client, parameters)
   if (answer.outcome === 'yes') {
     const { requestUri } = answer
     const short = new URLSearchParams({ client_id: client.clientId, request_uri: requestUri })
-    return authorizationUrl(binding.server.authorization_endpoint, short) ?? UNSAFE_ENDPOINT
+    return authorizationUrl(binding.server.authorization_endpoint, short)?.href ?? UNSAFE_ENDPOINT
   }
   if (answer.outcome === 'no' && answer.error === 'invalid_client')
     await clientRefused(house.connecting, binding, client)
