@@ -38,7 +38,8 @@ function problemsOf(schema: z.ZodType, issue: z.core.$ZodIssue): readonly FieldP
   const at = (name?: string) => shown([...path, ...(name === undefined ? [] : [name])].join('.'))
   if (issue.code === 'unrecognized_keys') {
     const known = Object.keys(shapeAt(schema, path))
-    return issue.keys.map((name) => ({
+    // More are not told, and comparing names is not for nothing (D3).
+    return issue.keys.slice(0, ERRORS_MAX).map((name) => ({
       param: at(name),
       code: 'ERR_API_FIELD_UNKNOWN',
       detail: unknownField(name, known),

@@ -9,7 +9,7 @@ import { LRUCache } from 'lru-cache'
 import { ConfigError, StoreError } from '../errors.ts'
 import { auditStep } from '../issuer/audit.ts'
 import { createId, createSecret, key } from '../issuer/ids.ts'
-import type { Versioned } from '../ports.ts'
+import type { Step, Versioned } from '../ports.ts'
 import { TENANT, type Values } from '../records.ts'
 import type { ApiCaller, ApiHouse, Role } from './route.ts'
 
@@ -54,14 +54,18 @@ export function createApiKeys(house: KeysHouse): ApiKeys {
   const { store, runtime, config } = house
   const remembered = new LRUCache<string, Remembered>({ max: REMEMBERED_KEYS_MAX })
   const digests = new Map<string, string>()
+  let ended = 0
   const adminDigest = config.adminApiKey && runtime.sha256(config.adminApiKey.reveal())
   const read = async (id: string, digest: string): Promise<ApiCaller | undefined> => {
     const readAtMs = runtime.monotonicMs()
+    const endedBefore = ended
     const row = await store.get('apiKey', key(id))
     const { digest: expected = NO_DIGEST, expiresAtMs } = row?.value ?? {}
     const isRight = runtime.equal(expected, digest)
     if (row === undefined || !isRight || hasEnded(expiresAtMs, runtime.nowMs())) return undefined
     const caller = callerOf(row)
+    // It may be the one that was ended while it was read: asked again next time.
+    if (ended !== endedBefore) return caller
     remembered.set(digest, { caller, readAtMs, expiresAtMs })
     digests.set(id, digest)
     if (digests.size > REMEMBERED_KEYS_MAX) digests.clear()
@@ -84,6 +88,7 @@ export function createApiKeys(house: KeysHouse): ApiKeys {
       return hasEnded(known.expiresAtMs, runtime.nowMs()) ? undefined : known.caller
     },
     forget(id) {
+      ended += 1
       const digest = digests.get(id)
       if (digest !== undefined) remembered.delete(digest)
       else remembered.clear()
@@ -116,6 +121,7 @@ function noteUse({ store, runtime }: KeysHouse, { key: at, version, value }: Api
 
 /**
  * @param by Who makes it: a key id, or `cli`.
+ * @param maker The key that makes it, as it was read: changed or ended since, and nothing is made.
  * @returns `secret` is shown once and kept nowhere.
  * @throws {ConfigError} when there are `API_KEYS_MAX` already. @throws {StoreError}
  */
@@ -123,6 +129,7 @@ export async function createApiKey(
   house: KeysHouse,
   input: NewApiKey,
   by: string,
+  maker?: ApiKeyRow,
 ): Promise<{ readonly id: string; readonly secret: string; readonly value: Values['apiKey'] }> {
   const { store, runtime } = house
   if ((await store.count('apiKey', TENANT)) >= API_KEYS_MAX) {
@@ -139,11 +146,18 @@ export async function createApiKey(
     digest: runtime.sha256(secret),
     createdAtMs: Math.trunc(runtime.nowMs()),
   }
-  await store.commit([
+  const { won } = await store.commit([
+    ...(maker === undefined ? [] : [unchanged(maker)]),
     { verb: 'create', kind: 'apiKey', key: key(id), value },
     auditStep(house, 'api_key.created', { actor: by, detail: `${id} ${input.role}` }),
   ])
+  if (!won) throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
   return { id, secret, value }
+}
+
+/** The commit is lost when somebody has changed or ended this key. */
+function unchanged({ key: at, version, value }: ApiKeyRow): Step {
+  return { verb: 'put', kind: 'apiKey', key: at, ifVersion: version, value }
 }
 
 /** In order of id; fewer than `max` is the end. @throws {StoreError} */
@@ -182,16 +196,9 @@ export async function endApiKey(
     const other = isGuarded ? await otherManager(house, id) : undefined
     if (isGuarded && other === undefined) return 'last'
     const { won } = await house.store.commit([
-      { verb: 'put', kind: 'apiKey', key: row.key, ifVersion: row.version, value: row.value },
+      unchanged(row),
       { verb: 'remove', kind: 'apiKey', key: row.key },
-      ...(other === undefined
-        ? []
-        : [
-            {
-              ...({ verb: 'put', kind: 'apiKey', key: other.key } as const),
-              ...{ ifVersion: other.version, value: other.value },
-            },
-          ]),
+      ...(other === undefined ? [] : [unchanged(other)]),
       auditStep(house, 'api_key.ended', { actor: by, detail: id }),
     ])
     if (won) return 'ended'

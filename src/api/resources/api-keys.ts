@@ -3,7 +3,7 @@
  * restricted one only for its own app and connectors, one that ends only one that ends by then.
  */
 import { z } from 'zod'
-import { ConfigError } from '../../errors.ts'
+import { ConfigError, StoreError } from '../../errors.ts'
 import {
   ADMIN_KEY_ID,
   type ApiKeyRow,
@@ -20,6 +20,7 @@ import { App, ConnectorName, idOf, pageOf, Time } from '../shapes.ts'
 const READERS = ['read', 'manage'] as const
 const REACH = ['app', 'connectors'] as const
 const CONNECTORS_MAX = 100
+const CREATE_TRIES_MAX = 3
 
 const ApiKeyItem = z
   .object({
@@ -82,8 +83,7 @@ export function apiKeyRoutes(house: ApiHouse) {
       answers: { 201: { description: 'The key, once.', schema: NewKey } },
       problems: ['ERR_API_LIMIT'],
       async handle({ body, caller }) {
-        const input = await narrowed(house, caller, body)
-        const { id, secret, value } = await create(house, input, caller.keyId)
+        const { id, secret, value } = await create(house, caller, body)
         return { status: 201, body: { ...keyView({ key: { id }, value }), key: secret } }
       },
     }),
@@ -123,12 +123,26 @@ interface Wanted {
   readonly expiresAt?: string | undefined
 }
 
+/**
+ * The row of the key that calls. One that was ended may be remembered for a while, and makes no other
+ * that would outlive it.
+ *
+ * @returns `undefined`: the key of the configuration. @throws {Problem} 401
+ */
+async function makerOf(house: ApiHouse, { keyId }: ApiCaller): Promise<ApiKeyRow | undefined> {
+  if (keyId === ADMIN_KEY_ID) return undefined
+  const row = await findApiKey(house, keyId)
+  if (row !== undefined) return row
+  throw new Problem(401, 'ERR_API_KEY', 'The key was ended.', {
+    headers: { 'www-authenticate': 'Bearer' },
+  })
+}
+
 /** @throws {Problem} 403 for more than the caller's own. */
-async function narrowed(house: ApiHouse, caller: ApiCaller, body: Wanted): Promise<NewApiKey> {
+function narrowed(caller: ApiCaller, own: ApiKeyRow | undefined, body: Wanted): NewApiKey {
   const { name, role, expiresAt, connectors = caller.connectors } = body
   for (const connector of connectors ?? []) requireConnector(caller, connector)
   const app = appOf(caller, body.app)
-  const own = caller.keyId === ADMIN_KEY_ID ? undefined : await findApiKey(house, caller.keyId)
   const endsMs = own?.value.expiresAtMs
   const asked = expiresAt === undefined ? undefined : Date.parse(expiresAt)
   if (endsMs !== undefined && asked !== undefined && asked > endsMs)
@@ -145,12 +159,18 @@ async function narrowed(house: ApiHouse, caller: ApiCaller, body: Wanted): Promi
   }
 }
 
-async function create(house: ApiHouse, input: NewApiKey, by: string) {
-  try {
-    return await createApiKey(house, input, by)
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    throw new Problem(409, 'ERR_API_LIMIT', error.problem, { cause: error })
+async function create(house: ApiHouse, caller: ApiCaller, body: Wanted) {
+  for (let tries = 1; ; tries += 1) {
+    const own = await makerOf(house, caller)
+    try {
+      return await createApiKey(house, narrowed(caller, own, body), caller.keyId, own)
+    } catch (error) {
+      if (error instanceof ConfigError)
+        throw new Problem(409, 'ERR_API_LIMIT', error.problem, { cause: error })
+      // Its use was noted, or it was ended, in between.
+      const isLost = error instanceof StoreError && error.certainty === 'not-applied'
+      if (!isLost || tries >= CREATE_TRIES_MAX) throw error
+    }
   }
 }
 

@@ -148,10 +148,13 @@ function csvLine(row: AuditItem): string {
   return `${COLUMNS.map((name) => csvCell(row[name] ?? '')).join(',')}\r\n`
 }
 
-/** A spreadsheet must not take a value of somebody else for a formula. */
+/**
+ * A spreadsheet must not take a value of somebody else for a formula, neither where `;` or a tab ends a
+ * cell nor where wide letters are read as narrow ones.
+ */
 function csvCell(text: string): string {
-  const harmless = /^[\s]*[=+\-@\t\r]/.test(text) ? `'${text}` : text
-  return /[",\r\n']/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
+  const harmless = /^\s*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]/.test(text) ? `'${text}` : text
+  return /[",;\t\r\n']/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
 }
 
 function auditView({ key: { id }, value }: Versioned<'audit'>): AuditItem {

@@ -107,7 +107,11 @@ export function connectionRoutes(house: ApiHouse) {
       answers: { 200: { description: 'The connection, usable.', schema: Connection } },
       problems: ['ERR_APP_UNKNOWN', 'ERR_CONFIRMATION'],
       async handle({ params, body, caller }) {
-        const input = { ...body, ...appNamed(caller, body.app), id: params.id }
+        const { connectors } = caller
+        const input = {
+          ...{ ...body, ...appNamed(caller, body.app), id: params.id },
+          ...(connectors === undefined ? {} : { connectors }),
+        }
         return { status: 200, body: await house.embedded.confirm(input) }
       },
     }),

@@ -85,7 +85,7 @@ function writeRoutes(house: ApiHouse) {
         const options = await changeOf(house, call)
         const { created, connector } = await house.operations.connectors
           .put(name, call.body as never, options)
-          .catch((error: unknown) => refuse(error, name))
+          .catch((error: unknown) => refuse(error, call))
         return answerOf(created ? 201 : 200, connector)
       },
     }),
@@ -102,7 +102,7 @@ function writeRoutes(house: ApiHouse) {
         const options = await changeOf(house, call)
         const connector = await house.operations.connectors
           .update(name, { ...call.body }, options)
-          .catch((error: unknown) => refuse(error, name))
+          .catch((error: unknown) => refuse(error, call))
         if (connector === undefined) throw unknown(name)
         return answerOf(200, connector)
       },
@@ -218,11 +218,13 @@ function unknown(name: string, known: readonly string[] = []): Problem {
 }
 
 /** What the reader of the configuration refuses, told by the field. */
-function refuse(error: unknown, name: string): never {
+function refuse(error: unknown, { caller, params: { name } }: Named): never {
   if (!(error instanceof ConfigError)) throw error
   const start = `connectors.${name}.`
   const field = error.field ?? ''
   const param = field.startsWith(start) ? field.slice(start.length) : field
-  const detail = `${error.problem} ${error.fix}`
+  // It names the other one, which the key may not see (O6).
+  const isForeign = error.code === 'ERR_CONFIG_OVERLAP' && caller.connectors !== undefined
+  const detail = isForeign ? 'The path is taken.' : `${error.problem} ${error.fix}`
   throw fieldsProblem([{ param, code: 'ERR_API_FIELD_VALUE', detail }])
 }

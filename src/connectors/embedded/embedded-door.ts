@@ -61,10 +61,11 @@ export interface EmbeddedDoor {
   /**
    * Makes the pending connection usable, once.
    *
-   * @throws {OAuthError} 409 `ERR_CONFIRMATION`: unknown, used, too old, of another user or app, in one
-   *   code; 422 `ERR_APP_UNKNOWN`. @throws {StoreError}
+   * @param input `connectors`: those that the caller may confirm; absent: all.
+   * @throws {OAuthError} 409 `ERR_CONFIRMATION`: unknown, used, too old, of another user, app or
+   *   connector, in one code; 422 `ERR_APP_UNKNOWN`. @throws {StoreError}
    */
-  confirm(input: ConfirmInput): Promise<Connection>
+  confirm(input: ConfirmInput & { readonly connectors?: readonly string[] }): Promise<Connection>
   /** Gives back what nobody confirmed in time, where timers do not. */
   runDue(): Promise<void>
 }

@@ -11,7 +11,6 @@ import { appUserId, requireApp } from './app-space.ts'
 import { confirmPending } from './confirm.ts'
 import { createSession, requireReturnUrl } from './connect-sessions.ts'
 import type {
-  ConfirmInput,
   ConnectSessionInput,
   EmbeddedDoor,
   StartedConnection,
@@ -27,7 +26,7 @@ export function openEmbedded(house: ConnectHouse | undefined): EmbeddedDoor {
     createConnectSession: async (input: ConnectSessionInput) =>
       createSession(house ?? nobodyConnects(), input),
     start: async (input: StartInput) => start(house ?? nobodyConnects(), input),
-    async confirm(input: ConfirmInput) {
+    async confirm(input: Parameters<EmbeddedDoor['confirm']>[0]) {
       const { config } = house ?? nobodyConnects()
       const app = requireApp(config.apps, input.app)
       const userId = appUserId(input.user, app.name)
