@@ -14,7 +14,7 @@ import { createTokenDoor, type TokenDoor } from './connectors/connections/auth-p
 import { createTokenAdmission } from './connectors/connections/token-admission.ts'
 import { createHouseDiscover, type HouseDiscover } from './connectors/discovery/house-discover.ts'
 import { createEmbeddedDoor, type EmbeddedDoor } from './connectors/embedded/embedded-door.ts'
-import { createLateOutbound } from './connectors/late-outbound.ts'
+import { createLateOutbound, type LateOutbound } from './connectors/late-outbound.ts'
 import type { Lifecycle } from './connectors/lifecycle/lifecycle.ts'
 import { isOutbound, outboundConnectors } from './connectors/lifecycle/outbound-connector.ts'
 import { createLateConsents } from './connectors/made/late-consents.ts'
@@ -42,8 +42,10 @@ import type { Bus, Platform, Store } from './ports.ts'
 import { createProviderContexts } from './providers/contexts.ts'
 import { DEVELOPMENT_TYPE } from './providers/development.ts'
 import { type Mark, TENANT } from './records.ts'
+import { connectorOf } from './vault/connection-rows.ts'
 import { createHandOut } from './vault/hand-out.ts'
 import type { Refresher } from './vault/refresh.ts'
+import type { Renew } from './vault/renewals.ts'
 import { createResealing } from './vault/resealing.ts'
 import { createSealing, type Sealing } from './vault/sealing.ts'
 import { openWebhooks, WEBHOOKS, type Webhooks } from './webhooks/room.ts'
@@ -207,7 +209,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     context: contexts.of(provider),
   }))
   const signIns = await openSignIns(ground, providers)
-  const { vault, proofs, refresher, duties, signals, upkeep } = signIns
+  const { vault, proofs, refresher, renewals, duties, signals, upkeep } = signIns
   const { memberships } = upkeep
   ground.attachDuties(duties)
   const late = createLateOutbound({
@@ -339,6 +341,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
         () => ground.made.load(),
         async () => (await late.ensure())?.lifecycle.runDue(),
         () => embedded.runDue(),
+        () => renewals.runDue(renewWith(upkeep, late)),
       ],
       sweep,
     }),
@@ -368,6 +371,15 @@ async function openConnecting(
   const { runtime, emit, lock } = platform
   const { openOutbound } = await import('./connectors/outbound.ts')
   return openOutbound({ ...ground, ...signIns, config, runtime, emit, lock, egress })
+}
+
+/** Refreshes what is in use at the room that it belongs to. */
+function renewWith(signIns: Pick<SignIns['upkeep'], 'renewDue'>, { tokens }: LateOutbound): Renew {
+  return (vaultId, record) => {
+    const connector = connectorOf(record.provider)
+    if (connector === undefined) return signIns.renewDue(vaultId, record)
+    return tokens.renewDue(vaultId, record.userId, connector)
+  }
 }
 
 function responseOf(answer: Response | Redirect): Response {

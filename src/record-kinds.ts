@@ -133,6 +133,12 @@ export const KINDS: { readonly [K in Kind]: KindRow } = {
     life: 'until the provider confirmed it, at most 7 d',
     sealed: ['sealed'],
   },
+  renewal: {
+    holds: 'that upstream tokens are in use, and when to refresh them (Workers)',
+    key: 'due time, vault id',
+    life: 'until refreshed, or 2 h without use',
+    sealed: [],
+  },
   operation: {
     holds: 'work that the API was asked for',
     key: 'its id',

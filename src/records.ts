@@ -299,6 +299,8 @@ export interface Values {
     keyId?: string
     createdAtMs: number
     changedAtMs: number
+    /** Since when its people know who is told of them, and what: what they allowed before is void. */
+    releasedAtMs?: number
     removedAtMs?: number
     /** Only of a removed one. */
     expiresAtMs?: number
@@ -346,6 +348,14 @@ export interface Values {
     attempts: number
     createdAtMs: number
     dueAtMs: number
+    expiresAtMs: number
+  }
+  /** Upstream tokens in use, to be refreshed where no timer can. Key: when, then the vault id. */
+  renewal: {
+    vaultId: string
+    /** Known to the hour. */
+    usedAtMs: number
+    attempts: number
     expiresAtMs: number
   }
   /**

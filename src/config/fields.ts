@@ -331,6 +331,13 @@ export const LIMITS = {
     sentence:
       'Refusals a second that one network gets; further ones wait up to two seconds (on Node).',
   },
+  refreshesPerRunMax: {
+    default: 20,
+    min: 1,
+    max: 60,
+    sentence:
+      'Upstream tokens that one `runDue()` refreshes ahead (on Workers). About 12 statements each.',
+  },
   tenantRequestsMax: {
     default: 1_000,
     min: 1,

@@ -67,6 +67,7 @@ export function createLateOutbound({ runtime, isNeeded, open }: LateOutboundDeps
       machine: (connector) => opened?.tokens.machine(connector) ?? COLD,
       loadMachine: async (...asked) => (await tokens())?.loadMachine(...asked) ?? MISSING,
       refusedMachine: async (...asked) => (await tokens())?.refusedMachine(...asked) ?? MISSING,
+      renewDue: async (...asked) => (await tokens())?.renewDue(...asked) ?? 'dead',
       forget: (vaultId) => opened?.tokens.forget(vaultId),
       drop: (userId, connector) => opened?.tokens.drop(userId, connector),
       dropAll: (connector) => opened?.tokens.dropAll(connector),

@@ -8,6 +8,7 @@ import type { Bus, Platform, Store } from '../ports.ts'
 import { connectorOf } from '../vault/connection-rows.ts'
 import { createLateConnectorSide, type LateConnectorSide } from '../vault/connector-side.ts'
 import { createRefresher, type Refresher } from '../vault/refresh.ts'
+import { createRenewals, type Renewals } from '../vault/renewals.ts'
 import type { Sealing } from '../vault/sealing.ts'
 import { createVault, type Vault } from '../vault/vault.ts'
 import { announceMark } from './endings.ts'
@@ -34,6 +35,8 @@ export interface SignIns {
   readonly vault: Vault
   readonly proofs: Proofs
   readonly refresher: Refresher
+  /** What is in use where no timer can refresh it ahead. */
+  readonly renewals: Renewals
   readonly duties: UpstreamRevocation
   readonly signals: Signals
   readonly upkeep: Upkeep
@@ -81,6 +84,8 @@ export async function openSignIns(
       duties.queue(vaultId, record, tokens, 'issued_after_the_end'),
     incident: (provider) => proofs.incident(provider),
   })
+  const runMax = config.limits.refreshesPerRunMax
+  const renewals = createRenewals({ store, lock, runtime, vault, runMax })
   const seen: Upkeep['seen'] = (vaultId, record) => upkeep.seen(vaultId, record)
   const upstream = createUpstream({ ...ending, vault, refresher, providers, signals, seen })
   const proofs: Proofs = createProofs({
@@ -95,9 +100,9 @@ export async function openSignIns(
     if ((await upstream.end(vaultId, cause)) === 'newer') proofs.revive(vaultId)
   })
   const upkeep = createUpkeep({
-    ...{ ...ending, vault, refresher, providers, proofs },
+    ...{ ...ending, vault, refresher, renewals, providers, proofs },
     ...(ground.made === undefined ? {} : { directory: ground.made }),
   })
   await Promise.all([proofs.start(), upkeep.start()])
-  return { vault, proofs, refresher, duties, signals, upkeep, connectorSide }
+  return { vault, proofs, refresher, renewals, duties, signals, upkeep, connectorSide }
 }

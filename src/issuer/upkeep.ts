@@ -3,8 +3,9 @@
  * belong to. The proof engine says who is in use; it re-proves each of them at least every 240 s.
  */
 import type { ConnectorDirectory } from '../connectors/directory.ts'
-import type { Refresher } from '../vault/refresh.ts'
+import type { Refresher, RefreshResult } from '../vault/refresh.ts'
 import { createRefreshAhead } from '../vault/refresh-ahead.ts'
+import type { Renewals } from '../vault/renewals.ts'
 import type { Vault, VaultRecord } from '../vault/vault.ts'
 import type { EndingHouse } from './endings.ts'
 import type { IssuerProvider } from './house.ts'
@@ -15,6 +16,7 @@ import type { Proofs } from './proof.ts'
 interface Deps extends EndingHouse {
   readonly vault: Vault
   readonly refresher: Refresher
+  readonly renewals: Pick<Renewals, 'seen'>
   readonly providers: readonly IssuerProvider[]
   readonly directory?: Pick<ConnectorDirectory, 'onChange'>
   readonly proofs: Pick<Proofs, 'onProved' | 'told' | 'incident'>
@@ -24,6 +26,8 @@ export interface Upkeep {
   readonly memberships: Memberships
   /** This record was read because its proof is being asked for. */
   seen(vaultId: string, record: VaultRecord): void
+  /** For `runDue`: refreshes it when it is due, and tells its proof what came of it. */
+  renewDue(vaultId: string, record: VaultRecord): Promise<RefreshResult>
   /** No grant depends on it any more. */
   forget(vaultId: string): void
   start(): Promise<void>
@@ -42,17 +46,20 @@ export function createUpkeep(deps: Deps): Upkeep {
     keepSeconds: upstreamProofStaleSeconds,
     ...createMembershipAsking({ ...deps, rules }),
   })
+  const refresh = (vaultId: string): Promise<RefreshResult> =>
+    refresher.refresh(vaultId, tokenCallTimeoutMs, { believe: false })
+  const told = (vaultId: string, record: VaultRecord, result: 'refreshed' | 'dead'): void => {
+    const about = { provider: idOf(deps.providers, record), person: record.userKey }
+    proofs.told(
+      vaultId,
+      result === 'refreshed'
+        ? { outcome: 'yes', ...about }
+        : { outcome: 'no', reason: 'refresh_refused', ...about },
+    )
+  }
   const ahead = createRefreshAhead({
-    refresh: (vaultId) => refresher.refresh(vaultId, tokenCallTimeoutMs, { believe: false }),
-    told(vaultId, record, result) {
-      const about = { provider: idOf(deps.providers, record), person: record.userKey }
-      proofs.told(
-        vaultId,
-        result === 'refreshed'
-          ? { outcome: 'yes', ...about }
-          : { outcome: 'no', reason: 'refresh_refused', ...about },
-      )
-    },
+    refresh,
+    told,
     incident: (provider) => proofs.incident(provider),
     inUseMs: Math.max(IN_USE_MIN_MS, 2 * upstreamProofStaleSeconds * 1000),
     runtime,
@@ -64,9 +71,16 @@ export function createUpkeep(deps: Deps): Upkeep {
   })
   return {
     memberships,
-    // Where promises are not shared a timer ends with its request: an expired token is renewed by its check.
+    // Where promises are not shared a timer ends with its request: noted down for `runDue`.
     seen: (vaultId, record) => {
       if (runtime.sharesPromises) ahead.seen(vaultId, record)
+      else deps.renewals.seen(vaultId, record)
+    },
+    async renewDue(vaultId, record) {
+      if (proofs.incident(idOf(deps.providers, record))) return 'unknown'
+      const result = await refresh(vaultId)
+      if (result === 'refreshed' || result === 'dead') told(vaultId, record, result)
+      return result
     },
     forget: (vaultId) => ahead.forget(vaultId),
     start: () => memberships.start(),

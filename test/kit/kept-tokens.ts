@@ -73,6 +73,7 @@ export function createKeptTokens(machine: ReadonlyMap<string, Token> = new Map()
       kept.asked.refused.push(accessToken)
       return kept.onRefused(accessToken)
     },
+    renewDue: async () => 'dead',
     forget: () => memory.clear(),
     dropAll(connector) {
       for (const key of memory.keys())

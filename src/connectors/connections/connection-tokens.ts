@@ -14,6 +14,7 @@ import { TENANT, type Values } from '../../records.ts'
 import { connectionKey, connectorOf } from '../../vault/connection-rows.ts'
 import type { Refresher, RefreshResult } from '../../vault/refresh.ts'
 import { createRefreshAhead, type RefreshAhead } from '../../vault/refresh-ahead.ts'
+import type { Renewals } from '../../vault/renewals.ts'
 import type { Vault, VaultRecord } from '../../vault/vault.ts'
 import { shareWork, within } from '../waiting.ts'
 import {
@@ -73,6 +74,8 @@ export interface ConnectionTokens {
     accessToken: string,
     deadlineMs: number,
   ): Promise<HeldToken | UnknownToken>
+  /** Refreshed when it is due, whichever node used it. `dead`: there is nothing to refresh any more. */
+  renewDue(vaultId: string, userId: string, connector: string): Promise<RefreshResult>
   forget(vaultId: string): void
   /** Drops what is remembered of one person at one connector. */
   drop(userId: string, connector: string): void
@@ -89,6 +92,8 @@ export interface ConnectionTokensDeps extends MachineTokensDeps {
   readonly refresher: Pick<Refresher, 'refresh'>
   readonly revocation: Pick<RevocationView, 'onMark' | 'marked'>
   readonly config: Pick<Config, 'connectors' | 'limits'>
+  /** Where no timer can refresh ahead. */
+  readonly renewals?: Pick<Renewals, 'seen'>
 }
 
 /** What memory keeps of one connection. */
@@ -244,6 +249,12 @@ class Tokens implements ConnectionTokens {
     return this.#machines.refused(connector, accessToken, deadlineMs)
   }
 
+  async renewDue(vaultId: string, userId: string, connector: string): Promise<RefreshResult> {
+    const looked = await this.#look(userId, connector)
+    if (!('vaultId' in looked) || looked.vaultId !== vaultId) return 'dead'
+    return this.#refresh(vaultId, userId, connector, false)
+  }
+
   forget(vaultId: string): void {
     this.#forgotten += 1
     const name = this.#nameOfVault.get(vaultId)
@@ -336,9 +347,10 @@ class Tokens implements ConnectionTokens {
     return kept.held
   }
 
-  /** Where promises are not shared a timer ends with its request: refreshed when it is due. */
+  /** Where promises are not shared a timer ends with its request: noted down for `runDue`. */
   #watch({ vaultId, record }: Kept): void {
     if (this.#deps.runtime.sharesPromises) this.#ahead.seen(vaultId, record)
+    else this.#deps.renewals?.seen(vaultId, record)
   }
 
   /** One refresh for all who ask, however long each of them waits. */
