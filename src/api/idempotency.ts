@@ -11,7 +11,10 @@ import type { Runtime, Store } from '../ports.ts'
 import { type ApiAnswer, Problem } from './route.ts'
 
 export const IDEMPOTENCY_TTL_SECONDS = 86_400
-const KEY_CHARS = /^[\x20-\x7e]{1,255}$/
+/** 1 to 255 of them name a request. */
+export const KEY_PATTERN = '^[\\x21-\\x7e]+$'
+export const KEY_MAX_CHARS = 255
+const KEY = new RegExp(KEY_PATTERN)
 const SEALING_KEY_BYTES = 32
 const RETRY_AFTER_SECONDS = 1
 
@@ -40,7 +43,7 @@ export function createIdempotency(deps: IdempotencyDeps): Idempotency {
     runtime.hkdfSha256(deps.secret(), 'postern api answers', SEALING_KEY_BYTES)
   return {
     async once({ callerId, idempotencyKey, content }, run) {
-      if (!KEY_CHARS.test(idempotencyKey))
+      if (!KEY.test(idempotencyKey) || idempotencyKey.length > KEY_MAX_CHARS)
         throw misused('It has 1 to 255 visible ASCII characters.')
       const id = runtime.sha256(JSON.stringify([callerId, idempotencyKey]))
       const requestDigest = runtime.sha256(JSON.stringify(content))

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import type { ErrorCode } from '../error-codes.ts'
 import { LIST_QUERY } from './fields.ts'
+import { KEY_MAX_CHARS, KEY_PATTERN } from './idempotency.ts'
 import { titleOf } from './problem.ts'
 import { PROBLEM_STATUS } from './problem-status.ts'
 import type { AnswerShape, ApiRoute } from './route.ts'
@@ -129,7 +130,7 @@ function parametersOf(route: ApiRoute, schemas: Record<string, unknown>): readon
     ...(takesIdempotencyKey(route)
       ? [
           header('Idempotency-Key', 'Runs once in 24 h, however often it is sent.', {
-            ...{ type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
+            ...{ type: 'string', minLength: 1, maxLength: KEY_MAX_CHARS, pattern: KEY_PATTERN },
           }),
         ]
       : []),

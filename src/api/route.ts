@@ -89,7 +89,7 @@ interface RouteFacts {
   /** A POST that may be repeated as it is: `Idempotency-Key` is taken and means nothing. */
   readonly repeatable?: true
   readonly answers: Readonly<Record<number, AnswerShape>>
-  /** What it may answer besides what every route may (`problems.ts`). */
+  /** What it may answer besides what every route may (`problemsOf` in `openapi.ts`). */
   readonly problems: readonly ErrorCode[]
 }
 
@@ -173,7 +173,7 @@ export function requireVersion(call: Pick<ApiCall, 'ifMatch'>, current: string |
     throw new Problem(412, 'ERR_API_VERSION', 'It was changed since you read it.')
 }
 
-/** @throws {Problem} 404, the same for what is not there and for what the key may not see. */
+/** 404, the same for what is not there and for what the key may not see. */
 export function notFound(what: string): Problem {
   return new Problem(404, 'ERR_API_NOT_FOUND', `There is no such ${what}.`)
 }

@@ -20,7 +20,8 @@ export interface Listing<K extends Kind> {
 
 export interface ListedPage<T> {
   readonly rows: readonly T[]
-  readonly next?: string
+  /** `after` of the next page; absent at the end. */
+  readonly next?: string | undefined
 }
 
 export async function listRows<K extends Kind>(
@@ -41,10 +42,10 @@ export async function listRows<K extends Kind>(
     }
     if (found.length < READ_ROWS) return { rows }
   }
-  return { rows, ...(last === undefined ? {} : { next: last }) }
+  return { rows, next: last }
 }
 
-/** The answer of a list. */
+/** The answer of a list: `next` where it goes on. */
 export function pageAnswer<R, T>({ rows, next }: ListedPage<R>, view: (row: R) => T) {
   const body = { data: rows.map(view) }
   return { status: 200, body, ...(next === undefined ? {} : { next }) }

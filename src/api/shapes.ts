@@ -9,6 +9,12 @@ export function idOf(prefix: string, example?: string): z.ZodString {
   return text.meta({ example: example ?? `${prefix}_01h00000000000000000000000` })
 }
 
+/** Whether it can only be somebody who signed in here. */
+export function isOurUserId(text: string): boolean {
+  return OUR_USER_ID.test(text)
+}
+const OUR_USER_ID = new RegExp(`^usr_${ID_LETTERS}$`)
+
 export const ConnectionId = z
   .string()
   .regex(/^con_[A-Za-z0-9_-]{20,43}$/)

@@ -4,7 +4,7 @@ import { OAuthError } from '../../errors.ts'
 import type { ClientView } from '../../issuer/client-administration.ts'
 import { fieldsProblem } from '../fields.ts'
 import { type ApiHouse, notFound, Problem, route } from '../route.ts'
-import { optionalTime } from '../rows.ts'
+import { optionalTime, pageAnswer } from '../rows.ts'
 import { pageOf, Time } from '../shapes.ts'
 
 const READERS = ['read', 'manage'] as const
@@ -31,6 +31,10 @@ const Name = z.string().min(1).max(128)
 const RedirectUris = z.array(z.string().min(1).max(2048)).min(1).max(REDIRECT_URIS_MAX)
 
 export function clientRoutes(house: ApiHouse) {
+  return [...readRoutes(house), ...writeRoutes(house)]
+}
+
+function readRoutes(house: ApiHouse) {
   const clients = () => house.operations.clients
   return [
     route({
@@ -40,12 +44,9 @@ export function clientRoutes(house: ApiHouse) {
       answers: { 200: { description: 'A page of clients.', schema: pageOf(ClientItem) } },
       problems: [],
       async handle({ limit, after }) {
-        const page = await clients().list({ max: limit, ...(after === undefined ? {} : { after }) })
-        const { data, next } = page
-        return {
-          ...{ status: 200, body: { data: data.map(clientView) } },
-          ...(next === undefined ? {} : { next }),
-        }
+        const page = { max: limit, ...(after === undefined ? {} : { after }) }
+        const { data, next } = await clients().list(page)
+        return pageAnswer({ rows: data, next }, clientView)
       },
     }),
     route({
@@ -60,6 +61,12 @@ export function clientRoutes(house: ApiHouse) {
         return answerOf(client)
       },
     }),
+  ]
+}
+
+function writeRoutes(house: ApiHouse) {
+  const clients = () => house.operations.clients
+  return [
     route({
       ...{ method: 'POST', path: '/clients', operationId: 'clients.create', roles: ['manage'] },
       summary: 'Makes a client.',

@@ -6,12 +6,21 @@ import { z } from 'zod'
 import type { ConnectionQuery } from '../../connectors/connections/connection-administration.ts'
 import { appOf, reaches, requireConnector } from '../reach.ts'
 import { type ApiCall, type ApiCaller, type ApiHouse, notFound, route } from '../route.ts'
-import { App, ConnectionId, ConnectorName, pageOf, Time, Url, User } from '../shapes.ts'
+import { pageAnswer } from '../rows.ts'
+import {
+  App,
+  ConnectionId,
+  ConnectorName,
+  isOurUserId,
+  pageOf,
+  Time,
+  Url,
+  User,
+} from '../shapes.ts'
 
 const STATES = ['active', 'reconnect', 'ended'] as const
-const OUR_USER = /^usr_[0-9a-hjkmnp-tv-z]{26}$/
 
-export const Connection = z
+const Connection = z
   .object({
     id: ConnectionId,
     app: App.optional().describe('The embedding product; absent: somebody who signed in here.'),
@@ -36,6 +45,10 @@ const Item = z.object({ id: ConnectionId })
 const REACH = ['app', 'connectors'] as const
 
 export function connectionRoutes(house: ApiHouse) {
+  return [...rowRoutes(house), ...tripRoutes(house)]
+}
+
+function rowRoutes(house: ApiHouse) {
   return [
     route({
       ...{ method: 'GET', path: '/connections', operationId: 'connections.list', list: true },
@@ -50,7 +63,7 @@ export function connectionRoutes(house: ApiHouse) {
       answers: { 200: { description: 'A page of connections.', schema: pageOf(Connection) } },
       problems: [],
       async handle({ query, caller, limit, after }) {
-        const page = await house.operations.connections.list({
+        const { data, nextCursor } = await house.operations.connections.list({
           ...ownersOf(caller, query),
           ...(query.connector === undefined ? {} : { connector: query.connector }),
           ...(caller.connectors === undefined ? {} : { connectors: caller.connectors }),
@@ -58,8 +71,7 @@ export function connectionRoutes(house: ApiHouse) {
           limit,
           ...(after === undefined ? {} : { cursor: after }),
         })
-        const next = page.nextCursor
-        return { status: 200, body: { data: page.data }, ...(next === undefined ? {} : { next }) }
+        return pageAnswer({ rows: data, next: nextCursor }, (connection) => connection)
       },
     }),
     route({
@@ -85,6 +97,12 @@ export function connectionRoutes(house: ApiHouse) {
         return { status: 202, body: ended }
       },
     }),
+  ]
+}
+
+/** How people of a product come to connections (flows.md section 7). */
+function tripRoutes(house: ApiHouse) {
+  return [
     route({
       ...{ method: 'POST', path: '/connections/start', operationId: 'connections.start' },
       summary: 'A link that takes a person of a product to the server, once.',
@@ -145,7 +163,7 @@ function ownersOf(
   if (query.connector !== undefined) requireConnector(caller, query.connector)
   const app = appOf(caller, query.app)
   const { user } = query
-  if (user !== undefined && app === undefined && OUR_USER.test(user))
+  if (user !== undefined && app === undefined && isOurUserId(user))
     return { user: { userId: user } }
   return {
     ...(user === undefined ? {} : { user }),

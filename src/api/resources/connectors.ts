@@ -18,6 +18,7 @@ import {
   requireVersion,
   route,
 } from '../route.ts'
+import { pageAnswer } from '../rows.ts'
 import { ConnectorName, pageOf } from '../shapes.ts'
 
 const Item = z.object({ name: ConnectorName })
@@ -47,10 +48,9 @@ export function connectorRoutes(house: ApiHouse) {
           .filter(({ madeBy }) => query.madeBy === undefined || madeBy === query.madeBy)
           .filter(({ name }) => after === undefined || name > after)
           .sort((left, right) => (left.name < right.name ? -1 : 1))
-        const page = views.slice(0, limit)
-        const next = views.length > limit ? page.at(-1)?.name : undefined
-        const body = { data: page.map(connectorOf) }
-        return { status: 200, body, ...(next === undefined ? {} : { next }) }
+        const rows = views.slice(0, limit)
+        const next = views.length > limit ? rows.at(-1)?.name : undefined
+        return pageAnswer({ rows, next }, connectorOf)
       },
     }),
     route({

@@ -54,7 +54,7 @@ export function grantRoutes(house: ApiHouse) {
           if (query.client !== undefined && clientId !== query.client) return false
           return query.state === undefined || state === query.state
         })
-        return pageAnswer({ rows, ...(next === undefined ? {} : { next }) }, grantView)
+        return pageAnswer({ rows, next }, grantView)
       },
     }),
     route({

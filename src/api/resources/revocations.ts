@@ -8,11 +8,10 @@ import { TENANT } from '../../records.ts'
 import { fieldsProblem } from '../fields.ts'
 import { startOperation } from '../long-operations.ts'
 import { type ApiHouse, notFound, Problem, route } from '../route.ts'
-import { App, ConnectorName, Time, User } from '../shapes.ts'
+import { App, ConnectorName, isOurUserId, Time, User } from '../shapes.ts'
 import { Operation, operationView } from './operations.ts'
 import { findPerson } from './users.ts'
 
-const OUR_USER = /^usr_[0-9a-hjkmnp-tv-z]{26}$/
 const SELECTORS = ['connector', 'user', 'client', 'tenant', 'issuedBefore', 'all'] as const
 
 const Body = z.object({
@@ -68,7 +67,7 @@ async function subjectOf(
         param: 'connector',
       })
     case 'user':
-      if (OUR_USER.test(user) && body.app === undefined)
+      if (isOurUserId(user) && body.app === undefined)
         return (await findPerson(house, user)).value.userId
       return externalUserId(config.apps, user, body.app)
     case 'client':

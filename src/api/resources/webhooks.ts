@@ -7,7 +7,7 @@ import { isEventPattern } from '../../webhooks/event-names.ts'
 import { WEBHOOKS } from '../../webhooks/room.ts'
 import { fieldsProblem } from '../fields.ts'
 import { type ApiHouse, notFound, Problem, route } from '../route.ts'
-import { optionalTime } from '../rows.ts'
+import { optionalTime, pageAnswer } from '../rows.ts'
 import { idOf, pageOf, Time, Url } from '../shapes.ts'
 
 const READERS = ['read', 'manage'] as const
@@ -41,7 +41,10 @@ const Pattern = z
   .refine(isEventPattern, 'It is not the name of an event, nor a pattern such as connection.*')
 
 export function webhookRoutes(house: ApiHouse) {
-  const changed = () => announceForget(house, WEBHOOKS)
+  return [...readRoutes(house), ...changeRoutes(house)]
+}
+
+function readRoutes(house: ApiHouse) {
   return [
     route({
       ...{ method: 'GET', path: '/webhooks', operationId: 'webhooks.list', list: true },
@@ -52,13 +55,9 @@ export function webhookRoutes(house: ApiHouse) {
       async handle({ limit, after = '' }) {
         const all = await (await house.operations.webhooks()).list()
         const left = all.filter(({ id }) => id > after)
-        const data = left.slice(0, limit)
-        const next = left.length > limit ? data.at(-1)?.id : undefined
-        return {
-          status: 200,
-          body: { data: data.map(webhookView) },
-          ...(next === undefined ? {} : { next }),
-        }
+        const rows = left.slice(0, limit)
+        const next = left.length > limit ? rows.at(-1)?.id : undefined
+        return pageAnswer({ rows, next }, webhookView)
       },
     }),
     route({
@@ -73,6 +72,12 @@ export function webhookRoutes(house: ApiHouse) {
         return { status: 200, body: webhookView(webhook) }
       },
     }),
+  ]
+}
+
+function changeRoutes(house: ApiHouse) {
+  const changed = () => announceForget(house, WEBHOOKS)
+  return [
     route({
       ...{ method: 'POST', path: '/webhooks', operationId: 'webhooks.create' },
       summary: 'Makes a webhook. Its URL is public https.',
