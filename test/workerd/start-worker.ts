@@ -57,8 +57,8 @@ export interface RunningWorker {
   readonly outboundExchanges: readonly OutboundExchange[]
   /** Modules of the platform that its bundle imports, in alphabetical order. */
   readonly platformImports: readonly string[]
-  /** Calls its scheduled handler, as a cron trigger does. */
-  readonly runScheduled: () => Promise<{ readonly outcome: string }>
+  /** Calls its scheduled handler, as a cron trigger does. Default: of the first isolate. */
+  readonly runScheduled: (isolate?: number) => Promise<{ readonly outcome: string }>
   /** Runs statements on a D1 database of its bindings, such as those of a migration. */
   readonly runSql: (binding: string, statements: readonly string[]) => Promise<void>
   readonly dispose: () => Promise<void>
@@ -114,8 +114,8 @@ export async function startWorker(worker: WorkerRequest): Promise<RunningWorker>
       send(path, { ...init, headers: { ...init?.headers, [ROUTE]: nameOf(index) } }),
     outboundExchanges,
     platformImports: imports,
-    runScheduled: async () => {
-      const running = (await miniflare.getWorker()) as unknown as Scheduled
+    runScheduled: async (isolate = 0) => {
+      const running = (await miniflare.getWorker(nameOf(isolate))) as unknown as Scheduled
       return running.scheduled({ cron: '* * * * *' })
     },
     runSql: async (binding, statements) => {
