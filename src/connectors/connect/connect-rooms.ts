@@ -20,7 +20,10 @@ export interface ConnectRooms {
   readonly registrations: Pick<Registrations, 'peek' | 'find' | 'refused' | 'documentMethod'>
   readonly assertionKeys: Pick<AssertionKeys, 'jwks'>
   readonly tokenCalls: Pick<TokenCalls, 'exchange' | 'push' | 'revoke'>
-  readonly connections: Pick<Connections, 'find' | 'list' | 'connect' | 'giveBack' | 'end'>
+  readonly connections: Pick<
+    Connections,
+    'find' | 'list' | 'connect' | 'connectWaiting' | 'giveBack' | 'end'
+  >
   readonly pages: ConnectPages
 }
 

@@ -58,6 +58,12 @@ export interface ConnectInput {
   readonly connectionId?: string
 }
 
+/** Where tokens have waited: what ends that, and whether it has not ended yet. */
+export interface Waiting {
+  readonly steps: readonly Step[]
+  isOpen(): Promise<boolean>
+}
+
 export interface Connections {
   find(userId: string, connector: string): Promise<ConnectionView | undefined>
   findById(connectionId: string): Promise<ConnectionView | undefined>
@@ -69,8 +75,18 @@ export interface Connections {
    * @throws {OAuthError} `access_denied` when the person was deleted or disabled meanwhile.
    */
   connect(input: ConnectInput): Promise<ConnectionView>
-  /** Tokens that have arrived and are kept nowhere: revoked at their server, until it confirms. */
-  giveBack(input: ConnectInput, cause: string): Promise<void>
+  /**
+   * The same for tokens that wait in a row of their own, which ends in the same commit.
+   *
+   * @returns `undefined`: that row has ended before, and nothing was written.
+   */
+  connectWaiting(input: ConnectInput, waiting: Waiting): Promise<ConnectionView | undefined>
+  /**
+   * Tokens that have arrived and are kept nowhere: revoked at their server, until it confirms.
+   *
+   * @param also In the same commit. @returns False when one of them was lost, and nothing was written.
+   */
+  giveBack(input: ConnectInput, cause: string, also?: readonly Step[]): Promise<boolean>
   /** `undefined`: there is none, or it has ended before. */
   end(
     connectionId: string,
@@ -120,16 +136,23 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       const views = await Promise.all(living.map(view))
       return views.filter((each) => each !== undefined)
     },
-    connect: (input) => connect(deps, input),
-    async giveBack(input, cause) {
+    async connect(input) {
+      const made = await connect(deps, input)
+      if (made !== undefined) return made
+      throw new StoreError('ERR_STORE_UNAVAILABLE', 'not-applied')
+    },
+    connectWaiting: (input, waiting) => connect(deps, input, waiting),
+    async giveBack(input, cause, also = []) {
       const vaultId = encodeBase64url(runtime.randomBytes(ID_BYTES))
       const { userId, connector } = input
       const detail = `${providerOfConnector(connector)}: ${cause}`
-      await store.commit([
+      const { won } = await store.commit([
+        ...also,
         revokeStep(runtime, vaultId, vaultRecord(deps, input, vaultId), cause),
         auditStep(deps, 'revocation.requested', { userId, detail }),
       ])
-      deps.duties.poke()
+      if (won) deps.duties.poke()
+      return won
     },
     async end(connectionId, cause) {
       const row = await findRow(connectionId)
@@ -184,7 +207,11 @@ function stateOf(
   return { state: tokens.state, cause: tokens.cause }
 }
 
-async function connect(deps: ConnectionsDeps, input: ConnectInput): Promise<ConnectionView> {
+async function connect(
+  deps: ConnectionsDeps,
+  input: ConnectInput,
+  waiting?: Waiting,
+): Promise<ConnectionView | undefined> {
   const { store, runtime, emit } = deps
   const { userId, connector } = input
   const at = connectionKey(runtime, userId, connector)
@@ -202,11 +229,13 @@ async function connect(deps: ConnectionsDeps, input: ConnectInput): Promise<Conn
         : { verb: 'put', kind: 'connection', key: at, ifVersion: before.version, value }
     const tokens: Step = { verb: 'create', kind: 'vault', key: key(vaultId), value: record }
     const replaced = before === undefined ? undefined : await replacing(deps, before)
-    const steps = [...guard, row, tokens, ...(replaced?.steps ?? []), audit]
+    const also = waiting?.steps ?? []
+    const steps = [...guard, ...also, row, tokens, ...(replaced?.steps ?? []), audit]
     const won =
       replaced === undefined
         ? (await store.commit(steps)).won
         : await revokeGrant(store, replaced.mark, steps)
+    if (!won && (await waiting?.isOpen()) === false) return undefined
     if (!won) continue
     if (replaced !== undefined) {
       deps.announce(replaced.mark)

@@ -44,7 +44,13 @@ export function externalUserId(
 /** @throws {TypeError} for a name that could be read as another one. */
 export function appUserId(user: string, app: string = DEFAULT_APP): string {
   if (!APP_NAME.test(app)) throw new TypeError('app has lower-case letters, digits and hyphens')
-  if (user === '' || user.length > USER_ID_MAX_CHARS || user.includes('\0'))
-    throw new TypeError(`a user id has 1 to ${USER_ID_MAX_CHARS} characters`)
+  if (!isUserId(user))
+    throw new TypeError(`a user id is a string of 1 to ${USER_ID_MAX_CHARS} characters`)
   return `${APP_USER_PREFIX}${app}:${user}`
+}
+
+/** What a product's code without types hands over as well: a list of one is not the one in it. */
+function isUserId(user: unknown): boolean {
+  if (typeof user !== 'string' || user === '' || user.length > USER_ID_MAX_CHARS) return false
+  return user.isWellFormed() && !user.includes('\0')
 }

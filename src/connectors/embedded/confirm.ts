@@ -8,11 +8,16 @@ import type { AppConfig } from '../../config/apps.ts'
 import { OAuthError } from '../../errors.ts'
 import { auditStep } from '../../issuer/audit.ts'
 import { report } from '../../issuer/house.ts'
-import { createSecret, key } from '../../issuer/ids.ts'
-import { refusedStep } from '../connect/connect-refusals.ts'
+import { key } from '../../issuer/ids.ts'
 import type { ConnectHouse } from '../connect/connect-rooms.ts'
-import { giveBack, inputOf } from '../connect/connect-trip.ts'
-import { type ConnectingRow, leftMs, openRow } from '../connect/connect-waiting.ts'
+import { inputOf } from '../connect/connect-trip.ts'
+import {
+  type ConnectingRow,
+  giveUp,
+  leftMs,
+  openRow,
+  wordSteps,
+} from '../connect/connect-waiting.ts'
 import type { ConnectionView } from '../connections/connections.ts'
 import { findOpenToApps } from './app-connectors.ts'
 
@@ -46,29 +51,21 @@ export async function confirmPending(
   const { connector, flowId } = attempt
   // The tokens are for the server that gave them, and for nobody who came in its place (CLI-04).
   const binding = connecting.lifecycle.binding(connector)
-  const isChanged = binding !== undefined && binding.issuer !== attempt.issuer
-  const once = createSecret(runtime)
-  const { won } = await store.commit([
-    { verb: 'consume', kind: 'connecting', key: row.key, attempt: once, nowMs: runtime.nowMs() },
-    isChanged
-      ? refusedStep(house, attempt, 'issuer_changed')
-      : auditStep(house, 'connection.confirmed', { userId, detail: `${connector} ${flowId}` }),
-  ])
-  if (!won || answer === undefined) throw refused(house, about, 'used')
-  await store.remove('connecting', row.key)
-  if (isChanged) {
-    await giveBack(house, { attempt }, answer, 'issuer_changed')
-    throw refused(house, about, 'issuer_changed')
+  if (answer === undefined || (binding !== undefined && binding.issuer !== attempt.issuer)) {
+    const cause = answer === undefined ? 'unreadable' : 'issuer_changed'
+    await giveUp(house, row, cause)
+    throw refused(house, about, cause)
   }
-  try {
-    const view = await connecting.connections.connect(inputOf(attempt, answer))
-    const { connectionId } = view
-    report(house, { type: 'connection.confirmed', ...about, connector, connectionId, flowId })
-    return view
-  } catch (error) {
-    await giveBack(house, { attempt }, answer, 'not_connected')
-    throw error
-  }
+  // One commit with the connection: when it is lost, the same word may be said again in its time.
+  const detail = `${connector} ${flowId}`
+  const view = await connecting.connections.connectWaiting(inputOf(attempt, answer), {
+    steps: [...wordSteps(house, row), auditStep(house, 'connection.confirmed', { userId, detail })],
+    isOpen: async () => (await store.get('connecting', row.key)) !== undefined,
+  })
+  if (view === undefined) throw refused(house, about, 'used')
+  const { connectionId } = view
+  report(house, { type: 'connection.confirmed', ...about, connector, connectionId, flowId })
+  return view
 }
 
 function whatIsWrong(
