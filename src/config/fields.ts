@@ -336,7 +336,7 @@ export const LIMITS = {
     min: 1,
     max: 60,
     sentence:
-      'Upstream tokens that one `runDue()` refreshes ahead (on Workers). About 12 statements each.',
+      'Upstream tokens that one `runDue()` refreshes ahead (on Workers), 13 statements each.',
   },
   tenantRequestsMax: {
     default: 1_000,

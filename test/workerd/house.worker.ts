@@ -114,6 +114,7 @@ const platform = workers({
   }),
 })
 
+const SHOP = 'https://shop.example'
 const postern = createPostern(
   {
     issuer: env['TEST_ISSUER'] ?? '',
@@ -125,6 +126,7 @@ const postern = createPostern(
       notes: { url: env['TEST_SERVER'] ?? '' },
       remote: { url: env['TEST_REMOTE'] ?? '', auth: 'oauth' },
     },
+    apps: { shop: { origins: [SHOP], returnUrls: [`${SHOP}/done`] } },
   },
   platform,
 )

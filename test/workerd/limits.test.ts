@@ -9,6 +9,7 @@ import { type OpenIdDouble, startOpenIdDouble } from '../../demo/doubles/openid.
 import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-server.ts'
 import { toolCallRequest } from '../flow/protect-house.ts'
 import { startServer, type TestServer } from '../kit/http.ts'
+import { createProduct } from '../kit/product.ts'
 import { type RunningWorker, startWorker } from './start-worker.ts'
 
 const ISSUER = 'https://auth.example'
@@ -44,6 +45,11 @@ const BOUNDS: Readonly<Record<string, Cost>> = {
   'cold initiation': { d1: 6, statements: 6, kv: 1, kvWrites: 1, locks: 3, exchanges: 3 },
   'warm initiation': { d1: 2, statements: 2, kv: 0, kvWrites: 0, locks: 0, exchanges: 0 },
   'API list': { d1: 2, statements: 2, kv: 0, kvWrites: 0, locks: 0, exchanges: 0 },
+  'token of a linked account': { d1: 9, statements: 9, kv: 0, kvWrites: 0, locks: 0, exchanges: 0 },
+  'warm token of a linked account': {
+    ...{ d1: 3, statements: 3, kv: 0, kvWrites: 0, locks: 0, exchanges: 0 },
+  },
+  'scheduled, a refresh': { d1: 26, statements: 28, kv: 0, kvWrites: 0, locks: 5, exchanges: 1 },
   scheduled: { d1: 40, statements: 45, kv: 2, kvWrites: 2, locks: 6, exchanges: 6 },
 }
 /**
@@ -53,6 +59,8 @@ const BOUNDS: Readonly<Record<string, Cost>> = {
 const MAY_BE_LOST = [
   ...['INSERT fact', 'UPDATE fact', 'DELETE fact', 'INSERT proof', 'UPDATE proof'],
   ...['UPDATE client', 'UPDATE audit', 'UPDATE apiKey'],
+  // That a token is in use: not refreshed ahead, but by the call that needs it.
+  ...['INSERT renewal', 'UPDATE renewal'],
 ]
 
 let provider: OpenIdDouble
@@ -150,6 +158,27 @@ function allow(html: string, cookie: string): [string, RequestInit] {
   return [form?.[1] ?? '', { method: 'POST', headers, body: fields }]
 }
 
+/** A token of one who linked an account, and its refresh by the cron trigger once it is old. */
+async function linkedAccount(): Promise<void> {
+  const shop = 'https://shop.example'
+  const place = { issuer: ISSUER, send: worker.fetch, adminKey: ADMIN_KEY, app: 'shop' }
+  const product = createProduct({ ...place, origin: shop, returnUrl: `${shop}/done` })
+  await product.connect('ada', 'remote')
+  const key = await product.tokensKey()
+  const take = () => product.api('POST', '/tokens', { user: 'ada', connector: 'remote' }, key)
+  expect((await within('token of a linked account', take)).status).toBe(200)
+  expect((await within('warm token of a linked account', take)).status).toBe(200)
+  await worker.runSql('POSTERN_DB', [
+    `UPDATE records SET data = json_set(data, '$.createdAtMs', 1) WHERE kind = 'vault'`,
+    `UPDATE records SET id = printf('%015d', 1) || substr(id, 16) WHERE kind = 'renewal'`,
+  ])
+  await within('scheduled, a refresh', () => worker.runScheduled())
+  expect(remote.tokenCalls.map(([grantType]) => grantType)).toEqual([
+    'authorization_code',
+    'refresh_token',
+  ])
+}
+
 async function register(): Promise<string> {
   const answer = await worker.fetch('/register', {
     method: 'POST',
@@ -227,5 +256,6 @@ it('K18: each request stays within its bounds, and nothing that must survive is 
   await within('warm initiation', () => worker.fetch(`/discover?url=${remote.url}`))
   await within('scheduled', () => worker.runScheduled())
   await within('scheduled', () => worker.runScheduled())
+  await linkedAccount()
   if (process.env['POSTERN_TABLE'] !== undefined) console.table(table)
 })
