@@ -38,7 +38,14 @@ export async function findApproval(
   request: AuthorizationRequest,
 ): Promise<Versioned<'approval'> | undefined> {
   const found = await house.store.get('approval', approvalKey(house, userId, request))
-  return found !== undefined && found.value.expiresAtMs > house.runtime.nowMs() ? found : undefined
+  if (found === undefined || found.value.expiresAtMs <= house.runtime.nowMs()) return undefined
+  return found.value.approvedAtMs < releasedAtMs(house, request) ? undefined : found
+}
+
+/** A connector that the API has made another one meanwhile, or told more of people, is asked about anew. */
+function releasedAtMs({ config }: IssuerHouse, { resource }: AuthorizationRequest): number {
+  const connector = config.connectors.find((one) => one.resource === resource)
+  return connector?.releasedAtMs ?? Number.NEGATIVE_INFINITY
 }
 
 /** Rule (b) of flows.md section 4: this user approved this client at this redirect URI, for any resource. */

@@ -4,6 +4,7 @@ import { TENANT } from '../../src/records.ts'
 import {
   answerOf,
   authorizeUrl,
+  connector,
   createTestIssuer,
   GRACE,
   type HouseOptions,
@@ -63,6 +64,28 @@ describe('a remembered consent', () => {
     const later = new Visitor(renamed)
     for (const [name, value] of visitor.cookies) later.cookies.set(name, value)
     expect(await asks(later, renamed, 'one')).toBe(true)
+  })
+
+  it('A2 O5: asks again for a connector that the API has made another one', async () => {
+    const house = createTestIssuer(CLIENTS)
+    const visitor = new Visitor(house)
+    await signIn(house, visitor, 'one')
+    for (const [ms, isAsked] of [
+      [-1_000, false],
+      [1, true],
+    ] as const) {
+      const releasedAtMs = house.runtime.nowMs() + ms
+      const changed = createTestIssuer({
+        ...{ ...CLIENTS, store: house.store, runtime: house.runtime },
+        config: {
+          ...CLIENTS.config,
+          connectors: [connector(house.issuer, 'notes', { releasedAtMs })],
+        },
+      })
+      const later = new Visitor(changed)
+      for (const [name, value] of visitor.cookies) later.cookies.set(name, value)
+      expect(await asks(later, changed, 'one')).toBe(isAsked)
+    }
   })
 
   it('CON-12: is forgotten after its time, however often it was used', async () => {

@@ -12,6 +12,7 @@ import { signInAsClient } from '../../demo/sign-in.ts'
 import { createVisitor } from '../../demo/visitor.ts'
 import { createPostern } from '../../src/app.ts'
 import { isPosternError } from '../../src/errors.ts'
+import { MARK_AHEAD_MS } from '../../src/issuer/endings.ts'
 import { oidc } from '../../src/providers/index.ts'
 import { connectAccount, createPerson } from '../kit/connect.ts'
 import { until } from '../kit/http.ts'
@@ -408,6 +409,37 @@ async function openIdentityServer() {
 }
 
 describe('identity of our people', { timeout: 60_000 }, () => {
+  it('A2 O5: nobody is told more, and no other server anything, than people have allowed', async () => {
+    const [first, other] = [await openIdentityServer(), await openIdentityServer()]
+    const allowHosts = [first.origin, other.origin]
+    const config = { sealingKey: SEALING_KEY, egress: { allowHosts } }
+    const plane = await openPlane({ provider: 'openid', config })
+    const { during } = plane
+    const { connectors } = plane.postern
+    for (const server of [first, other])
+      server.publish({ resource: server.url, authorization_servers: [plane.issuer] })
+    await during(connectors.put('one', { url: first.url, claims: ['name'] }))
+    const resource = `${plane.issuer}/mcp/one`
+    const status = async (token: string) => (await during(callTool(resource, token))).status
+    const seen = () => [first.seen.length, other.seen.length]
+    for (const change of [{ claims: ['name', 'email'] }, { url: other.url }, { url: first.url }]) {
+      const accessToken = await during(tokenFor(resource))
+      expect(await status(accessToken)).toBe(200)
+      const before = seen()
+      await during(connectors.update('one', change))
+      expect(await status(accessToken), JSON.stringify(change)).toBe(401)
+      expect(seen()).toEqual(before)
+      // What begins within the reach of the mark would end with it.
+      await plane.elapse(MARK_AHEAD_MS + 1_000)
+    }
+    // Less of them, or another title, is nobody's concern.
+    const accessToken = await during(tokenFor(resource))
+    await during(connectors.update('one', { claims: ['name'], title: 'One' }))
+    expect(await status(accessToken)).toBe(200)
+    const { email, name } = decodeJwt((first.seen.at(-1) ?? '').slice(7))
+    expect([email, name]).toEqual([undefined, 'Ada Lovelace'])
+  })
+
   it('I6: goes only to a server that names its URL and our issuer, and is another one at each', async () => {
     const [first, second] = [await openIdentityServer(), await openIdentityServer()]
     const plane = await openHouse(first, second)

@@ -72,6 +72,7 @@ export interface MadeConnectorsDeps {
 const CONNECTORS_MAX = 1_000
 const REGISTRATIONS_MAX = 100
 const CAUSE = 'connector_removed'
+const CHANGED = 'connector_changed'
 /** A removal that meets a look at the connector is tried again. */
 const ROUNDS_MAX = 3
 
@@ -178,9 +179,8 @@ class Made implements MadeConnectors {
       ifVersion: row.version,
       value,
     }
-    const { path } = { path: `/mcp/${name}`, ...inputOf(row.value) }
-    const resource = `${this.#deps.config.issuer}${path}`
-    const thing = { kind: 'connector', id: canonicalResource(resource) ?? resource } as const
+    const resource = `${this.#deps.config.issuer}${pathOf(name, inputOf(row.value))}`
+    const thing = thingOf({ resource })
     const forget = forgetMark(house, CONNECTORS)
     const rows = await this.#leaving(name, value.expiresAtMs)
     await this.#orChanged(name, row.version, () =>
@@ -223,16 +223,18 @@ class Made implements MadeConnectors {
     if (row === undefined && this.#known.size >= CONNECTORS_MAX) throw full()
     if (before !== undefined && pathOf(name, inputOf(before)) !== connector.path) throw moved(name)
     const nowMs = Math.trunc(house.runtime.nowMs())
+    const known = before === undefined ? undefined : this.find(name)
+    const isWider = before !== undefined && tellsMore(connector, known)
     const value: Definition = {
       connector: name,
       // What passed the reader has the shape of its input.
       ...sealDefinition(sealing, name, input as ConnectorInput),
       createdAtMs: before?.createdAtMs ?? nowMs,
       changedAtMs: nowMs,
+      releasedAtMs: isWider ? nowMs : releasedAtMs(before, nowMs),
     }
     const at = { kind: 'definition', key: key(name), value } as const
-    const known = before === undefined ? undefined : this.find(name)
-    const next = { ...connector, madeAtMs: value.createdAtMs }
+    const next = { ...connector, ...timesOf(value) }
     const isAnother = known === undefined || definitionOf(known) !== definitionOf(next)
     const steps: Step[] = [
       row === undefined
@@ -244,7 +246,11 @@ class Made implements MadeConnectors {
         ...(actor === undefined ? {} : { actor }),
       }),
     ]
-    await this.#orChanged(name, row?.version, () => announceForget(house, CONNECTORS, steps))
+    await this.#orChanged(name, row?.version, () =>
+      isWider
+        ? endByMark(house, thingOf(connector), CHANGED, steps, [forgetMark(house, CONNECTORS)])
+        : announceForget(house, CONNECTORS, steps),
+    )
     await this.load()
     // One with an authorization server is told when that has been looked at.
     if (before === undefined && !isOutbound(connector))
@@ -316,7 +322,7 @@ class Made implements MadeConnectors {
       if (input === undefined) throw unreadable(name)
       const taken = row.removedAtMs === undefined ? others : []
       const connector = readMadeConnector(name, input, config, taken)
-      return { version, row, connector: { ...connector, madeAtMs: row.createdAtMs } }
+      return { version, row, connector: { ...connector, ...timesOf(row) } }
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       const problem = {
@@ -347,6 +353,29 @@ function leaving<K extends 'connector' | 'registration'>(
     ifVersion: version,
     value: { ...value, expiresAtMs },
   } as Step
+}
+
+/**
+ * Another server is told who our people are, or more of them is told: nobody has allowed that (A2, O5).
+ *
+ * @param before `undefined`: it could not be read.
+ */
+function tellsMore(next: ConnectorConfig, before: ConnectorConfig | undefined): boolean {
+  if (next.auth !== 'identity') return false
+  if (before?.auth !== 'identity' || before.url.href !== next.url.href) return true
+  return next.claims.some((claim) => !before.claims.includes(claim))
+}
+
+function releasedAtMs(before: Definition | undefined, nowMs: number): number {
+  return before?.releasedAtMs ?? before?.createdAtMs ?? nowMs
+}
+
+function timesOf(row: Definition): Pick<ConnectorConfig, 'madeAtMs' | 'releasedAtMs'> {
+  return { madeAtMs: row.createdAtMs, releasedAtMs: releasedAtMs(row, row.createdAtMs) }
+}
+
+function thingOf({ resource }: Pick<ConnectorConfig, 'resource'>) {
+  return { kind: 'connector', id: canonicalResource(resource) ?? resource } as const
 }
 
 function pathOf(name: string, { path }: ConnectorInput): string {
