@@ -124,8 +124,11 @@ async function callerOf(
   if (route.roles.length === 0) return NOBODY
   const address = house.clientAddress(request)
   const network = address === undefined ? undefined : networkOf(address)
-  if (network !== undefined) refuseTooMany(badKeyRate.look(network))
-  const caller = await house.apiKeys.authenticate(request.headers.get('authorization'))
+  const authorization = request.headers.get('authorization')
+  // Who guesses must not lock out a key that is in use behind the same address.
+  const caller = await house.apiKeys.authenticate(authorization, () => {
+    if (network !== undefined) refuseTooMany(badKeyRate.look(network))
+  })
   if (caller === undefined) {
     if (network !== undefined) badKeyRate.take(network)
     throw new Problem(401, 'ERR_API_KEY', 'Send "Authorization: Bearer ptk_...".', {

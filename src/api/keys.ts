@@ -38,8 +38,14 @@ const BEARER = /^Bearer +([\x21-\x7e]{1,600})$/i
 export const ADMIN_KEY_ID = 'admin'
 
 export interface ApiKeys {
-  /** `undefined`: no key, unknown, ended: nobody is told which (I11). @throws {StoreError} */
-  authenticate(authorization: string | null): Promise<ApiCaller | undefined>
+  /**
+   * @param beforeUnknown Called for what is not remembered, before anything is read; may throw.
+   * @returns `undefined`: no key, unknown, ended: nobody is told which (I11). @throws {StoreError}
+   */
+  authenticate(
+    authorization: string | null,
+    beforeUnknown?: () => void,
+  ): Promise<ApiCaller | undefined>
   /** It was ended: not remembered any more. By the mark of `KEY_CACHE`, on every node. */
   forget(id: string): void
 }
@@ -62,7 +68,10 @@ export function createApiKeys(house: KeysHouse): ApiKeys {
     const row = await store.get('apiKey', key(id))
     const { digest: expected = NO_DIGEST, expiresAtMs } = row?.value ?? {}
     const isRight = runtime.equal(expected, digest)
-    if (row === undefined || !isRight || hasEnded(expiresAtMs, runtime.nowMs())) return undefined
+    if (row === undefined || !isRight || hasEnded(expiresAtMs, runtime.nowMs())) {
+      remembered.delete(digest)
+      return undefined
+    }
     const caller = callerOf(row)
     // It may be the one that was ended while it was read: asked again next time.
     if (ended !== endedBefore) return caller
@@ -73,15 +82,15 @@ export function createApiKeys(house: KeysHouse): ApiKeys {
     return caller
   }
   return {
-    async authenticate(authorization) {
-      const presented = BEARER.exec(authorization ?? '')?.[1]
-      if (presented === undefined) return undefined
+    async authenticate(authorization, beforeUnknown = () => undefined) {
+      const presented = BEARER.exec(authorization ?? '')?.[1] ?? ''
       const digest = runtime.sha256(presented)
       if (adminDigest !== undefined && runtime.equal(adminDigest, digest))
         return { keyId: ADMIN_KEY_ID, role: 'manage' }
+      const known = remembered.get(digest)
+      if (known === undefined) beforeUnknown()
       const id = KEY.exec(presented)?.[1]
       if (id === undefined) return undefined
-      const known = remembered.get(digest)
       const isFresh =
         known !== undefined && runtime.monotonicMs() - known.readAtMs < KEY_REMEMBERED_MS
       if (!isFresh) return read(`key_${id}`, digest)
