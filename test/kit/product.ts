@@ -4,8 +4,8 @@
  * nobody, so a trip is a few requests.
  */
 
-/** To the house: a path of it, redirects not followed. */
-export type Send = (path: string, init?: RequestInit) => Promise<Response>
+/** As `fetch`, of a whole URL of the house. */
+export type Send = (url: string, init?: RequestInit) => Promise<Response>
 export type Json = Readonly<Record<string, unknown>>
 
 export interface ProductPlace {
@@ -49,7 +49,7 @@ const NONCE = 'nonce-of-the-element-0123456789'
 export function createProduct(place: ProductPlace): Product {
   const { issuer, send, adminKey, app, origin, returnUrl } = place
   const call = async (path: string, init: RequestInit): Promise<Reply> => {
-    const answer = await send(path, init)
+    const answer = await send(issuer + path, init)
     const text = await answer.text()
     return { status: answer.status, body: text === '' ? {} : (JSON.parse(text) as Json) }
   }
@@ -113,8 +113,7 @@ export function createProduct(place: ProductPlace): Product {
     const visit = async (at: string, init: RequestInit = {}): Promise<Response> => {
       const cookie = [...cookies].map((pair) => pair.join('=')).join('; ')
       const headers = { accept: 'text/html', ...(init.headers as object), cookie }
-      const { pathname, search } = new URL(at, issuer)
-      const answer = await send(pathname + search, { ...init, headers })
+      const answer = await send(new URL(at, issuer).href, { ...init, headers, redirect: 'manual' })
       for (const line of answer.headers.getSetCookie()) {
         const [name = '', ...value] = (line.split(';')[0] ?? '').split('=')
         cookies.set(name, value.join('='))
@@ -124,7 +123,7 @@ export function createProduct(place: ProductPlace): Product {
     const html = await (await visit(url)).text()
     const ticket = /name="ticket" value="([^"]+)"/.exec(html)?.[1]
     if (ticket === undefined) throw new Error(`no form in this page:\n${html.slice(0, 500)}`)
-    const away = await visit('/widget/popup', {
+    const away = await visit(`${issuer}/widget/popup`, {
       method: 'POST',
       headers: { origin: new URL(issuer).origin, 'sec-fetch-site': 'same-origin' },
       body: new URLSearchParams({ ticket, decision: 'connect' }),
@@ -132,7 +131,8 @@ export function createProduct(place: ProductPlace): Product {
     const server = away.headers.get('location') ?? ''
     const back = await fetch(server, { redirect: 'manual' })
     let answer = await visit(back.headers.get('location') ?? '')
-    const own = (location: string): boolean => new URL(location, issuer).origin === issuer
+    const { origin: here } = new URL(issuer)
+    const own = (location: string): boolean => new URL(location, issuer).origin === here
     const next = answer.headers.get('location')
     if (next !== null && own(next)) answer = await visit(next)
     return answer
