@@ -359,20 +359,20 @@ describe('others', () => {
 describe('for everybody', () => {
   it('axe finds no violation in our window, light and dark, wide and narrow', async (context) => {
     for (const colorScheme of ['light', 'dark'] as const) {
+      const page = await settings(await person(context, { colorScheme }))
+      const popup = await openPopup(page)
       for (const [width, viewport] of Object.entries({
         wide: { width: 1280, height: 800 },
         narrow: { width: 360, height: 780 },
       })) {
-        const page = await settings(await person(context, { colorScheme, viewport }))
-        const popup = await openPopup(page)
-        if (width === 'narrow') await popup.setViewportSize(viewport)
+        await popup.setViewportSize(viewport)
         const { violations: found } = await new AxeBuilder({ page: popup }).analyze()
         expect(found.map((one) => `${one.id}: ${one.nodes[0]?.html}`)).toEqual([])
         const folder = process.env.POSTERN_SCREENSHOTS
         if (folder !== undefined)
           await popup.screenshot({ path: `${folder}/widget-popup-${colorScheme}-${width}.png` })
-        await page.context().close()
       }
+      await page.context().close()
     }
   })
 
