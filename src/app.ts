@@ -13,7 +13,9 @@ import type { ConnectionAdministration } from './connectors/connections/connecti
 import { type ConnectorDoor, createConnectorDoor } from './connectors/connector-administration.ts'
 import type { Discovery } from './connectors/discovery/discover.ts'
 import type { EmbeddedDoor } from './connectors/embedded/embedded-door.ts'
+import { StoreError, toResponse } from './errors.ts'
 import type { House } from './house.ts'
+import { createId } from './issuer/ids.ts'
 import { REVOCATION_FEED_PATH } from './issuer/revocation-feed.ts'
 import type { AuthInfo, Guard, Principal, ProtectOptions } from './middleware/guard.ts'
 import { authenticateRequest } from './middleware/guard.ts'
@@ -23,7 +25,7 @@ import { createHouses, type OpenableHouse, type TenantHouses } from './tenants/h
 import { outerPlatform, unknownTenant } from './tenants/tenant-platform.ts'
 
 export interface Postern {
-  /** Answers every route of the house; others get 404. */
+  /** Answers every route of the house; others get 404, and all get 503 while the store cannot be opened. */
   fetch(request: Request): Promise<Response>
   /** Whether a URL is one of ours. */
   handles(url: string | URL): boolean
@@ -167,8 +169,19 @@ function createHouse(
       rooms.opened()?.guard.authenticate(authorization, options, memory, proof) ??
       rooms.open().then((house) => house.guard.authenticate(authorization, options, memory, proof)),
   }
+  /** The store may be back for the next request; a mistake of the configuration is nobody's answer. */
+  const notOpened = (error: unknown): Response => {
+    if (!(error instanceof StoreError)) throw error
+    const requestId = createId(platform.runtime, 'req')
+    const told = { reason: error.code, requestId, status: 503 }
+    platform.emit.event({ type: 'server.failed', level: 'error', ...told })
+    return toResponse(error, requestId)
+  }
   const postern: Postern = {
-    fetch: async (request) => (rooms.opened() ?? (await rooms.open())).fetch(request),
+    async fetch(request) {
+      const house = rooms.opened() ?? (await rooms.open().catch(notOpened))
+      return house instanceof Response ? house : house.fetch(request)
+    },
     handles(url) {
       const pathname = URL.parse(url, config.issuer)?.pathname
       if (pathname === undefined) return false

@@ -252,7 +252,12 @@ describe('a shared cache that answers with older values for 60 s', () => {
 
 it('K5: a shared cache that hangs, or fails, costs half a second and no answer', async () => {
   const never = <T>() => new Promise<T>(() => undefined)
-  const silent = { stalenessSeconds: 60, get: never<undefined>, set: never<void>, delete: never<void> }
+  const silent = {
+    stalenessSeconds: 60,
+    get: never<undefined>,
+    set: never<void>,
+    delete: never<void>,
+  }
   const failing = async () => Promise.reject(new Error('KV GET failed: 500'))
   const broken = { stalenessSeconds: 60, get: failing, set: failing, delete: failing }
   for (const cache of [silent, broken]) {

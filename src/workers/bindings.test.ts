@@ -34,4 +34,16 @@ describe('bindings of a Worker', () => {
       }),
     )
   })
+
+  it.each(['POSTERN_D1', 'POSTERN_DATABASE', 'POSTERN_LOCKS', 'POSTERN_CACHE'])(
+    'K5: %s, a name that is none, stops the start in place of a house that forgets',
+    (name) => {
+      const error = expect.objectContaining({
+        code: 'ERR_CONFIG_DATABASE',
+        problem: expect.stringContaining(name),
+      })
+      expect(() => readBindings({ POSTERN_KV: KV, [name]: DB })).toThrow(error)
+      expect(() => readBindings({ POSTERN_KV: KV, [name]: 'text', DB })).not.toThrow()
+    },
+  )
 })

@@ -11,8 +11,20 @@ export interface Bindings {
   readonly locks: LockNamespace | undefined
 }
 
-/** @throws {ConfigError} for a binding of another type than its name says. */
+const NAMES: readonly string[] = ['POSTERN_DB', 'POSTERN_KV', 'POSTERN_LOCK']
+
+/**
+ * @throws {ConfigError} for a binding of another type than its name says, and for one of a name that is
+ *   none: a house whose database is misspelled would forget with each isolate who was signed out.
+ */
 export function readBindings(env: Readonly<Record<string, unknown>>): Bindings {
+  for (const [name, value] of Object.entries(env))
+    if (name.startsWith('POSTERN_') && typeof value === 'object' && !NAMES.includes(name))
+      throw new ConfigError(
+        'ERR_CONFIG_DATABASE',
+        `${name} is bound, and there is no binding of this name.`,
+        `Bind it as one of ${NAMES.join(', ')}, or under a name of your own.`,
+      )
   return {
     database: bound<D1Database>(env, 'POSTERN_DB', 'a D1 database', [
       'prepare',
