@@ -14,6 +14,9 @@ export const DONE_SCRIPT = `(() => {
       type === 'postern:done' ? { 'postern-confirmation': confirmation, attempt } : { postern: code },
     )
     location.replace(returnUrl + '#' + fragment)
+  } else {
+    document.getElementById('told').hidden = true
+    document.getElementById('lost').hidden = false
   }
 })()
 `

@@ -79,10 +79,16 @@ export function donePage(house: PageHouse, ending: Ending): Markup {
   const text = isDone
     ? `Go back to ${app}, which finishes it, and close this window.`
     : `Nothing was connected. Go back to ${app} and close this window.`
+  // Shown by the script when there is nobody to tell and nowhere to go: that trip ends with nothing.
+  const lost = `This window lost the page that opened it, so nothing was connected. Go back to ${app} and try again there.`
   const content = html`<section class="card">
-<div>
+<div id="told">
 <h1>${title}</h1>
 <p class="lead" role="status">${text}</p>
+</div>
+<div id="lost" hidden>
+<h1>Not connected</h1>
+<p class="lead" role="status">${lost}</p>
 </div>
 </section>
 ${script(ending, isDone ? 'postern:done' : 'postern:failed')}`
