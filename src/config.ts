@@ -234,6 +234,8 @@ export interface ConnectorConfig {
   readonly made?: true
   /** When: one that was removed and made again is another one. */
   readonly madeAtMs?: number
+  /** Of one made by the API: last change of what it is. Tokens of before are not for its server. */
+  readonly definedAtMs?: number
   /** Of one made by the API: what its people allowed before this is void. Milliseconds. */
   readonly releasedAtMs?: number
   /** `oauth` and `client_credentials` only. */

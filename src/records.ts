@@ -299,7 +299,8 @@ export interface Values {
     keyId?: string
     createdAtMs: number
     changedAtMs: number
-    /** Since when its people know who is told of them, and what: what they allowed before is void. */
+    /** Last change of what it is; and of who is told of people, or what: what was before is void. */
+    definedAtMs?: number
     releasedAtMs?: number
     removedAtMs?: number
     /** Only of a removed one. */
@@ -342,7 +343,7 @@ export interface Values {
     keyId?: string
     /** Last vault record that a survey has looked at. */
     after?: string
-    /** Of a survey for connections: only those that were made by then. Absent: when it was asked for. */
+    /** Of a survey: only connections made by then, absent: by now. Of tokens: when their record was made. */
     madeByMs?: number
     cause: string
     attempts: number

@@ -66,9 +66,9 @@ export function revokeStep(
   cause: string,
   tokens: Sealed = record,
 ): Step {
-  const { userId, provider, issuer, subject, clientId } = record
+  const { userId, provider, issuer, subject, clientId, createdAtMs: madeByMs } = record
   const { sealed, keyId } = tokens
   const facts = { purpose: 'revoke', vaultId, userId, provider, issuer, subject, cause } as const
   const client = clientId === undefined ? {} : { clientId }
-  return dutyStep(runtime, { ...facts, ...client, sealed, keyId })
+  return dutyStep(runtime, { ...facts, ...client, sealed, keyId, madeByMs })
 }

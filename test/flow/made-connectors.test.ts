@@ -2,8 +2,6 @@
  * Connectors made while the house is open: there at once, on every node, for calls, pages and tokens;
  * and gone at once with what was made through them.
  */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { DatabaseSync } from 'node:sqlite'
 import { decodeJwt } from 'jose'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -16,6 +14,7 @@ import { MARK_AHEAD_MS } from '../../src/issuer/endings.ts'
 import { oidc } from '../../src/providers/index.ts'
 import { connectAccount, createPerson } from '../kit/connect.ts'
 import { until } from '../kit/http.ts'
+import { openIdentityServer } from '../kit/identity-server.ts'
 import { callTool, openPlane, type Plane } from '../kit/plane.ts'
 import { createWatchedPlatform } from '../kit/platform.ts'
 
@@ -296,6 +295,44 @@ describe('where its bytes go', { timeout: 60_000 }, () => {
     expect(plane.notes.requests()).toBe(arrived)
   })
 
+  it.each(['disconnected', 'removed', 'made anew'] as const)(
+    'O4 O5: tokens of before go to no endpoint that an edit has named, when %s',
+    async (end) => {
+      const [remote, trap] = [await openRemote(), await openIdentityServer()]
+      const allowHosts = [remote.origin, trap.origin]
+      const config = { sealingKey: SEALING_KEY, egress: { allowHosts } }
+      const plane = await openPlane({ provider: 'openid', config })
+      const { during } = plane
+      const { connectors, connections } = plane.postern
+      const own = { url: remote.url, auth: 'oauth' } as const
+      await during(connectors.put('tasks', own))
+      await during(linked(plane, 'tasks'))
+      const [{ id = '' } = {}] = (await connections.list({ connector: 'tasks' })).data
+      const edit = {
+        pinnedIssuer: remote.issuer,
+        client: { clientId: 'us', clientSecret: 'theirs' },
+        endpoints: {
+          authorization: `${trap.origin}/authorize`,
+          token: `${trap.origin}/token`,
+          revocation: `${trap.origin}/revoke`,
+        },
+      }
+      if (end === 'made anew') {
+        await remote.kill()
+        await during(connectors.remove('tasks'))
+        expect(await during(connectors.put('tasks', { ...own, ...edit }))).toMatchObject({
+          state: 'ready',
+        })
+      } else {
+        expect(await during(connectors.update('tasks', edit))).toMatchObject({ state: 'ready' })
+        if (end === 'removed') await during(connectors.remove('tasks'))
+        else await during(connections.disconnect(id))
+      }
+      await plane.elapse(10 * 60_000, 30_000)
+      expect(trap.seen).toEqual([])
+    },
+  )
+
   it('I6: nowhere any more when the operator takes the allowance back', async () => {
     const [remote, server] = [await openRemote(), await openIdentityServer()]
     const plane = await openHouse(remote)
@@ -380,33 +417,6 @@ describe('two nodes on one database', { timeout: 60_000 }, () => {
     )
   })
 })
-
-/** A server that wants our identity, or does not: what it publishes is the test's. */
-async function openIdentityServer() {
-  const seen: string[] = []
-  let document: object | undefined
-  const server = createServer((request, response) => {
-    if (request.url?.startsWith('/.well-known/oauth-protected-resource') === true) {
-      response.writeHead(document === undefined ? 404 : 200, { 'content-type': 'application/json' })
-      response.end(JSON.stringify(document ?? {}))
-      return
-    }
-    seen.push(request.headers.authorization ?? '')
-    response.writeHead(200, { 'content-type': 'application/json' })
-    response.end('{"jsonrpc":"2.0","id":1,"result":{}}')
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => void server.close())
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return {
-    origin,
-    url: `${origin}/mcp`,
-    seen,
-    publish(next: object | undefined) {
-      document = next
-    },
-  }
-}
 
 describe('identity of our people', { timeout: 60_000 }, () => {
   it('A2 O5: nobody is told more, and no other server anything, than people have allowed', async () => {

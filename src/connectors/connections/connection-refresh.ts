@@ -147,13 +147,16 @@ async function clientOf(
 
 async function revoke(
   deps: ConnectionRefreshDeps,
-  { provider = '', issuer, clientId }: Values['duty'],
+  { provider = '', issuer, clientId, madeByMs = 0 }: Values['duty'],
   tokens: TokenSet,
 ): Promise<RevokedThere> {
   const { lifecycle, tokenCalls } = deps
   const binding = lifecycle.binding(connectorOf(provider) ?? '')
   if (binding === undefined) return { outcome: 'unknown', reason: 'connector_not_usable' }
   if (binding.issuer !== issuer) return { outcome: 'unknown', reason: 'issuer_changed' }
+  // Whoever edits a connector may name an endpoint of their own below the same issuer (O4, O5).
+  if (madeByMs < (binding.connector.definedAtMs ?? 0))
+    return { outcome: 'unknown', reason: 'definition_changed' }
   // RFC 7009 section 2.1: a token is revoked by the client that it was given to.
   const given = clientId === undefined ? undefined : deps.registrations.find(binding, clientId)
   const client = given ?? (await clientOf(deps, binding))

@@ -225,17 +225,19 @@ class Made implements MadeConnectors {
     const nowMs = Math.trunc(house.runtime.nowMs())
     const known = before === undefined ? undefined : this.find(name)
     const isWider = before !== undefined && tellsMore(connector, known)
+    const createdAtMs = before?.createdAtMs ?? nowMs
+    const isAnother =
+      known === undefined ||
+      definitionOf(known) !== definitionOf({ ...connector, madeAtMs: createdAtMs })
     const value: Definition = {
       connector: name,
       // What passed the reader has the shape of its input.
       ...sealDefinition(sealing, name, input as ConnectorInput),
-      createdAtMs: before?.createdAtMs ?? nowMs,
-      changedAtMs: nowMs,
-      releasedAtMs: isWider ? nowMs : releasedAtMs(before, nowMs),
+      ...{ createdAtMs, changedAtMs: nowMs },
+      definedAtMs: isAnother ? nowMs : (before?.definedAtMs ?? createdAtMs),
+      releasedAtMs: isWider ? nowMs : (before?.releasedAtMs ?? createdAtMs),
     }
     const at = { kind: 'definition', key: key(name), value } as const
-    const next = { ...connector, ...timesOf(value) }
-    const isAnother = known === undefined || definitionOf(known) !== definitionOf(next)
     const steps: Step[] = [
       row === undefined
         ? { verb: 'create', ...at }
@@ -366,12 +368,14 @@ function tellsMore(next: ConnectorConfig, before: ConnectorConfig | undefined): 
   return next.claims.some((claim) => !before.claims.includes(claim))
 }
 
-function releasedAtMs(before: Definition | undefined, nowMs: number): number {
-  return before?.releasedAtMs ?? before?.createdAtMs ?? nowMs
-}
+type Times = Pick<ConnectorConfig, 'madeAtMs' | 'definedAtMs' | 'releasedAtMs'>
 
-function timesOf(row: Definition): Pick<ConnectorConfig, 'madeAtMs' | 'releasedAtMs'> {
-  return { madeAtMs: row.createdAtMs, releasedAtMs: releasedAtMs(row, row.createdAtMs) }
+function timesOf({ createdAtMs: madeAtMs, definedAtMs, releasedAtMs }: Definition): Times {
+  return {
+    madeAtMs,
+    definedAtMs: definedAtMs ?? madeAtMs,
+    releasedAtMs: releasedAtMs ?? madeAtMs,
+  }
 }
 
 function thingOf({ resource }: Pick<ConnectorConfig, 'resource'>) {
