@@ -54,8 +54,9 @@ type Next = number | undefined
 
 export function createDeliveries(deps: DeliveriesDeps): Deliveries {
   const { runtime, emit, endpoints } = deps
-  const stopping = new AbortController()
-  const flight = createFlight(deps, stopping.signal)
+  // Where a promise belongs to its request a signal does, too, and such a house is never stopped.
+  const stopping = runtime.sharesPromises ? new AbortController() : undefined
+  const flight = createFlight(deps, stopping?.signal)
   const waiting = new Set<string>()
   const flying = new Map<string, Promise<void>>()
   const timers = new Map<string, () => void>()
@@ -72,6 +73,9 @@ export function createDeliveries(deps: DeliveriesDeps): Deliveries {
         pump()
       }),
     )
+  }
+  const failed = (): undefined => {
+    emit.event({ type: 'server.failed', reason: 'webhooks' })
   }
   const fly = async (id: string): Promise<void> => {
     let next: Next
@@ -102,7 +106,7 @@ export function createDeliveries(deps: DeliveriesDeps): Deliveries {
   const runAlone = async (): Promise<void> => {
     // Where a promise belongs to its request, nobody waits for another request's flight.
     for (const { id } of endpoints.list()) {
-      for (let next: Next = 0; next === 0; ) next = await flight(id).catch(() => undefined)
+      for (let next: Next = 0; next === 0; ) next = await flight(id).catch(failed)
     }
   }
   const round = async (): Promise<void> => {
@@ -124,7 +128,7 @@ export function createDeliveries(deps: DeliveriesDeps): Deliveries {
   return {
     poke(webhookIds) {
       if (!runtime.sharesPromises) {
-        runtime.waitUntil(Promise.all(webhookIds.map((id) => flight(id).catch(() => undefined))))
+        runtime.waitUntil(Promise.all(webhookIds.map((id) => flight(id).catch(failed))))
         return
       }
       if (!started) return
@@ -147,7 +151,7 @@ export function createDeliveries(deps: DeliveriesDeps): Deliveries {
     },
     async stop() {
       started = false
-      stopping.abort()
+      stopping?.abort()
       waiting.clear()
       cancelRound()
       for (const cancel of timers.values()) cancel()
@@ -158,9 +162,12 @@ export function createDeliveries(deps: DeliveriesDeps): Deliveries {
 }
 
 /** One endpoint's turn: what is due, in order, until one fails or it gives its place to others. */
-function createFlight(deps: DeliveriesDeps, stopped: AbortSignal): (id: string) => Promise<Next> {
+function createFlight(
+  deps: DeliveriesDeps,
+  stopped: AbortSignal | undefined,
+): (id: string) => Promise<Next> {
   const { store, lock, runtime, endpoints } = deps
-  const send = createSender({ ...deps, stopped })
+  const send = createSender({ ...deps, ...(stopped === undefined ? {} : { stopped }) })
   const after = createAfterwards(deps)
   const turn = async (endpoint: Endpoint): Promise<Next> => {
     const index = { name: 'name', value: endpoint.id }

@@ -15,6 +15,7 @@ import type { PosternConfig } from '../../src/config.ts'
 import { node } from '../../src/node/index.ts'
 import { serve } from '../../src/node/server.ts'
 import { freePort } from '../kit/postern.ts'
+import { startWebhookReceiver, type WebhookReceiver } from '../kit/webhook-receiver.ts'
 import { startWorker } from '../workerd/start-worker.ts'
 
 export const ENGINES = ['memory', 'sqlite', 'workerd'] as const
@@ -35,12 +36,24 @@ export interface EngineHouse {
   readonly notes: NotesServer
   /** Behind the connector `linked`, which takes people's own accounts. */
   readonly remote: RemoteServer
+  /** Behind no connector; the configuration allows its origin to whoever makes one by the API. */
+  readonly allowed: RemoteServer
+  /** Told of connections. */
+  readonly hooks: WebhookReceiver
+  /** What timers or the cron trigger do. */
+  runDue(): Promise<void>
   /** Another process, or another isolate, on the same store. */
   restart(): Promise<void>
   close(): Promise<void>
 }
 
-type Close = () => Promise<unknown>
+interface Running {
+  runDue(): Promise<unknown>
+  close(): Promise<unknown>
+}
+
+export const APP = { app: 'dashboard', origin: 'http://127.0.0.1:1' } as const
+export const RETURN_URL = `${APP.origin}/done`
 
 export async function openEngine(engine: Engine): Promise<EngineHouse> {
   const port = await freePort()
@@ -54,7 +67,12 @@ export async function openEngine(engine: Engine): Promise<EngineHouse> {
       },
     ],
   })
-  const [notes, remote] = await Promise.all([startNotesServer(), startRemoteServer()])
+  const [notes, remote, allowed, hooks] = await Promise.all([
+    startNotesServer(),
+    startRemoteServer(),
+    startRemoteServer(),
+    startWebhookReceiver(),
+  ])
   const folder = await mkdtemp(join(tmpdir(), 'postern-engine-'))
   const config: PosternConfig = {
     issuer,
@@ -75,38 +93,49 @@ export async function openEngine(engine: Engine): Promise<EngineHouse> {
       notes: { url: notes.url },
       linked: { url: remote.url, auth: 'oauth' },
     },
-    apps: {
-      dashboard: { origins: ['http://127.0.0.1:1'], returnUrls: ['http://127.0.0.1:1/done'] },
-    },
+    apps: { [APP.app]: { origins: [APP.origin], returnUrls: [RETURN_URL] } },
+    webhooks: [{ url: hooks.url, events: ['connection.*'], secret: hooks.secret }],
+    egress: { allowHosts: [allowed.origin] },
     log: { level: 'warn' },
     limits: { registrationsPerMinuteMax: 1_000, refusalsPerSecondMax: 1_000_000 },
   }
   const start =
     engine === 'workerd' ? () => startInWorkerd(config, port, folder) : () => startHere(config)
-  let stop: Close = await start()
+  let running: Running = await start()
   return {
     issuer,
     provider,
     notes,
     remote,
+    allowed,
+    hooks,
+    async runDue() {
+      await running.runDue()
+    },
     async restart() {
-      await stop()
-      stop = await start()
+      await running.close()
+      running = await start()
     },
     async close() {
-      await stop()
-      await Promise.all([provider.close(), notes.close(), remote.close()])
+      await running.close()
+      const around = [provider, notes, remote, allowed, hooks]
+      await Promise.all(around.map((each) => each.close()))
       await rm(folder, { recursive: true, force: true })
     },
   }
 }
 
-async function startHere(config: PosternConfig): Promise<Close> {
-  const server = await serve(createPostern(config, node({ environment: {} })), { signals: false })
-  return () => server.close()
+async function startHere(config: PosternConfig): Promise<Running> {
+  const postern = createPostern(config, node({ environment: {} }))
+  const server = await serve(postern, { signals: false })
+  return { runDue: () => postern.runDue(), close: () => server.close() }
 }
 
-async function startInWorkerd(config: PosternConfig, port: number, folder: string): Promise<Close> {
+async function startInWorkerd(
+  config: PosternConfig,
+  port: number,
+  folder: string,
+): Promise<Running> {
   const worker = await startWorker({
     entry: new URL('house.worker.ts', import.meta.url),
     origin: config.issuer ?? '',
@@ -115,5 +144,5 @@ async function startInWorkerd(config: PosternConfig, port: number, folder: strin
     options: BINDINGS,
     folder,
   })
-  return () => worker.dispose()
+  return { runDue: () => worker.runScheduled(), close: () => worker.dispose() }
 }

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { refresh, type SignedInClient, signInAsClient } from '../../demo/sign-in.ts'
 import { connectAccount, connectLinkIn, createPerson, disconnectAccount } from '../kit/connect.ts'
 import { callTool } from '../kit/plane.ts'
-import { ADMIN_KEY, ENGINES, type EngineHouse, openEngine } from './engine.ts'
+import { createProduct, type Product } from '../kit/product.ts'
+import { ADMIN_KEY, APP, ENGINES, type EngineHouse, openEngine, RETURN_URL } from './engine.ts'
 
 /** Nobody listens there: the visitor stops before it. */
 const REDIRECT_URI = 'http://127.0.0.1:9/callback'
@@ -142,6 +143,94 @@ describe.each(ENGINES)('on %s', (engine) => {
     expect([token.status, await token.json()]).toMatchObject([403, { code: expect.any(String) }])
   })
 })
+
+describe.each(ENGINES)('embedded in a product, on %s', (engine) => {
+  let house: EngineHouse
+  let product: Product
+  beforeAll(async () => {
+    house = await openEngine(engine)
+    const { issuer } = house
+    const place = { issuer, send: fetch, adminKey: ADMIN_KEY, returnUrl: RETURN_URL }
+    product = createProduct({ ...place, ...APP })
+  })
+  afterAll(() => house?.close())
+
+  it('CLI-06 CLI-07 CLI-24: the element links an account, a key takes its token, and both end', async () => {
+    const { remote } = house
+    const session = await product.session('ada')
+    const list = async () => (await product.widget('GET', 'connections', session)).body['data']
+    expect(await list()).toMatchObject([{ connector: 'linked', state: 'none' }])
+    const { attempt, confirmation } = await product.popup(session, 'linked')
+    const key = await product.tokensKey()
+    const asked = { user: 'ada', connector: 'linked' }
+    const take = () => product.api('POST', '/tokens', asked, key)
+    const early = await take()
+    expect([early.status, early.body['code']]).toEqual([409, 'ERR_CONNECTION_NEEDED'])
+    const foreign = await product.session('grace')
+    const stolen = await product.widget('POST', 'confirm', foreign, { confirmation })
+    expect([stolen.status, stolen.body['code']]).toEqual([409, 'ERR_CONFIRMATION'])
+    const confirmed = await product.widget('POST', 'confirm', session, { confirmation })
+    expect(confirmed).toMatchObject({ status: 200, body: { connectionId: attempt } })
+    expect(await list()).toMatchObject([{ state: 'active', connectionId: attempt }])
+    const taken = await take()
+    expect(taken).toMatchObject({ status: 200, body: { connectionId: attempt } })
+    expect(remote.isLive(String(taken.body['accessToken']))).toBe(true)
+    const other = await product.api('POST', '/tokens', { ...asked, user: 'grace' }, key)
+    expect(other.status).toBe(409)
+    const ended = await product.widget('POST', 'disconnect', session, { connector: 'linked' })
+    expect(ended).toMatchObject({ status: 200, body: { state: 'none' } })
+    expect((await take()).status).toBe(409)
+    await house.runDue()
+    await expect
+      .poll(() => remote.isLive(String(taken.body['accessToken'])), { timeout: 10_000 })
+      .toBe(false)
+  })
+
+  it('O1: a link of the backend is confirmed by it, and a receiver is told of both ends', async () => {
+    const { hooks } = house
+    const { attempt, confirmation } = await product.start('mary', 'linked')
+    const about = { app: APP.app, confirmation }
+    const path = `/connections/${attempt}/confirm`
+    const wrong = await product.api('POST', path, { ...about, user: 'grace' })
+    expect([wrong.status, wrong.body['code']]).toEqual([409, 'ERR_CONFIRMATION'])
+    expect(await product.api('POST', path, { ...about, user: 'mary' })).toMatchObject({
+      ...{ status: 200, body: { id: attempt, user: 'mary', state: 'active' } },
+    })
+    const removed = await product.api('DELETE', `/connections/${attempt}`)
+    expect([removed.status, removed.body['state']]).toEqual([202, 'ended'])
+    const told = async () => {
+      await house.runDue()
+      return hooks.events.filter((event) => idOf(event) === attempt).map(({ type }) => type)
+    }
+    await expect
+      .poll(told, { timeout: 20_000 })
+      .toEqual(expect.arrayContaining(['connection.active', 'connection.ended']))
+    expect(hooks.refused()).toBe(0)
+    expect(JSON.stringify(hooks.events)).not.toContain(confirmation)
+  })
+
+  it('S1 I6: a connector that the API makes is found out at once, linked, and gone with its accounts', async () => {
+    const { allowed } = house
+    const made = await product.api('PUT', '/connectors/made', { url: allowed.url, auth: 'oauth' })
+    expect(made).toMatchObject({ status: 201, body: { name: 'made', state: 'ready' } })
+    const inside = await product.api('PUT', '/connectors/inside', {
+      ...{ url: house.notes.url, auth: 'oauth' },
+    })
+    expect([inside.status, inside.body['state']]).not.toEqual([201, 'ready'])
+    const { id } = await product.connect('ada', 'made')
+    const key = await product.tokensKey()
+    const take = () => product.api('POST', '/tokens', { user: 'ada', connector: 'made' }, key)
+    const taken = await take()
+    expect(taken).toMatchObject({ status: 200, body: { connectionId: id } })
+    expect(allowed.isLive(String(taken.body['accessToken']))).toBe(true)
+    expect((await product.api('DELETE', '/connectors/made')).status).toBe(204)
+    expect((await take()).status).toBe(404)
+  })
+})
+
+function idOf(event: object): unknown {
+  return 'connectionId' in event ? event.connectionId : undefined
+}
 
 describe.each(ENGINES.filter((engine) => engine !== 'memory'))('restarted on %s', (engine) => {
   it('K10: tokens, sessions, linked accounts and what is known of servers live on', async () => {
