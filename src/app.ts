@@ -75,7 +75,7 @@ export interface Postern {
   /**
    * For the element in a product's page: 15 minutes, one person, one origin.
    *
-   * @throws {OAuthError} 422 `ERR_APP_UNKNOWN`, `ERR_APP_ORIGIN`, `ERR_APP_RETURN_URL`,
+   * @throws {OAuthError} 422 `ERR_APP_UNKNOWN`, `ERR_APP_ORIGIN`, `ERR_APP_RETURN_URL`; 404
    *   `ERR_CONNECTOR_NOT_FOUND`. @throws {TypeError} for a user that is no name. @throws {StoreError}
    */
   createConnectSession: EmbeddedDoor['createConnectSession']

@@ -35,7 +35,7 @@ export function problemOf(error: unknown): Problem {
     return unavailable(error.code, error, seconds)
   }
   if (error instanceof OAuthError && error.code !== undefined)
-    return new Problem(error.status, error.code, error.description, { cause: error })
+    return new Problem(error.status, error.code, `${error.description}.`, { cause: error })
   return new Problem(500, 'ERR_API_UNEXPECTED', 'This is our fault.', { cause: error })
 }
 

@@ -169,6 +169,24 @@ describe('connect-sessions', () => {
     // It is no API key, and an API key is no session.
     expect(await api.ask('GET', '/connections', { key: token })).toMatchObject({ status: 401 })
   })
+
+  it('answer one status for a connector that is not there or connects nobody, as the document says', async () => {
+    const api = await house()
+    const origin = ORIGIN
+    const returnUrl = `${ORIGIN}/settings`
+    const refused = {
+      status: 404,
+      body: {
+        code: 'ERR_CONNECTOR_NOT_FOUND',
+        detail: 'no connector "nots" connects people of apps.',
+      },
+    }
+    for (const [path, body] of [
+      ['/connect-sessions', { user: 'ada', origin, connectors: ['nots'] }],
+      ['/connections/start', { user: 'ada', returnUrl, connector: 'nots' }],
+    ] as const)
+      expect(await api.ask('POST', path, { body }), path).toMatchObject(refused)
+  })
 })
 
 describe('tokens', () => {

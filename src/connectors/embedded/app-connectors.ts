@@ -22,12 +22,21 @@ function isOpen({ allow }: ConnectorConfig): boolean {
 }
 
 /** @throws {OAuthError} `ERR_CONNECTOR_NOT_FOUND` for one that is not open to apps. */
-export function requireOpenToApps(house: ConnectHouse | undefined, name: string): OpenConnector {
-  const found = house && findOpenToApps(house, name)
+export function requireOpenToApps(house: ConnectHouse, name: string): OpenConnector {
+  const found = findOpenToApps(house, name)
   if (found !== undefined) return found
-  throw new OAuthError(
-    'invalid_request',
-    `no connector ${JSON.stringify(name.slice(0, 64))} connects people of apps`,
-    { status: 422, code: 'ERR_CONNECTOR_NOT_FOUND' },
-  )
+  throw notOpen(`no connector ${JSON.stringify(name.slice(0, 64))} connects people of apps`)
+}
+
+/** @throws {OAuthError} `ERR_CONNECTOR_NOT_FOUND` where no connector connects anybody. */
+export function requireHouse(house: ConnectHouse | undefined): ConnectHouse {
+  if (house !== undefined) return house
+  throw notOpen('no connector connects people')
+}
+
+function notOpen(problem: string): OAuthError {
+  return new OAuthError('invalid_request', problem, {
+    status: 404,
+    code: 'ERR_CONNECTOR_NOT_FOUND',
+  })
 }

@@ -52,7 +52,7 @@ export interface ConfirmInput {
 
 export interface EmbeddedDoor {
   /**
-   * @throws {OAuthError} 422 `ERR_APP_UNKNOWN`, `ERR_APP_ORIGIN`, `ERR_APP_RETURN_URL`,
+   * @throws {OAuthError} 422 `ERR_APP_UNKNOWN`, `ERR_APP_ORIGIN`, `ERR_APP_RETURN_URL`; 404
    *   `ERR_CONNECTOR_NOT_FOUND`. @throws {TypeError} for a user that is no name. @throws {StoreError}
    */
   createConnectSession(input: ConnectSessionInput): Promise<ConnectSession>

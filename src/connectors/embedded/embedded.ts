@@ -6,7 +6,7 @@ import { createId } from '../../issuer/ids.ts'
 import type { ConnectHouse } from '../connect/connect-rooms.ts'
 import { giveBackDue } from '../connect/connect-waiting.ts'
 import { connectionOf } from '../connections/connection-administration.ts'
-import { requireOpenToApps } from './app-connectors.ts'
+import { requireHouse, requireOpenToApps } from './app-connectors.ts'
 import { appUserId, requireApp } from './app-space.ts'
 import { confirmPending } from './confirm.ts'
 import { createSession, requireReturnUrl } from './connect-sessions.ts'
@@ -19,31 +19,22 @@ import type {
 import { handleUrl } from './handles.ts'
 
 const START_TTL_MS = 600_000
-const NONE = 'none'
 
 export function openEmbedded(house: ConnectHouse | undefined): EmbeddedDoor {
   return {
     createConnectSession: async (input: ConnectSessionInput) =>
-      createSession(house ?? nobodyConnects(), input),
-    start: async (input: StartInput) => start(house ?? nobodyConnects(), input),
+      createSession(requireHouse(house), input),
+    start: async (input: StartInput) => start(requireHouse(house), input),
     async confirm(input: Parameters<EmbeddedDoor['confirm']>[0]) {
-      const { config } = house ?? nobodyConnects()
-      const app = requireApp(config.apps, input.app)
+      const own = requireHouse(house)
+      const app = requireApp(own.config.apps, input.app)
       const userId = appUserId(input.user, app.name)
-      return connectionOf(
-        await confirmPending(house ?? nobodyConnects(), { ...input, app, userId }),
-      )
+      return connectionOf(await confirmPending(own, { ...input, app, userId }))
     },
     async runDue() {
       if (house !== undefined) await giveBackDue(house)
     },
   }
-}
-
-/** @throws {OAuthError} `ERR_CONNECTOR_NOT_FOUND`. */
-function nobodyConnects(): never {
-  requireOpenToApps(undefined, NONE)
-  throw new TypeError(NONE)
 }
 
 async function start(house: ConnectHouse, input: StartInput): Promise<StartedConnection> {
