@@ -31,7 +31,8 @@ export interface Trip {
 }
 
 /** What the server gave for the code. */
-export type Brought = Pick<Extract<TokenCall, { outcome: 'yes' }>, 'tokens' | 'subject'>
+export type Brought = Pick<Extract<TokenCall, { outcome: 'yes' }>, 'tokens' | 'subject'> &
+  Pick<ConnectInput, 'givenAtMs'>
 
 /** Writes the connection; tokens that it cannot keep are given back. */
 export async function connect(house: ConnectHouse, trip: Trip, answer: Brought): Promise<Response> {
@@ -47,7 +48,7 @@ export async function connect(house: ConnectHouse, trip: Trip, answer: Brought):
 }
 
 /** What is to be kept of it. */
-export function inputOf(attempt: Attempt, { tokens, subject }: Brought): ConnectInput {
+export function inputOf(attempt: Attempt, { tokens, subject, givenAtMs }: Brought): ConnectInput {
   return {
     userId: attempt.userId,
     connector: attempt.connector,
@@ -56,6 +57,7 @@ export function inputOf(attempt: Attempt, { tokens, subject }: Brought): Connect
     resource: attempt.resource,
     clientId: attempt.clientId,
     tokens,
+    ...(givenAtMs === undefined ? {} : { givenAtMs }),
     // RFC 6749 section 5.1: an answer without `scope` gave what was asked for.
     scopes: tokens.scopes ?? attempt.scopes,
     requestedScopes: attempt.scopes,

@@ -33,11 +33,12 @@ export async function holdAnswer(
   const { runtime, store } = house
   const handle = createSecret(runtime)
   const id = runtime.sha256(handle)
+  const givenAtMs = Math.trunc(runtime.nowMs())
   const value: Values['connecting'] = {
     ...trip.attempt,
     ...(waitsFor === undefined ? {} : { waitsFor }),
-    answerSealed: sealAnswer(house, id, { tokens, subject }),
-    expiresAtMs: Math.trunc(runtime.nowMs()) + ttlMs + KEPT_MS,
+    answerSealed: sealAnswer(house, id, { tokens, subject, givenAtMs }),
+    expiresAtMs: givenAtMs + ttlMs + KEPT_MS,
   }
   await orGiveBack(house, trip, { tokens }, () => store.create('connecting', key(id), value))
   giveBackLater(house, id, ttlMs)

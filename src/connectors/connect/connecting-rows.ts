@@ -14,6 +14,8 @@ interface Sealer {
 export interface HeldAnswer {
   readonly tokens: TokenSet
   readonly subject: string
+  /** When the server gave them: a connector that was edited since is another one (O5). */
+  readonly givenAtMs?: number
 }
 
 export function sealAnswer({ runtime, keys }: Sealer, id: string, answer: HeldAnswer): string {

@@ -50,6 +50,8 @@ export interface ConnectInput {
   readonly resource: string
   readonly clientId: string
   readonly tokens: TokenSet
+  /** When they were given. Default now. */
+  readonly givenAtMs?: number
   /** As granted. */
   readonly scopes: readonly string[]
   readonly requestedScopes: readonly string[]
@@ -287,7 +289,7 @@ function vaultRecord(
     ...vault.describeTokens(tokens),
     scopes,
     state: 'active',
-    createdAtMs: Math.trunc(runtime.nowMs()),
+    createdAtMs: input.givenAtMs ?? Math.trunc(runtime.nowMs()),
   }
 }
 
