@@ -4,11 +4,11 @@
  */
 import { defineCommand } from 'citty'
 import type { ApiKeyRow } from '../api/keys.ts'
+import { ROLES } from '../api/route.ts'
 import { ConfigError } from '../errors.ts'
 import { answerNo, confirmed, OPERATING_ARGS, operate, print, progress } from './operating.ts'
 
 const BY = 'cli'
-const ROLES = ['read', 'connect', 'tokens', 'manage'] as const
 const DAY_MS = 86_400_000
 
 const createCommand = defineCommand({

@@ -9,7 +9,6 @@ import { readFileSync } from 'node:fs'
 import { defineCommand } from 'citty'
 import { type ConnectorStatus, connectorLines } from '../connectors/lifecycle/connector-status.ts'
 import { ConfigError, OAuthError } from '../errors.ts'
-
 import {
   answerNo,
   confirmed,
@@ -134,7 +133,8 @@ const removeCommand = defineCommand({
       if (!(await confirmed(args, `remove ${name} and end every connection to it`)))
         return answerNo(args, 'nothing was done')
       const isDone = await orNo(args, () => connectors.remove(name))
-      if (isDone === true) print(args, { name, removed: true }, [`removed ${name}`])
+      const lines = [`removed   ${name}, its connections end on every node within 5 s`]
+      if (isDone === true) print(args, { name, removed: true }, lines)
       else if (isDone === false) answerNo(args, unknownConnector(name))
     })
   },

@@ -5,7 +5,7 @@
 import { defineCommand } from 'citty'
 import { ConfigError } from '../errors.ts'
 import type { MarkedThing } from '../issuer/endings.ts'
-import { canonicalResource } from '../oauth/urls.ts'
+import { connectorThing } from '../issuer/mass-endings.ts'
 import type { Operations } from '../operations.ts'
 import { TENANT } from '../records.ts'
 import {
@@ -39,8 +39,9 @@ export const revokeCommand = defineCommand({
       if (asked.by === 'since') return revokeSince(args, operations, asked.value)
       const thing = await find(operations, asked)
       if (thing === undefined) return answerNo(args, `nothing here is ${asked.by} ${asked.value}`)
-      const what =
-        thing.kind === 'tenant' ? 'every grant' : `every grant of ${asked.by} ${thing.id}`
+      const whose = args.tenant === undefined ? '' : ` in tenant ${args.tenant}`
+      const of = thing.kind === 'tenant' ? '' : ` of ${asked.by} ${thing.id}`
+      const what = `every grant${of}${whose}`
       if (!(await confirmed(args, `end ${what}`))) return answerNo(args, 'nothing was done')
       await operations.revoke(thing, CAUSE)
       const pending = await operations.pending()
@@ -79,21 +80,12 @@ async function find(
 ): Promise<MarkedThing | undefined> {
   if (by === 'client') return { kind: 'client', id: value }
   if (by === 'tenant' || by === 'all') return { kind: 'tenant', id: TENANT }
-  if (by === 'connector') {
-    const resource = await resourceOf(operations, value)
-    return resource === undefined ? undefined : { kind: 'connector', id: resource }
-  }
+  if (by === 'connector') return connectorThing(await operations.connectors.list(), value)
   const people = await operations.findPeople(value)
   const [person] = people
   return person === undefined || people.length > 1
     ? undefined
     : { kind: 'user', id: person.value.userId }
-}
-
-/** A name of a connector; or the URL of a resource, also one that is not there any more. */
-async function resourceOf({ connectors }: Operations, value: string): Promise<string | undefined> {
-  const connector = await connectors.find(value)
-  return canonicalResource(connector?.resource ?? value)
 }
 
 async function revokeSince(

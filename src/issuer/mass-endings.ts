@@ -84,7 +84,7 @@ async function endOlder(
   report(house, { type: 'grant.ended', reason: cause, scope: 'tenant' })
 }
 
-/** The thing that a connector's name, or the URL of a resource, stands for. */
+/** What a connector's name stands for, or the URL of a resource, also of one that is not there any more. */
 export function connectorThing(
   connectors: readonly { readonly name: string; readonly resource: string }[],
   named: string,

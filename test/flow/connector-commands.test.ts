@@ -149,7 +149,7 @@ describe('postern serve', { timeout: 60_000 }, () => {
     const near = await run('add', 'near', remote.url)
     expect([near.code, near.stderr]).toEqual([2, expect.stringContaining('connectors.near.url')])
     expect((await run('remove', 'notes', '--yes')).code).toBe(1)
-    expect((await run('remove', 'tasks', '--yes')).stdout).toContain('removed tasks')
+    expect((await run('remove', 'tasks', '--yes')).stdout).toContain('removed   tasks')
     expect((await run('list')).stdout).not.toContain('tasks')
     expect((await run('remove', 'tasks', '--yes')).code).toBe(1)
   })
