@@ -111,11 +111,12 @@ describe('the link', () => {
       if (person === 'slow') return new Promise(() => undefined)
       if (person === 'broken') throw new Error('database of the product')
       if (person === 'number') return 7
+      if (person === 'list') return ['ada']
       return person
     })
     const nobody = await new Browser().get(node, LINK)
     expect(nobody.headers.get('location')).toBe(`${RETURN}#postern=signed_out`)
-    for (const person of ['broken', 'number']) {
+    for (const person of ['broken', 'number', 'list']) {
       const page = await as(person).get(node, LINK)
       expect(page.status).toBe(503)
       expect(page.headers.get('retry-after')).toBe('2')
