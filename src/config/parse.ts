@@ -24,7 +24,8 @@ import type { Sources } from './values.ts'
 import * as read from './values.ts'
 import { readWebhooks } from './webhooks.ts'
 
-const TOP_LEVEL = [
+/** Every field of a configuration; each has a row in `docs/configuration.md`. */
+export const TOP_LEVEL: readonly string[] = [
   '$schema',
   'issuer',
   'listen',

@@ -1,5 +1,6 @@
 /** Writes `docs/configuration.md` from the tables that the parser reads. */
 import { FIELDS, type Field, LIMIT_FIELDS } from '../../src/config/fields.ts'
+import { TOP_LEVEL } from '../../src/config/parse.ts'
 
 export const path = 'docs/configuration.md'
 
@@ -95,7 +96,18 @@ const CONNECTOR_ROWS = [
   ['`enabled`', '`true`', '`false` answers 404.'],
 ]
 
+/** @throws {TypeError} for a field that no row tells of. */
 export function generate(): string {
+  const text = document()
+  const untold = TOP_LEVEL.find(
+    (name) =>
+      name !== '$schema' && !text.includes(`\n| \`${name}\``) && !text.includes(`\n| \`${name}.`),
+  )
+  if (untold !== undefined) throw new TypeError(`docs/configuration.md has no row for ${untold}`)
+  return text
+}
+
+function document(): string {
   return `# Configuration
 
 One file, \`postern.config.ts\`, \`.mjs\` or \`.json\` (or \`--config\`), plus the environment. A flag wins over the
@@ -115,10 +127,12 @@ ${table(FIELDS)}
 | \`connectors\` | Remote MCP servers by name, see below. |
 | \`resources\` | Public URLs of servers that use \`protect()\`, each a string or \`{ url, credential }\`. |
 | \`assertionIssuers\` | Identity providers whose ID-JAGs are believed (\`enable: ['id-jag']\`): \`{ issuer, jwksUri?, clientIds?, scopes?, resources? }\`. |
-| \`apps\` | Products that embed Connect: \`{ [name]: { origins, returnUrls, confirm: 'widget' | 'backend', user? } }\`. \`origins\`: exact origins of pages with the element, https or http on a loopback host; \`returnUrls\`: where a trip may end, to the letter; \`user(request)\` (TypeScript only): the product's id of who is signed in, or \`undefined\`, within 2 s. No environment. See [embedded-connect.md](embedded-connect.md). |
+| \`apps\` | Products that embed Connect: \`{ [name]: { origins, returnUrls, confirm: 'widget' \\| 'backend', user? } }\`. \`origins\`: exact origins of pages with the element, https or http on a loopback host; \`returnUrls\`: where a trip may end, to the letter; \`user(request)\` (TypeScript only): the product's id of who is signed in, or \`undefined\`, within 2 s. No environment. See [embedded-connect.md](embedded-connect.md). |
 | \`signals\` | Who may post shared signals (RFC 8935) to \`/events/<name>\` (\`enable: ['shared-signals']\`): \`{ [name]: { issuer, audience, jwksUri?, provider?, credential? } }\`; \`provider\` is the id of the provider whose people it speaks about, default those of \`issuer\`; \`credential\` is its Bearer token, 32 characters or more. |
 | \`scopeAliases\` | Scope names of migrated clients, e.g. \`{ user: 'mcp' }\`. |
 | \`clients\` | Static clients: \`{ [clientId]: { name, redirectUris, secret? \\| jwks? \\| jwksUri?, grants?, scopes?, resources?, exchange? } }\`. |
+| \`webhooks\` | Who is told of which events: \`[{ url, events, secret }]\`, at most 50. \`events\`: names and patterns such as \`connection.*\`; \`secret\`: \`whsec_\` and base64 of 24 to 64 random bytes. Standing in the file approves the exact origin of \`url\`. See [webhooks.md](webhooks.md). |
+| \`tenants\` | Further houses in this process, each a configuration of its own: \`{ [name]: { issuer?, providers, allow, connectors, ... } }\`, at most 100. \`issuer\`: default \`<issuer>/t/<name>\`. Environment: \`POSTERN_TENANT_<NAME>_...\`. See [tenants.md](tenants.md). |
 | \`onEvent\` | TypeScript only: called with every event, never awaited. |
 
 ## A connector
