@@ -12,8 +12,11 @@ export interface ConnectorDirectory {
   find(name: string): ConnectorConfig | undefined
   /** By the API; the others are read-only. */
   isMade(name: string): boolean
-  /** Told after the list says so, of each connector that came, went or is another one now. */
-  onChange(listener: (name: string) => void): () => void
+  /**
+   * Told once after the list says so, of all connectors that came, went or are others now: who makes
+   * something of the whole list does it once for a thousand of them.
+   */
+  onChange(listener: (names: readonly string[]) => void): () => void
 }
 
 export interface FilledDirectory extends ConnectorDirectory {
@@ -25,7 +28,7 @@ export function createDirectory({ connectors }: Pick<Config, 'connectors'>): Fil
   const ofFile: readonly ConnectorConfig[] = [...connectors]
   const names = new Set(ofFile.map(({ name }) => name))
   const list: ConnectorConfig[] = [...ofFile]
-  const listeners = new Set<(name: string) => void>()
+  const listeners = new Set<(names: readonly string[]) => void>()
   const byName = new Map(list.map((connector) => [connector.name, connector]))
   return {
     list: () => list,
@@ -43,11 +46,9 @@ export function createDirectory({ connectors }: Pick<Config, 'connectors'>): Fil
       list.splice(ofFile.length, list.length, ...shown)
       byName.clear()
       for (const connector of list) byName.set(connector.name, connector)
-      const touched = new Set([...before.keys(), ...byName.keys()])
-      for (const name of touched) {
-        if (before.get(name) === byName.get(name)) continue
-        for (const listener of listeners) listener(name)
-      }
+      const all = new Set([...before.keys(), ...byName.keys()])
+      const touched = [...all].filter((name) => before.get(name) !== byName.get(name))
+      if (touched.length > 0) for (const listener of listeners) listener(touched)
     },
   }
 }

@@ -123,8 +123,8 @@ export async function openOutbound(ground: OutboundGround): Promise<Outbound> {
       return view
     },
   }
-  const unfollow = ground.made?.onChange((name) => {
-    tokens.dropAll(name)
+  const unfollow = ground.made?.onChange((names) => {
+    for (const name of names) tokens.dropAll(name)
     runtime.waitUntil(lifecycle.follow().catch(() => undefined))
   })
   await Promise.all([side.assertionKeys.load(), lifecycle.start()])

@@ -102,7 +102,7 @@ describe('made connectors', () => {
     const { node, runtime } = createWorld()
     const [first, second] = [await node(), await node()]
     const told: string[] = []
-    second.made.onChange((name) => told.push(name))
+    second.made.onChange((names) => told.push(...names))
     const list = second.config.connectors
     await first.made.put('notes', NOTES)
     await runtime.elapseMs(2_000)
@@ -230,7 +230,7 @@ describe('made connectors', () => {
     expect(made.find('notes')?.oauth?.client?.clientSecret?.reveal()).toBe('new')
   })
 
-  it('refuses another path and more connectors than there may be', async () => {
+  it('D3: refuses another path and more connectors than there may be, and tells of all at once', async () => {
     const { node, store } = createWorld()
     const { made } = await node()
     await made.put('notes', NOTES)
@@ -249,7 +249,11 @@ describe('made connectors', () => {
         },
       )
     }
+    const told: number[] = []
+    made.onChange((names) => told.push(names.length))
     expect(await made.put('one-more', NOTES).catch(codeOf)).toBe('ERR_CONNECTOR_LIMIT')
+    // D3: what is made of the whole list is made once.
+    expect(told).toEqual([999])
     expect(await made.update('notes', { title: 'Notes' })).toBe(true)
   })
 })

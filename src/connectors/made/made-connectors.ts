@@ -101,7 +101,7 @@ class Made implements MadeConnectors {
   list = (): readonly ConnectorConfig[] => this.#directory.list()
   find = (name: string): ConnectorConfig | undefined => this.#directory.find(name)
   isMade = (name: string): boolean => !this.#isOfFile(name) && this.facts(name) !== undefined
-  onChange = (listener: (name: string) => void): (() => void) => this.#directory.onChange(listener)
+  onChange: ConnectorDirectory['onChange'] = (listener) => this.#directory.onChange(listener)
 
   names(): readonly string[] {
     return [...this.#known.keys()].filter((name) => this.facts(name) !== undefined).sort()
