@@ -8,11 +8,17 @@ const ISOLATES = 4
 const CALLERS = 1_000
 const SLOW_MS = 400
 
-let remote: RemoteServer
-let worker: RunningWorker
-beforeAll(async () => {
-  remote = await startRemoteServer()
-  worker = await startWorker({
+interface Cold {
+  readonly remote: RemoteServer
+  readonly worker: RunningWorker
+  /** Exchanges with the remote server. */
+  found(): number
+  close(): Promise<void>
+}
+
+async function openCold(): Promise<Cold> {
+  const remote = await startRemoteServer()
+  const worker = await startWorker({
     entry: new URL('house.worker.ts', import.meta.url),
     isolates: ISOLATES,
     origin: 'https://auth.example',
@@ -32,18 +38,48 @@ beforeAll(async () => {
       POSTERN_OIDC_CLIENT_SECRET: 'secret-of-the-provider',
     },
   })
-})
-afterAll(async () => {
-  await worker?.dispose()
-  await remote?.close()
-})
+  return {
+    remote,
+    worker,
+    found: () => worker.outboundExchanges.filter(({ url }) => url.startsWith(remote.origin)).length,
+    async close() {
+      await worker.dispose()
+      await remote.close()
+    },
+  }
+}
 
-const found = () => worker.outboundExchanges.filter(({ url }) => url.startsWith(remote.origin))
-const ask = async (index: number): Promise<string> => {
-  const answer = await worker.fetchAt(
-    index % ISOLATES,
-    `/discover?url=${encodeURIComponent(remote.url)}`,
-  )
+/** Isolates that have answered somebody, and asked nobody. */
+async function wake({ worker }: Cold): Promise<void> {
+  for (let isolate = 0; isolate < ISOLATES; isolate += 1)
+    await (await worker.fetchAt(isolate, '/.well-known/jwks.json')).text()
+}
+
+/**
+ * All at once. Who does not want to wait longer for what one of them finds out is told so; the next
+ * try is sent on, at no cost.
+ */
+async function thousand<T>(
+  start: (index: number) => Promise<T>,
+  isDone: (answer: T) => boolean,
+): Promise<T[]> {
+  const first = await Promise.all(Array.from({ length: CALLERS }, (_, index) => start(index)))
+  return Promise.all(first.map((answer, index) => (isDone(answer) ? answer : start(index))))
+}
+
+/** A person presses "Connect" in a product: where the browser is sent. */
+async function click({ worker }: Cold, index: number): Promise<URL | string> {
+  const query = new URLSearchParams({ app: 'shop', returnUrl: 'https://shop.example/done' })
+  const answer = await worker.fetchAt(index % ISOLATES, `/connect/remote?${query}`, {
+    headers: { 'x-product-user': `u-${index}`, accept: 'text/html' },
+  })
+  const location = answer.headers.get('location')
+  return location === null ? `${answer.status} ${await answer.text()}` : new URL(location)
+}
+
+async function ask({ worker, remote }: Cold, index: number): Promise<string> {
+  const url = encodeURIComponent(remote.url)
+  const answer = await worker.fetchAt(index % ISOLATES, `/discover?url=${url}`)
   const text = await answer.text()
   return answer.status === 200
     ? (JSON.parse(text) as { authorizationServer: { issuer: string } }).authorizationServer.issuer
@@ -51,20 +87,60 @@ const ask = async (index: number): Promise<string> => {
 }
 
 describe('a thousand cold initiations over several isolates', () => {
+  let cold: Cold
+  beforeAll(async () => {
+    cold = await openCold()
+  })
+  afterAll(() => cold?.close())
+
   it('C8, K10: each isolate opens on requests that come together', async () => {
     const answers = await Promise.all(
       Array.from({ length: 20 * ISOLATES }, (_, index) =>
-        worker.fetchAt(index % ISOLATES, '/.well-known/jwks.json').then((answer) => answer.text()),
+        cold.worker
+          .fetchAt(index % ISOLATES, '/.well-known/jwks.json')
+          .then((answer) => answer.text()),
       ),
     )
     expect(new Set(answers).size).toBe(1)
   })
 
   it('C8, P7: make one chain of exchanges', async () => {
-    remote.slow(SLOW_MS)
-    const before = found().length
-    const issuers = await Promise.all(Array.from({ length: CALLERS }, (_, index) => ask(index)))
-    expect(new Set(issuers)).toEqual(new Set([remote.issuer]))
-    expect(found().length - before).toBe(3)
+    cold.remote.slow(SLOW_MS)
+    const before = cold.found()
+    const issuers = await thousand(
+      (index) => ask(cold, index),
+      (answer) => answer === cold.remote.issuer,
+    )
+    expect(new Set(issuers)).toEqual(new Set([cold.remote.issuer]))
+    expect(cold.found() - before).toBe(3)
+  })
+})
+
+describe('a thousand cold clicks on "connect" over several isolates', { timeout: 120_000 }, () => {
+  it('C8, P7: make the exchanges of one click and register one client', async () => {
+    const one = await openCold()
+    await wake(one)
+    const alone = await click(one, 0)
+    expect(alone).toBeInstanceOf(URL)
+    const exchanges = one.found()
+    await one.close()
+
+    const many = await openCold()
+    try {
+      await wake(many)
+      many.remote.slow(SLOW_MS)
+      const sent = await thousand(
+        (index) => click(many, index),
+        (place) => typeof place !== 'string',
+      )
+      expect(sent.filter((place) => typeof place === 'string').slice(0, 3)).toEqual([])
+      const links = sent.filter((place) => place instanceof URL)
+      expect(new Set(links.map(({ origin }) => origin))).toEqual(new Set([many.remote.origin]))
+      const each = (name: string) => new Set(links.map((link) => link.searchParams.get(name)))
+      expect([each('client_id').size, each('state').size]).toEqual([1, CALLERS])
+      expect([many.found(), many.remote.registrations()]).toEqual([exchanges, 1])
+    } finally {
+      await many.close()
+    }
   })
 })

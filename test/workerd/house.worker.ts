@@ -126,7 +126,14 @@ const postern = createPostern(
       notes: { url: env['TEST_SERVER'] ?? '' },
       remote: { url: env['TEST_REMOTE'] ?? '', auth: 'oauth' },
     },
-    apps: { shop: { origins: [SHOP], returnUrls: [`${SHOP}/done`] } },
+    apps: {
+      shop: {
+        origins: [SHOP],
+        returnUrls: [`${SHOP}/done`],
+        // As a product beside this house would know its own session.
+        user: (request) => request.headers.get('x-product-user') ?? undefined,
+      },
+    },
   },
   platform,
 )
