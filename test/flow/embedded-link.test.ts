@@ -1,6 +1,16 @@
 /** A product on the same host: "Connect" is a plain link, and its own session says who is who. */
 import { describe, expect, it } from 'vitest'
-import { allow, Browser, ISSUER, openEmbedded, press } from './embedded-house.ts'
+import {
+  allow,
+  Browser,
+  comeBack,
+  ISSUER,
+  openEmbedded,
+  press,
+  SHOP,
+  session,
+  start,
+} from './embedded-house.ts'
 
 const RETURN = `${ISSUER}/dashboard`
 const LINK = `/connect/notes?${new URLSearchParams({ app: 'dash', returnUrl: RETURN })}`
@@ -11,7 +21,7 @@ function personOf(request: Request): string | undefined {
 }
 
 async function openProduct(user: (request: Request) => unknown = personOf) {
-  const apps = { dash: { returnUrls: [RETURN], user } } as never
+  const apps = { dash: { origins: [SHOP], returnUrls: [RETURN], user } } as never
   const house = await openEmbedded({ apps })
   const as = (person: string): Browser => {
     const browser = new Browser()
@@ -167,11 +177,27 @@ describe('a trip that the backend starts', () => {
     const back = await ada.get(node, await allow(await press(node, ada, url)))
     expect(back.headers.get('location')).toBe(`${RETURN}#postern=connected`)
     expect(remote.isLive(String(await owner('ada')))).toBe(true)
-    // In anybody else's browser it waits for the backend's word.
+    // Where nobody is signed in there, it waits for the backend's word.
     const other = await node.postern.connections.start({ ...input, user: 'bob' })
-    const eve = as('eve')
-    const end = await eve.get(node, await allow(await press(node, eve, other.url)))
+    const nobody = new Browser()
+    const end = await nobody.get(node, await allow(await press(node, nobody, other.url)))
     expect(end.headers.get('location')).toContain('#postern-confirmation=')
     expect(await owner('bob')).toBe('ERR_CONNECTION_NEEDED')
+  })
+
+  it('O1: gives an attacker no confirmation to steal where the product knows the victim', async () => {
+    const { node, as, owner, remote } = await openProduct()
+    const input = { user: 'mallory', connector: 'notes', returnUrl: RETURN }
+    const { url } = await node.postern.connections.start(input)
+    const victim = as('victim')
+    const end = await victim.get(node, await allow(await press(node, victim, url)))
+    expect(end.headers.get('location')).toBe(`${RETURN}#postern=session_of_other_user`)
+    const element = await start(node, await session(node, 'mallory', { app: 'dash' }))
+    const back = await allow(await press(node, victim, element.url))
+    const { said } = await comeBack(node, victim, back)
+    expect(said).toMatchObject({ type: 'postern:failed', code: 'session_of_other_user' })
+    expect(said).not.toHaveProperty('confirmation')
+    expect(remote.tokenCalls).toHaveLength(0)
+    expect(await owner('mallory')).toBe('ERR_CONNECTION_NEEDED')
   })
 })

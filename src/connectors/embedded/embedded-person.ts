@@ -8,7 +8,7 @@ import type { Attempt } from '../connect/connect-attempt.ts'
 import type { ConnectHouse, OpenConnector } from '../connect/connect-rooms.ts'
 import { findOpenToApps } from './app-connectors.ts'
 import { appFailed } from './app-link.ts'
-import { type AppPerson, askApp } from './app-user.ts'
+import { askApp } from './app-user.ts'
 
 export interface EmbeddedPerson {
   readonly entry: OpenConnector
@@ -26,10 +26,13 @@ export async function findEmbeddedPerson(
   const place = findPlace(house, trip, connector)
   if (place === undefined) return 'connector_not_open'
   const { app, entry } = place
-  const person: AppPerson =
-    trip.kind === 'widget' ? { state: 'nobody' } : await askApp(house, app, http)
-  const isProved = person.state === 'known' && person.userId === userId
-  if (trip.kind !== 'link' || isProved) return { entry, isProved }
+  const person = await askApp(house, app, http)
+  const isTheirs = person.state === 'known' && person.userId === userId
+  // Whoever is somebody else there finishes nothing, confirmed or not: it is not their trip (O1).
+  if (person.state === 'known' && !isTheirs) return 'session_of_other_user'
+  // The element has its own session, and confirms with it.
+  if (trip.kind !== 'link') return { entry, isProved: isTheirs && trip.kind === 'start' }
+  if (isTheirs) return { entry, isProved: true }
   return person.state === 'failed' ? appFailed(house, connector) : 'session_of_other_user'
 }
 

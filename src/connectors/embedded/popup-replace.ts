@@ -69,7 +69,7 @@ export async function decidePopupReplacement(
   if (!ready.ok) return troubleAnswer(house, { connector, title, userId }, ready.problems)
   const person = await findEmbeddedPerson(house, http, row.value, embedded)
   if (person instanceof Response) return person
-  const isProved = typeof person === 'object' && person.isProved
+  const [isProved, reason] = typeof person === 'string' ? [false, person] : [person.isProved]
   const once = createSecret(house.runtime)
   const taken = await house.store.consume('connecting', row.key, once, house.runtime.nowMs())
   if (taken === undefined || taken === 'replayed') return answeredPopup(house, about)
@@ -78,7 +78,8 @@ export async function decidePopupReplacement(
   const cookies = [transactionCookie.drop(jar, at)]
   const attempt = taken
   const trip: Trip = { jar, entry, attempt, binding, client, cookies, isProved }
-  const lost = whyLost(trip, embedded)
+  // The tokens are for the server that gave them (CLI-04), and for nobody who is somebody else (O1).
+  const lost = binding.issuer !== attempt.issuer ? 'issuer_changed' : reason
   if (lost !== undefined) {
     await giveBack(house, trip, answer, lost)
     return ended(house, trip, lost)
@@ -88,12 +89,6 @@ export async function decidePopupReplacement(
   await house.store.commit([refusedStep(house, taken, 'account_kept')])
   report(house, { type: 'connection.refused', reason: 'account_kept', userId, ...about })
   return endTrip(house, jar, embedded, { end: 'failed', code: 'account_kept' }, cookies)
-}
-
-/** The tokens are for the server that gave them (CLI-04), and a link's for who is signed in (O1). */
-function whyLost({ binding, attempt, isProved }: Trip, { kind }: EmbeddedTrip): string | undefined {
-  if (binding.issuer !== attempt.issuer) return 'issuer_changed'
-  return kind === 'link' && isProved !== true ? 'session_of_other_user' : undefined
 }
 
 function askedOf(house: ConnectHouse, jar: CookieJar, at: string): Asked | undefined {
