@@ -53,111 +53,134 @@ const PAGE_ROWS = FLIGHT_DELIVERIES_MAX
 type Next = number | undefined
 
 export function createDeliveries(deps: DeliveriesDeps): Deliveries {
-  const { runtime, emit, endpoints } = deps
-  // Where a promise belongs to its request a signal does, too, and such a house is never stopped.
-  const stopping = runtime.sharesPromises ? new AbortController() : undefined
-  const flight = createFlight(deps, stopping?.signal)
-  const waiting = new Set<string>()
-  const flying = new Map<string, Promise<void>>()
-  const timers = new Map<string, () => void>()
-  let started = false
-  let cancelRound = (): void => undefined
+  return deps.runtime.sharesPromises ? new Queue(deps) : createUnqueued(deps)
+}
 
-  const wakeAfter = (id: string, waitMs: number): void => {
-    timers.get(id)?.()
-    timers.set(
-      id,
-      runtime.after(waitMs, () => {
-        timers.delete(id)
-        waiting.add(id)
-        pump()
-      }),
-    )
+function tellFailure({ emit }: DeliveriesDeps): void {
+  emit.event({ type: 'server.failed', reason: 'webhooks' })
+}
+
+/** Where a promise belongs to its request nobody waits for another request's flight, and nobody stops. */
+function createUnqueued(deps: DeliveriesDeps): Deliveries {
+  const { runtime, endpoints } = deps
+  const flight = createFlight(deps, undefined)
+  const fly = (id: string): Promise<Next> =>
+    flight(id).catch((): Next => {
+      tellFailure(deps)
+      return undefined
+    })
+  return {
+    poke: (webhookIds) => runtime.waitUntil(Promise.all(webhookIds.map(fly))),
+    async run() {
+      await endpoints.load().catch(() => undefined)
+      for (const { id } of endpoints.list())
+        for (let next: Next = 0; next === 0; ) next = await fly(id)
+    },
+    start: () => undefined,
+    stop: async () => undefined,
   }
-  const failed = (): undefined => {
-    emit.event({ type: 'server.failed', reason: 'webhooks' })
+}
+
+class Queue implements Deliveries {
+  readonly #deps: DeliveriesDeps
+  readonly #stopping = new AbortController()
+  readonly #flight: (id: string) => Promise<Next>
+  readonly #waiting = new Set<string>()
+  readonly #flying = new Map<string, Promise<void>>()
+  readonly #timers = new Map<string, () => void>()
+  #isStarted = false
+  #cancelRound = (): void => undefined
+
+  constructor(deps: DeliveriesDeps) {
+    this.#deps = deps
+    this.#flight = createFlight(deps, this.#stopping.signal)
   }
-  const fly = async (id: string): Promise<void> => {
+
+  poke(webhookIds: readonly string[]): void {
+    if (!this.#isStarted) return
+    for (const id of webhookIds) this.#waiting.add(id)
+    this.#pump()
+  }
+
+  async run(): Promise<void> {
+    await this.#round()
+    await this.#settle()
+  }
+
+  start(): void {
+    if (this.#isStarted) return
+    this.#isStarted = true
+    this.#arm()
+    this.#deps.runtime.waitUntil(this.#round())
+  }
+
+  async stop(): Promise<void> {
+    this.#isStarted = false
+    this.#stopping.abort()
+    this.#waiting.clear()
+    this.#cancelRound()
+    for (const cancel of this.#timers.values()) cancel()
+    this.#timers.clear()
+    await this.#settle()
+  }
+
+  #pump(): void {
+    for (const id of this.#waiting) {
+      if (this.#flying.size >= FLIGHTS_MAX) return
+      if (this.#flying.has(id)) continue
+      this.#waiting.delete(id)
+      const under = this.#fly(id)
+      this.#flying.set(id, under)
+      this.#deps.runtime.waitUntil(under)
+    }
+  }
+
+  async #fly(id: string): Promise<void> {
     let next: Next
     try {
-      next = await flight(id)
+      next = await this.#flight(id)
     } catch {
-      emit.event({ type: 'server.failed', reason: 'webhooks' })
+      tellFailure(this.#deps)
       next = DELIVERIES_ROUND_MS
     }
-    flying.delete(id)
-    if (next === 0) waiting.add(id)
-    else if (next !== undefined && started) wakeAfter(id, next)
-    if (started) pump()
+    this.#flying.delete(id)
+    if (next === 0) this.#waiting.add(id)
+    else if (next !== undefined && this.#isStarted) this.#wakeAfter(id, next)
+    if (this.#isStarted) this.#pump()
   }
-  const pump = (): void => {
-    for (const id of waiting) {
-      if (flying.size >= FLIGHTS_MAX) return
-      if (flying.has(id)) continue
-      waiting.delete(id)
-      const under = fly(id)
-      flying.set(id, under)
-      runtime.waitUntil(under)
-    }
+
+  #wakeAfter(id: string, waitMs: number): void {
+    this.#timers.get(id)?.()
+    const cancel = this.#deps.runtime.after(waitMs, () => {
+      this.#timers.delete(id)
+      this.#waiting.add(id)
+      this.#pump()
+    })
+    this.#timers.set(id, cancel)
   }
-  const settle = async (): Promise<void> => {
-    while (flying.size > 0) await Promise.all(flying.values())
+
+  async #settle(): Promise<void> {
+    while (this.#flying.size > 0) await Promise.all(this.#flying.values())
   }
-  const runAlone = async (): Promise<void> => {
-    // Where a promise belongs to its request, nobody waits for another request's flight.
-    for (const { id } of endpoints.list()) {
-      for (let next: Next = 0; next === 0; ) next = await flight(id).catch(failed)
-    }
-  }
-  const round = async (): Promise<void> => {
+
+  async #round(): Promise<void> {
+    const { endpoints } = this.#deps
     try {
       await endpoints.load()
     } catch {
-      emit.event({ type: 'server.failed', reason: 'webhooks' })
+      tellFailure(this.#deps)
     }
-    for (const { id } of endpoints.list()) waiting.add(id)
-    pump()
+    for (const { id } of endpoints.list()) this.#waiting.add(id)
+    this.#pump()
   }
-  const arm = (): void => {
+
+  #arm(): void {
+    const { runtime } = this.#deps
     const share = 1 + ROUND_JITTER_SHARE * (2 * runtime.random() - 1)
-    cancelRound = runtime.after(Math.round(DELIVERIES_ROUND_MS * share), () => {
-      runtime.waitUntil(round())
-      if (started) arm()
+    this.#cancelRound = runtime.after(Math.round(DELIVERIES_ROUND_MS * share), () => {
+      runtime.waitUntil(this.#round())
+      if (this.#isStarted) this.#arm()
     })
-  }
-  return {
-    poke(webhookIds) {
-      if (!runtime.sharesPromises) {
-        runtime.waitUntil(Promise.all(webhookIds.map((id) => flight(id).catch(failed))))
-        return
-      }
-      if (!started) return
-      for (const id of webhookIds) waiting.add(id)
-      pump()
-    },
-    async run() {
-      if (!runtime.sharesPromises) {
-        await endpoints.load().catch(() => undefined)
-        return runAlone()
-      }
-      await round()
-      await settle()
-    },
-    start() {
-      if (started) return
-      started = true
-      arm()
-      runtime.waitUntil(round())
-    },
-    async stop() {
-      started = false
-      stopping?.abort()
-      waiting.clear()
-      cancelRound()
-      for (const cancel of timers.values()) cancel()
-      timers.clear()
-      await settle()
-    },
   }
 }
 
