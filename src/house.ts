@@ -274,18 +274,9 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     resealing.start()
     unfinished.start()
   }
-  const sweptUntilMs = createSteadyClock(runtime)
-  const sweep = async (): Promise<boolean> => {
-    gateway.table.sweep()
-    return (await store.sweep(sweptUntilMs(), SWEEP_ROWS)).more
-  }
+  const sweep = createSweep(ground, gateway)
   const stopSweep = sharesPromises ? sweepEvery(platform, sweep) : () => undefined
-  const pollMarks = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
-  const pollKeys = createOnUse(runtime, KEYS_POLL_MS, () => keys.runDue())
-  const pollOnUse = (): Promise<unknown> | undefined => {
-    pollKeys()
-    return pollMarks()
-  }
+  const pollOnUse = createPolling(ground)
   runtime.waitUntil(contexts.warm())
   const doors = openDoors(ground, gateway, issuer, refresher)
   const { house } = issuer
@@ -313,13 +304,7 @@ async function furnish(ground: Ground, endpointPrefix: string): Promise<House> {
     },
     discover: finder.discover,
     embedded,
-    tokenDoor: createTokenDoor({
-      config,
-      revocation,
-      tokens: late.tokens,
-      admits: createTokenAdmission({ config, store, runtime, memberships }),
-      nowMs: () => runtime.nowMs(),
-    }),
+    tokenDoor: openTokenDoor(ground, late, memberships),
     view: gateway.view,
     guard: sharesPromises ? gateway.guard : polledGuard(gateway.guard, pollOnUse),
     egress,
@@ -386,6 +371,15 @@ function responseOf(answer: Response | Redirect): Response {
   return answer instanceof Redirect ? answer.toResponse() : answer
 }
 
+function openTokenDoor(
+  { config, platform: { runtime }, store, revocation }: Ground,
+  { tokens }: LateOutbound,
+  memberships: SignIns['upkeep']['memberships'],
+): TokenDoor {
+  const admits = createTokenAdmission({ config, store, runtime, memberships })
+  return createTokenDoor({ config, revocation, tokens, admits, nowMs: () => runtime.nowMs() })
+}
+
 /** Which room answers a path. */
 function openDoors(
   { config, platform, store, revocation }: Ground,
@@ -423,6 +417,34 @@ function openDoors(
     isOurs: (path) => path === '/healthz' || path === '/readyz' || isOurs(path),
     handles: (path) =>
       path !== `${base}/` && (isOurs(path) || typeof view.route(path) === 'object'),
+  }
+}
+
+/** One piece of clearing up; says whether there is more. */
+function createSweep(
+  { platform: { runtime }, store }: Ground,
+  { table }: Gateway,
+): () => Promise<boolean> {
+  const untilMs = createSteadyClock(runtime)
+  return async () => {
+    table.sweep()
+    return (await store.sweep(untilMs(), SWEEP_ROWS)).more
+  }
+}
+
+/** What each request does where no timer polls: revocations, and behind it the signing keys. */
+function createPolling({
+  config,
+  platform,
+  keys,
+  revocation,
+}: Ground): () => Promise<unknown> | undefined {
+  const { runtime } = platform
+  const pollMarks = createPollOnUse(revocation, runtime, config.limits.revocationViewMaxAgeSeconds)
+  const pollKeys = createOnUse(runtime, KEYS_POLL_MS, () => keys.runDue())
+  return () => {
+    pollKeys()
+    return pollMarks()
   }
 }
 
