@@ -80,6 +80,7 @@ function describe(
     },
     scopes: request.scopes,
     scopeTitles: scopeTitles(resource),
+    claims: resource?.connector?.auth === 'identity' ? resource.connector.claims : [],
     providers: house.providers.map(({ provider }) => ({
       id: provider.id,
       title: provider.title,

@@ -5,7 +5,7 @@
 import { html } from 'hono/html'
 import { type Markup, type PageHouse, page } from './layout.ts'
 import { shownText } from './text.ts'
-import { ourScopeWords, providerScopeWords } from './words.ts'
+import { claimWords, ourScopeWords, providerScopeWords } from './words.ts'
 
 export interface ConsentProvider {
   readonly id: string
@@ -30,6 +30,8 @@ export interface Consent {
   readonly scopes: readonly string[]
   /** Words of the operator for scopes of this server. */
   readonly scopeTitles?: ReadonlyMap<string, string>
+  /** Names of claims that this server is told of the person with each call. */
+  readonly claims?: readonly string[]
   readonly providers: readonly ConsentProvider[]
   readonly account?: {
     readonly label: string
@@ -81,6 +83,7 @@ function facts(consent: Consent, client: string): Markup {
 <dd><span class="mono small" data-consent="resource">${consent.resource.url}</span></dd>
 <dt>May</dt>
 <dd><ul data-consent="scopes">${ourScopeWords(consent.scopes, consent.scopeTitles).map((scope) => html`<li>${scope.words} <span class="muted mono small">${scope.scope}</span></li>`)}</ul></dd>
+${claimFacts(consent.claims ?? [])}
 ${signInFacts(consent.providers)}
 <dt>Account</dt>
 <dd data-consent="account">${
@@ -100,6 +103,13 @@ function verification(consent: Consent): Markup {
     return html`<span class="tag plain mono" data-consent="verification">${consent.clientHost ?? ''}</span><span class="sub">This website describes the app under this name.</span>`
   }
   return html`<span class="tag" data-consent="verification">unverified</span><span class="sub">It named itself; nobody checked who made it.</span>`
+}
+
+/** The server learns more than who calls only where its operator released it (flows.md section 12). */
+function claimFacts(claims: readonly string[]): Markup | string {
+  if (claims.length === 0) return ''
+  return html`<dt>Is told</dt>
+<dd data-consent="claims">The server is told ${list(claimWords(claims), 'and')}.</dd>`
 }
 
 /** What the sign-in asks of each provider; providers that are asked the same share a line. */

@@ -41,6 +41,22 @@ export function ourScopeWords(
   }))
 }
 
+const CLAIMS: Readonly<Record<string, string>> = {
+  name: 'your name',
+  email: 'your e-mail address',
+  email_verified: 'your e-mail address',
+  login: 'your user name',
+  preferred_username: 'your user name',
+  picture: 'your picture',
+  avatar_url: 'your picture',
+  groups: 'the groups you belong to',
+}
+
+/** Claims of an identity in words, each thing once. */
+export function claimWords(claims: readonly string[]): readonly string[] {
+  return [...new Set(claims.map((claim) => CLAIMS[claim] ?? shownText(claim)))]
+}
+
 export function providerScopeWords(scopes: readonly string[]): readonly ScopeWords[] {
   return scopes.map((scope) => ({ scope, words: PROVIDER_SCOPES[scope] ?? shownText(scope) }))
 }

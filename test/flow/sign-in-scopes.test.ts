@@ -121,6 +121,24 @@ describe('scopes of a connector', () => {
     expect(poor).toContain('Read your notes')
     expect(poor).not.toContain('repositories')
   })
+
+  it('CON-04: the page says what the server is told of the person, and nothing where it is told nothing', async () => {
+    const house = createTestIssuer({
+      config: {
+        connectors: [
+          connector(ISSUER, 'notes', { claims: ['name', 'email', 'email_verified', 'groups'] }),
+          connector(ISSUER, 'plain'),
+        ],
+      },
+    })
+    const { client_id } = await register(house)
+    const show = async (resource: string) =>
+      (await new Visitor(house).get(authorizeUrl(house, client_id, { resource }))).text()
+    expect(await show(`${ISSUER}/mcp/notes`)).toContain(
+      'The server is told your name, your e-mail address and the groups you belong to.',
+    )
+    expect(await show(`${ISSUER}/mcp/plain`)).not.toContain('is told')
+  })
 })
 
 describe('scopes at the provider', () => {
