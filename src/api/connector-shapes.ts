@@ -1,5 +1,7 @@
 /** Fields of connectors as they are written and as they are shown. Secrets go in and never come out. */
 import { z } from 'zod'
+import { AUTH_METHODS } from '../config/connector-oauth.ts'
+import { AUTH } from '../config/connectors.ts'
 import { CLAIM_NAMES } from '../config/fields.ts'
 import { ConnectorName, Time, Url } from './shapes.ts'
 
@@ -32,12 +34,6 @@ const Scope = z.strictObject({
   upstream: z.record(z.string(), texts()).optional(),
 })
 
-const AUTH_METHODS = [
-  'none',
-  'client_secret_basic',
-  'client_secret_post',
-  'private_key_jwt',
-] as const
 const Header = z.strictObject({
   name: z.string().min(1).max(128).optional(),
   value: z.string().min(1).max(8192).optional().meta({ writeOnly: true }),
@@ -51,7 +47,7 @@ const Client = z.strictObject({
 const FIELDS = {
   url: Url.describe('The MCP endpoint, of a public server.'),
   preset: z.string().max(64).describe('A known server in the place of `url`.'),
-  auth: z.enum(['none', 'identity', 'header', 'oauth', 'client_credentials']),
+  auth: z.enum(AUTH),
   header: Header,
   path: Path.describe('Public path; default `/mcp/<name>`.'),
   routes: z.strictObject({ protected: texts().optional(), public: texts().optional() }),

@@ -27,7 +27,7 @@ export const OAUTH_FIELDS: readonly string[] = [
 ]
 export const OAUTH_METHODS = ['oauth', 'client_credentials'] as const
 const CLIENT_FIELDS = ['clientId', 'clientSecret', 'authMethod']
-const AUTH_METHODS = [
+export const AUTH_METHODS = [
   'none',
   'client_secret_basic',
   'client_secret_post',

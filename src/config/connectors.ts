@@ -32,7 +32,8 @@ const CONNECTOR_FIELDS = [
   'enabled',
   ...OAUTH_FIELDS,
 ]
-const AUTH = ['none', 'identity', 'header', ...OAUTH_METHODS] as const
+/** What a call carries to the server. */
+export const AUTH = ['none', 'identity', 'header', ...OAUTH_METHODS] as const
 
 export function readConnectors(
   value: unknown,

@@ -10,6 +10,7 @@ import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-
 import { toolCallRequest } from '../flow/protect-house.ts'
 import { startServer, type TestServer } from '../kit/http.ts'
 import { createProduct } from '../kit/product.ts'
+import { allow, cookiesOf } from './consent-form.ts'
 import { type RunningWorker, startWorker } from './start-worker.ts'
 
 const ISSUER = 'https://auth.example'
@@ -139,25 +140,6 @@ async function within<T>(name: string, work: () => Promise<T>, isolate = 0): Pro
   return result
 }
 
-const cookiesOf = (response: Response): string =>
-  response.headers
-    .getSetCookie()
-    .map((cookie) => cookie.split(';')[0])
-    .join('; ')
-
-/** Presses "Allow" on the consent page. */
-function allow(html: string, cookie: string): [string, RequestInit] {
-  const form = /<form\b[^>]*action="([^"]+)"[^>]*>([\s\S]*?)<\/form>/.exec(html)
-  const fields = new URLSearchParams()
-  for (const [input] of (form?.[2] ?? '').matchAll(/<input\b[^>]*>/g)) {
-    fields.set(/name="([^"]*)"/.exec(input)?.[1] ?? '', /value="([^"]*)"/.exec(input)?.[1] ?? '')
-  }
-  const button = /<button\b[^>]*name="([^"]+)"[^>]*value="([^"]+)"/.exec(form?.[2] ?? '')
-  fields.set(button?.[1] ?? '', button?.[2] ?? '')
-  const headers = { cookie, origin: ISSUER, 'sec-fetch-site': 'same-origin', accept: 'text/html' }
-  return [form?.[1] ?? '', { method: 'POST', headers, body: fields }]
-}
-
 /** A token of one who linked an account, and its refresh by the cron trigger once it is old. */
 async function linkedAccount(): Promise<void> {
   const shop = 'https://shop.example'
@@ -222,7 +204,7 @@ it('K18: each request stays within its bounds, and nothing that must survive is 
   const page = await within('authorize', () =>
     worker.fetch(`/authorize?${query}`, { headers: html }),
   )
-  const consent = allow(await page.text(), cookiesOf(page))
+  const consent = allow(ISSUER, await page.text(), cookiesOf(page))
   const away = await within('consent', () => worker.fetch(...consent))
   const back = await provider.playSignIn(away.headers.get('location') ?? '', 'ada')
   const headers = { ...html, cookie: cookiesOf(away) }

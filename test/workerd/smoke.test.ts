@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type OpenIdDouble, startOpenIdDouble } from '../../demo/doubles/openid.ts'
 import { toolCallRequest } from '../flow/protect-house.ts'
 import { startServer, type TestServer } from '../kit/http.ts'
+import { allow, cookiesOf } from './consent-form.ts'
 import { type RunningWorker, startWorker } from './start-worker.ts'
 
 const ISSUER = 'https://auth.example'
@@ -140,7 +141,7 @@ async function signIn(
   })
   const page = await worker.fetch(`/authorize?${query}`, { headers: { accept: 'text/html' } })
   expect(page.status).toBe(200)
-  const away = await worker.fetch(...allow(await page.text(), cookiesOf(page)))
+  const away = await worker.fetch(...allow(ISSUER, await page.text(), cookiesOf(page)))
   expect(away.status).toBe(303)
   const back = await provider.playSignIn(away.headers.get('location') ?? '', 'ada')
   expect(back.origin).toBe(ISSUER)
@@ -162,23 +163,4 @@ async function signIn(
     resource: RESOURCE,
   })
   return { ...tokens, client_id }
-}
-
-const cookiesOf = (response: Response): string =>
-  response.headers
-    .getSetCookie()
-    .map((cookie) => cookie.split(';')[0])
-    .join('; ')
-
-/** Presses "Allow" on the consent page. */
-function allow(html: string, cookie: string): [string, RequestInit] {
-  const form = /<form\b[^>]*action="([^"]+)"[^>]*>([\s\S]*?)<\/form>/.exec(html)
-  const fields = new URLSearchParams()
-  for (const [input] of (form?.[2] ?? '').matchAll(/<input\b[^>]*>/g)) {
-    fields.set(/name="([^"]*)"/.exec(input)?.[1] ?? '', /value="([^"]*)"/.exec(input)?.[1] ?? '')
-  }
-  const button = /<button\b[^>]*name="([^"]+)"[^>]*value="([^"]+)"/.exec(form?.[2] ?? '')
-  fields.set(button?.[1] ?? '', button?.[2] ?? '')
-  const headers = { cookie, origin: ISSUER, 'sec-fetch-site': 'same-origin', accept: 'text/html' }
-  return [form?.[1] ?? '', { method: 'POST', headers, body: fields }]
 }
