@@ -111,7 +111,9 @@ export function createOperations(needs: Needs): Operations {
     },
     webhooks: () => needs.webhooks.administration(),
     connectors: createConnectorAdministration(needs),
-    connections: createConnectionAdministration(store, needs.connections, needs.config.apps),
+    connections: createConnectionAdministration(store, needs.connections, needs.config.apps, () =>
+      needs.runtime.nowMs(),
+    ),
   }
 }
 

@@ -217,6 +217,10 @@ export const INDEXES: {
     name: (value) => value.connector,
     purpose: (value) => value.connectionId,
   },
+  // The connection to come, which an embedding product knows by its id.
+  connecting: {
+    purpose: ({ waitsFor, embedded }) => (waitsFor === undefined ? undefined : embedded?.attempt),
+  },
   registration: { name: (value) => value.connector },
   secret: { purpose: (value) => value.purpose },
   fact: { name: (value) => value.name },

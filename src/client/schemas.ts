@@ -72,7 +72,8 @@ export type Connection = {
   /** The product's own id of the person, or `usr_...`. */
   readonly user: string
   readonly connector: string
-  readonly state: 'active' | 'reconnect' | 'ended'
+  /** `pending`: waits for the product's word; never in a list. */
+  readonly state: 'pending' | 'active' | 'reconnect' | 'ended'
   readonly cause?: string
   readonly scopes: readonly (string)[]
   readonly accountLabel?: string
@@ -285,7 +286,8 @@ export type EndedConnection = {
   /** The product's own id of the person, or `usr_...`. */
   readonly user: string
   readonly connector: string
-  readonly state: 'active' | 'reconnect' | 'ended'
+  /** `pending`: waits for the product's word; never in a list. */
+  readonly state: 'pending' | 'active' | 'reconnect' | 'ended'
   readonly cause?: string
   readonly scopes: readonly (string)[]
   readonly accountLabel?: string

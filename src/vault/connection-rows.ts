@@ -10,6 +10,11 @@ const PREFIX = 'connector:'
 /** User ids of an embedding product's own people: they have no row of their own here. */
 export const APP_USER_PREFIX = 'app:'
 
+/** Tokens wait so long for the word of the product whose person brought them. */
+export const CONFIRMATION_TTL_MS = 300_000
+/** Their row outlives it: a process that starts later still finds whose tokens to give back. */
+export const WAITING_KEPT_MS = 86_400_000
+
 /** What a vault record of a connection says as its provider. */
 export function providerOfConnector(connector: string): string {
   return PREFIX + connector

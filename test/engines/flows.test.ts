@@ -189,6 +189,8 @@ describe.each(ENGINES)('embedded in a product, on %s', (engine) => {
   it('O1: a link of the backend is confirmed by it, and a receiver is told of both ends', async () => {
     const { hooks } = house
     const { attempt, confirmation } = await product.start('mary', 'linked')
+    const shown = await product.api('GET', `/connections/${attempt}`)
+    expect(shown.body).toMatchObject({ id: attempt, app: APP.app, user: 'mary', state: 'pending' })
     const about = { app: APP.app, confirmation }
     const path = `/connections/${attempt}/confirm`
     const wrong = await product.api('POST', path, { ...about, user: 'grace' })
@@ -198,6 +200,14 @@ describe.each(ENGINES)('embedded in a product, on %s', (engine) => {
     })
     const removed = await product.api('DELETE', `/connections/${attempt}`)
     expect([removed.status, removed.body['state']]).toEqual([202, 'ended'])
+    const second = await product.start('mary', 'linked')
+    const withdrawn = await product.api('DELETE', `/connections/${second.attempt}`)
+    expect([withdrawn.status, withdrawn.body['state']]).toEqual([202, 'ended'])
+    expect((await product.api('GET', `/connections/${second.attempt}`)).status).toBe(404)
+    const late = await product.api('POST', `/connections/${second.attempt}/confirm`, {
+      ...{ app: APP.app, user: 'mary', confirmation: second.confirmation },
+    })
+    expect(late.status).toBe(409)
     const told = async () => {
       await house.runDue()
       return hooks.events.filter((event) => idOf(event) === attempt).map(({ type }) => type)

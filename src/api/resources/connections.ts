@@ -3,9 +3,19 @@
  * app's only; a foreign id is as unknown as one that was never given.
  */
 import { z } from 'zod'
-import type { ConnectionQuery } from '../../connectors/connections/connection-administration.ts'
+import type {
+  ConnectionQuery,
+  Connection as ConnectionShown,
+} from '../../connectors/connections/connection-administration.ts'
 import { appOf, reaches, requireConnector } from '../reach.ts'
-import { type ApiCall, type ApiCaller, type ApiHouse, notFound, route } from '../route.ts'
+import {
+  type ApiAnswer,
+  type ApiCall,
+  type ApiCaller,
+  type ApiHouse,
+  notFound,
+  route,
+} from '../route.ts'
 import { pageAnswer } from '../rows.ts'
 import {
   App,
@@ -26,7 +36,9 @@ const Connection = z
     app: App.optional().describe('The embedding product; absent: somebody who signed in here.'),
     user: User.describe("The product's own id of the person, or `usr_...`."),
     connector: ConnectorName,
-    state: z.enum(STATES),
+    state: z
+      .enum(['pending', ...STATES])
+      .describe("`pending`: waits for the product's word; never in a list."),
     cause: z.string().optional(),
     scopes: z.array(z.string()),
     accountLabel: z.string().optional(),
@@ -91,8 +103,9 @@ function rowRoutes(house: ApiHouse) {
       answers: { 202: { description: 'It has ended here.', schema: EndedConnection } },
       problems: [],
       async handle(call) {
-        const { id } = await findConnection(house, call)
-        const ended = await house.operations.connections.disconnect(id)
+        const found = await findConnection(house, call)
+        if (found.state === 'pending') return withdraw(house, found)
+        const ended = await house.operations.connections.disconnect(found.id)
         if (ended === undefined) throw notFound('connection')
         return { status: 202, body: ended }
       },
@@ -140,6 +153,14 @@ function tripRoutes(house: ApiHouse) {
 function appNamed(caller: ApiCaller, named: string | undefined): { readonly app?: string } {
   const app = appOf(caller, named)
   return app === undefined ? {} : { app }
+}
+
+/** Confirmed or given up meanwhile: as unknown as one that has ended. */
+async function withdraw(house: ApiHouse, pending: ConnectionShown): Promise<ApiAnswer> {
+  const cause = 'disconnected_by_operator'
+  const given = await house.embedded.withdraw(pending.id, cause)
+  if (given === undefined) throw notFound('connection')
+  return { status: 202, body: { ...pending, state: 'ended', cause, ...given } }
 }
 
 async function findConnection(

@@ -6,13 +6,12 @@
 import { createSecret, key } from '../../issuer/ids.ts'
 import type { Step, Versioned } from '../../ports.ts'
 import { TENANT, type Values } from '../../records.ts'
+import { WAITING_KEPT_MS } from '../../vault/connection-rows.ts'
 import { refusedStep } from './connect-refusals.ts'
 import type { ConnectHouse } from './connect-rooms.ts'
 import { type Brought, inputOf, orGiveBack, type Trip } from './connect-trip.ts'
 import { type HeldAnswer, openAnswer, sealAnswer } from './connecting-rows.ts'
 
-/** The row outlives its question: a process that starts later still finds whose tokens to give back. */
-const KEPT_MS = 86_400_000
 /** A store that failed is asked again. */
 const AGAIN_MS = 60_000
 const PAGE_ROWS = 1_000
@@ -38,7 +37,7 @@ export async function holdAnswer(
     ...trip.attempt,
     ...(waitsFor === undefined ? {} : { waitsFor }),
     answerSealed: sealAnswer(house, id, { tokens, subject, givenAtMs }),
-    expiresAtMs: givenAtMs + ttlMs + KEPT_MS,
+    expiresAtMs: givenAtMs + ttlMs + WAITING_KEPT_MS,
   }
   await orGiveBack(house, trip, { tokens }, () => store.create('connecting', key(id), value))
   giveBackLater(house, id, ttlMs)
@@ -55,7 +54,7 @@ export function openRow(
 
 /** For the word that it waits for. */
 export function leftMs({ runtime }: ConnectHouse, { expiresAtMs }: Values['connecting']): number {
-  return Math.max(0, expiresAtMs - KEPT_MS - runtime.nowMs())
+  return Math.max(0, expiresAtMs - WAITING_KEPT_MS - runtime.nowMs())
 }
 
 /** After a start: questions that were open when the process ended are open on, then given up. */

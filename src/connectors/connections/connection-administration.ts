@@ -6,7 +6,11 @@ import type { AppConfig } from '../../config/apps.ts'
 import type { Principal } from '../../middleware/guard.ts'
 import type { Store } from '../../ports.ts'
 import { TENANT, type Values } from '../../records.ts'
-import { APP_USER_PREFIX } from '../../vault/connection-rows.ts'
+import {
+  APP_USER_PREFIX,
+  CONFIRMATION_TTL_MS,
+  WAITING_KEPT_MS,
+} from '../../vault/connection-rows.ts'
 import { externalUserId } from '../embedded/app-space.ts'
 import type { Connections, ConnectionView } from './connections.ts'
 
@@ -17,7 +21,8 @@ export interface Connection {
   /** The product's own id of a person, or our user id. */
   readonly user: string
   readonly connector: string
-  readonly state: 'active' | 'reconnect' | 'ended'
+  /** `pending`: its tokens wait for the product's word, and nobody can use them. */
+  readonly state: 'pending' | 'active' | 'reconnect' | 'ended'
   readonly cause?: string
   readonly scopes: readonly string[]
   readonly accountLabel?: string
@@ -40,7 +45,7 @@ export interface ConnectionQuery {
   readonly connector?: string
   /** Of these connectors only. Default all. */
   readonly connectors?: readonly string[]
-  readonly state?: Connection['state']
+  readonly state?: Exclude<Connection['state'], 'pending'>
   /** 1 to 200, default 50. */
   readonly limit?: number
   readonly cursor?: string
@@ -60,9 +65,9 @@ const ROWS_MAX = 2_000
 export interface ConnectionAdministration {
   /** @throws {RangeError} for a limit outside 1 to 200. @throws {StoreError} */
   list(query?: ConnectionQuery): Promise<Page<Connection>>
-  /** One of them, also when it has ended. @throws {StoreError} */
+  /** One of them, also when it has ended or is pending. A list has no pending ones. @throws {StoreError} */
   find(id: string): Promise<Connection | undefined>
-  /** @returns `undefined`: there is none, or it had ended before. @throws {StoreError} */
+  /** @returns `undefined`: there is none that was confirmed, or it had ended before. @throws {StoreError} */
   disconnect(id: string): Promise<EndedConnection | undefined>
 }
 
@@ -72,7 +77,8 @@ type Rooms = Pick<Connections, 'findById' | 'end'>
 export function createConnectionAdministration(
   store: Store,
   connections: Rooms | undefined,
-  apps?: readonly AppConfig[],
+  apps: readonly AppConfig[] | undefined,
+  nowMs: () => number,
 ): ConnectionAdministration {
   return {
     list: async (query = {}) => {
@@ -82,7 +88,7 @@ export function createConnectionAdministration(
     },
     async find(id) {
       const view = await connections?.findById(id)
-      return view && connectionOf(view)
+      return view === undefined ? findPending(store, id, nowMs()) : connectionOf(view)
     },
     async disconnect(id) {
       const ended = await connections?.end(id, CAUSE)
@@ -90,6 +96,21 @@ export function createConnectionAdministration(
       return ended && view && { ...connectionOf(view), revocation: ended.revocation }
     },
   }
+}
+
+async function findPending(
+  store: Store,
+  id: string,
+  nowMs: number,
+): Promise<Connection | undefined> {
+  const index = { name: 'purpose', value: id }
+  const [row] = await store.list('connecting', TENANT, index, { max: 1 })
+  if (row === undefined) return undefined
+  const { userId, connector, scopes, expiresAtMs } = row.value
+  const untilMs = expiresAtMs - WAITING_KEPT_MS
+  if (untilMs <= nowMs) return undefined
+  const connectedAt = time(untilMs - CONFIRMATION_TTL_MS)
+  return { id, ...ownerOf(userId), connector, state: 'pending', scopes, connectedAt }
 }
 
 async function listConnections(

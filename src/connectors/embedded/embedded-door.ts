@@ -66,6 +66,11 @@ export interface EmbeddedDoor {
    *   connector, in one code; 422 `ERR_APP_UNKNOWN`. @throws {StoreError}
    */
   confirm(input: ConfirmInput & { readonly connectors?: readonly string[] }): Promise<Connection>
+  /** Ends one that is pending: its tokens go back to their server. `undefined`: there is none. */
+  withdraw(
+    id: string,
+    cause: string,
+  ): Promise<{ readonly revocation: 'pending' | 'unsupported' } | undefined>
   /** Gives back what nobody confirmed in time, where timers do not. */
   runDue(): Promise<void>
 }
@@ -80,6 +85,7 @@ export function createEmbeddedDoor(house: () => ConnectHouse | undefined): Embed
     createConnectSession: async (input) => (await rooms()).createConnectSession(input),
     start: async (input) => (await rooms()).start(input),
     confirm: async (input) => (await rooms()).confirm(input),
+    withdraw: async (...asked) => (await rooms()).withdraw(...asked),
     runDue: async () => (await rooms()).runDue(),
   }
 }

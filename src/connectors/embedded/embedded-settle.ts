@@ -6,12 +6,12 @@
  */
 import { redirectAnswer } from '../../issuer/answers.ts'
 import type { EmbeddedTrip } from '../../records.ts'
+import { CONFIRMATION_TTL_MS } from '../../vault/connection-rows.ts'
 import type { ConnectHouse } from '../connect/connect-rooms.ts'
 import { type Brought, giveBack, inputOf, type Trip } from '../connect/connect-trip.ts'
 import { holdAnswer } from '../connect/connect-waiting.ts'
 import { endTrip, keepForBrowser, nameOf } from './embedded-end.ts'
 
-const CONFIRMATION_TTL_MS = 300_000
 const REPLACEMENT_TTL_MS = 600_000
 
 /** The handle of an answer that waits for the person's word, kept by their browser. */

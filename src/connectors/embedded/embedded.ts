@@ -3,8 +3,9 @@
  * `embedded-door.ts`, loaded at its first use.
  */
 import { createId } from '../../issuer/ids.ts'
+import { TENANT } from '../../records.ts'
 import type { ConnectHouse } from '../connect/connect-rooms.ts'
-import { giveBackDue } from '../connect/connect-waiting.ts'
+import { giveBackDue, giveUp } from '../connect/connect-waiting.ts'
 import { connectionOf } from '../connections/connection-administration.ts'
 import { requireHouse, requireOpenToApps } from './app-connectors.ts'
 import { appUserId, requireApp } from './app-space.ts'
@@ -30,6 +31,14 @@ export function openEmbedded(house: ConnectHouse | undefined): EmbeddedDoor {
       const app = requireApp(own.config.apps, input.app)
       const userId = appUserId(input.user, app.name)
       return connectionOf(await confirmPending(own, { ...input, app, userId }))
+    },
+    async withdraw(id: string, cause: string) {
+      if (house === undefined) return undefined
+      const index = { name: 'purpose', value: id }
+      const [row] = await house.store.list('connecting', TENANT, index, { max: 1 })
+      if (row === undefined || !(await giveUp(house, row, cause))) return undefined
+      const server = house.connecting.lifecycle.binding(row.value.connector)?.server
+      return { revocation: server?.revocation_endpoint === undefined ? 'unsupported' : 'pending' }
     },
     async runDue() {
       if (house !== undefined) await giveBackDue(house)
