@@ -5,7 +5,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { widgetScript } from '../../src/connectors/embedded/script.ts'
+import { widgetScript } from '../../src/connectors/embedded/widget-script.ts'
 
 type State = 'none' | 'active' | 'reconnect' | 'unavailable'
 

@@ -13,7 +13,6 @@ import { findSession } from './connect-sessions.ts'
 import { showDone } from './embedded-end.ts'
 import { decidePopup, showPopup } from './popup.ts'
 import { decidePopupReplacement, showPopupReplacement } from './popup-replace.ts'
-import { widgetScript } from './script.ts'
 import {
   callerOrigin,
   corsOf,
@@ -30,6 +29,7 @@ import {
   listConnections,
   startAttempt,
 } from './widget-api.ts'
+import { widgetScript } from './widget-script.ts'
 
 /** Calls a minute of one connect session; people press buttons, pages look. */
 const LOOKS_PER_MINUTE_MAX = 120

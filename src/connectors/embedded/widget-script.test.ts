@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { expect, it } from 'vitest'
-import { widgetScript } from './script.ts'
+import { widgetScript } from './widget-script.ts'
 
 const URL = 'https://auth.example/widget.js'
 const SIZE_MAX_BYTES = 12 * 1024
