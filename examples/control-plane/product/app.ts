@@ -7,10 +7,10 @@ import { html } from 'hono/html'
 import type { Environment } from './environment.ts'
 import { endSession, findByPassword, sessionPerson, startSession } from './sessions.ts'
 
-export type Product = Hono<{ Variables: { person: string } }>
-export type ProductContext = Context<{ Variables: { person: string } }>
-type Markup = ReturnType<typeof html>
 type Variables = { Variables: { person: string } }
+export type Product = Hono<Variables>
+export type ProductContext = Context<Variables>
+type Markup = ReturnType<typeof html>
 
 /** Everything comes from here, and no page of ours stands in a frame. */
 const HEADERS = {
