@@ -338,7 +338,8 @@ class ProofEngine implements Proofs {
     if (suspect.ended) return
     suspect.ended = true
     this.#suspects.delete(vaultId)
-    suspect.abort.abort()
+    // A signal belongs to the request that made it, where promises do: there its waits end by themselves.
+    if (this.#runtime.sharesPromises) suspect.abort.abort()
   }
 
   /** After a 401 elsewhere: the provider has not said no yet, so it is asked first. */
