@@ -10,9 +10,10 @@ import { createTimedId, key } from './ids.ts'
 const DAY_MS = 86_400_000
 
 /**
- * Names of the log (api.md section 7), and four that the log tells otherwise: `grants.ended` is one mark
+ * Names of the log (api.md section 7), and those that the log tells otherwise: `grants.ended` is one mark
  * for many, told as `grant.ended`; `token.exchanged` and `token.handed_out` are told as `token.issued`
- * with their reason; `signin.ended` is an end with nothing to revoke at the provider.
+ * with their reason; `signin.ended` is an end with nothing to revoke at the provider; what an operator
+ * changes, by the API or a command, is told as `api.called` or not at all.
  */
 export type AuditEvent =
   | EventType
@@ -24,6 +25,9 @@ export type AuditEvent =
   | 'connector.removed'
   | 'api_key.created'
   | 'api_key.ended'
+  | 'webhook.created'
+  | 'webhook.removed'
+  | 'webhook.enabled'
   | 'cache.forgotten'
 
 export interface AuditFacts {

@@ -2,7 +2,6 @@
  * Webhooks as an operator sees them: list, make, remove, test. By the API and by the command; those of the
  * configuration file are shown and tested, and changed there.
  */
-
 import { isOrigin } from '../config/approved-origins.ts'
 import type { Config } from '../config.ts'
 import { auditStep } from '../issuer/audit.ts'
@@ -73,7 +72,7 @@ export function createWebhookAdministration(
       if (endpoint === undefined) return 'unknown'
       if (endpoint.isInFile) return 'in_file'
       const step: Step = { verb: 'remove', kind: 'webhook', key: key(id) }
-      const { won } = await store.commit([step, audit(deps, 'removed', id, actor)])
+      const { won } = await store.commit([step, audit(deps, 'webhook.removed', id, actor)])
       await endpoints.refresh(id)
       deps.changed?.()
       return won ? 'removed' : 'unknown'
@@ -97,7 +96,7 @@ async function create(
   const value = { url, events, ...sealed, state: 'active', createdAtMs } as const
   await store.commit([
     { verb: 'create', kind: 'webhook', key: key(id), value },
-    audit(deps, 'made', id, actor),
+    audit(deps, 'webhook.created', id, actor),
   ])
   const webhook = await endpoints.refresh(id)
   deps.changed?.()
@@ -162,21 +161,16 @@ async function enable(
           ifVersion: row.version,
           value: { ...kept, state: 'active' },
         }
-  await store.commit([step, audit(deps, 'enabled', id, actor)])
+  await store.commit([step, audit(deps, 'webhook.enabled', id, actor)])
   await endpoints.refresh(id)
   deps.changed?.()
 }
 
 function audit(
   deps: WebhookAdministrationDeps,
-  what: string,
+  event: 'webhook.created' | 'webhook.removed' | 'webhook.enabled',
   webhookId: string,
   actor: string | undefined,
 ): Step {
-  const who = actor === undefined ? {} : { actor }
-  return auditStep(deps, 'api.called', {
-    ...who,
-    webhookId,
-    detail: `webhook ${what} ${webhookId}`,
-  })
+  return auditStep(deps, event, { webhookId, ...(actor === undefined ? {} : { actor }) })
 }

@@ -185,6 +185,13 @@ describe('webhooks of the API', { timeout: 60_000 }, () => {
     expect(kept.body).toMatchObject({ status: 409, code: 'ERR_WEBHOOK_IN_FILE' })
     expect((await house.ask('DELETE', `/webhooks/${id}`)).status).toBe(204)
     expect((await house.ask('GET', `/webhooks/${id}`)).status).toBe(404)
+    const { body: audit } = await house.ask('GET', '/audit?event=webhook.*')
+    expect(audit).toMatchObject({
+      data: [
+        { event: 'webhook.created', actor: 'admin', webhookId: id },
+        { event: 'webhook.removed', actor: 'admin', webhookId: id },
+      ],
+    })
   })
 
   it('tell connections as they are made and end, with who they are of', async () => {
