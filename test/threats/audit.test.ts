@@ -54,6 +54,7 @@ const OTHER: readonly Kind[] = [
   'fact',
   'spent',
   'duty',
+  'renewal',
   'origin',
   'tombstone',
   'audit',
