@@ -32,6 +32,8 @@ async function openCold(): Promise<Cold> {
       TEST_PROVIDER: 'https://id.example',
       TEST_SERVER: 'https://notes.example/mcp',
       TEST_REMOTE: remote.url,
+      // One machine plays the whole platform: how long they wait says nothing, what is asked does.
+      TEST_PATIENCE_MS: '60000',
       TEST_ADMIN_KEY: randomBytes(32).toString('base64url'),
       POSTERN_SEALING_KEY: randomBytes(32).toString('base64url'),
       POSTERN_OIDC_CLIENT_ID: 'postern',
@@ -55,16 +57,8 @@ async function wake({ worker }: Cold): Promise<void> {
     await (await worker.fetchAt(isolate, '/.well-known/jwks.json')).text()
 }
 
-/**
- * All at once. Who does not want to wait longer for what one of them finds out is told so; the next
- * try is sent on, at no cost.
- */
-async function thousand<T>(
-  start: (index: number) => Promise<T>,
-  isDone: (answer: T) => boolean,
-): Promise<T[]> {
-  const first = await Promise.all(Array.from({ length: CALLERS }, (_, index) => start(index)))
-  return Promise.all(first.map((answer, index) => (isDone(answer) ? answer : start(index))))
+function thousand<T>(start: (index: number) => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: CALLERS }, (_, index) => start(index)))
 }
 
 /** A person presses "Connect" in a product: where the browser is sent. */
@@ -107,10 +101,7 @@ describe('a thousand cold initiations over several isolates', () => {
   it('C8, P7: make one chain of exchanges', async () => {
     cold.remote.slow(SLOW_MS)
     const before = cold.found()
-    const issuers = await thousand(
-      (index) => ask(cold, index),
-      (answer) => answer === cold.remote.issuer,
-    )
+    const issuers = await thousand((index) => ask(cold, index))
     expect(new Set(issuers)).toEqual(new Set([cold.remote.issuer]))
     expect(cold.found() - before).toBe(3)
   })
@@ -129,10 +120,7 @@ describe('a thousand cold clicks on "connect" over several isolates', { timeout:
     try {
       await wake(many)
       many.remote.slow(SLOW_MS)
-      const sent = await thousand(
-        (index) => click(many, index),
-        (place) => typeof place !== 'string',
-      )
+      const sent = await thousand((index) => click(many, index))
       expect(sent.filter((place) => typeof place === 'string').slice(0, 3)).toEqual([])
       const links = sent.filter((place) => place instanceof URL)
       expect(new Set(links.map(({ origin }) => origin))).toEqual(new Set([many.remote.origin]))

@@ -115,10 +115,20 @@ const platform = workers({
 })
 
 const SHOP = 'https://shop.example'
+const PATIENCE_MS = Number(env['TEST_PATIENCE_MS'] ?? '0')
+const LIMITS =
+  PATIENCE_MS === 0
+    ? {}
+    : {
+        discoveryTimeoutMs: PATIENCE_MS,
+        metadataTimeoutMs: PATIENCE_MS,
+        tokenCallTimeoutMs: PATIENCE_MS,
+      }
 const postern = createPostern(
   {
     issuer: env['TEST_ISSUER'] ?? '',
     log: { level: 'warn' },
+    limits: LIMITS,
     allow: 'anyone',
     adminApiKey: env['TEST_ADMIN_KEY'] ?? '',
     providers: [oidc({ issuer: env['TEST_PROVIDER'] ?? '' })],
