@@ -6,9 +6,16 @@ import { defineCommand } from 'citty'
 import type { ApiKeyRow } from '../api/keys.ts'
 import { ROLES } from '../api/route.ts'
 import { ConfigError } from '../errors.ts'
-import { answerNo, confirmed, OPERATING_ARGS, operate, print, progress } from './operating.ts'
+import {
+  ACTOR,
+  answerNo,
+  confirmed,
+  OPERATING_ARGS,
+  operate,
+  print,
+  progress,
+} from './operating.ts'
 
-const BY = 'cli'
 const DAY_MS = 86_400_000
 
 const createCommand = defineCommand({
@@ -39,7 +46,7 @@ const createCommand = defineCommand({
           ...(connectors === undefined ? {} : { connectors }),
           ...(days === undefined ? {} : { expiresAtMs: Date.now() + days * DAY_MS }),
         },
-        BY,
+        ACTOR,
       )
       progress(args, `${id}: shown once, keep it where secrets are kept`)
       print(args, { ...shown({ key: { id }, value }), key: secret }, [secret])
@@ -71,7 +78,7 @@ const removeCommand = defineCommand({
     await operate(args, async ({ apiKeys }) => {
       const keys = await apiKeys()
       if (!(await confirmed(args, `end ${args.id}`))) return answerNo(args, 'nothing was done')
-      const ended = await keys.end(args.id, BY)
+      const ended = await keys.end(args.id, ACTOR)
       if (ended === 'unknown') return answerNo(args, `there is no API key ${args.id}`)
       if (ended === 'last')
         return answerNo(args, `${args.id} is the last key that manages; make another one first`)

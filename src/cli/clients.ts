@@ -6,9 +6,16 @@ import { defineCommand } from 'citty'
 import { ConfigError, OAuthError } from '../errors.ts'
 import type { ClientView } from '../issuer/client-administration.ts'
 import type { Operations } from '../operations.ts'
-import { answerNo, confirmed, OPERATING_ARGS, operate, print, progress } from './operating.ts'
+import {
+  ACTOR,
+  answerNo,
+  confirmed,
+  OPERATING_ARGS,
+  operate,
+  print,
+  progress,
+} from './operating.ts'
 
-const BY = 'cli'
 const PAGE_ROWS = 200
 const PAGES_MAX = 1_000
 
@@ -46,7 +53,7 @@ const addCommand = defineCommand({
     const redirectUris = args.redirectUris.split(',').map((text) => text.trim())
     await operate(args, async ({ clients }) => {
       const asked = { name: args.name, redirectUris, confidential: args.confidential }
-      const { client, secret } = await judged(() => clients.create(asked, BY))
+      const { client, secret } = await judged(() => clients.create(asked, ACTOR))
       if (secret !== undefined) progress(args, 'the secret is shown once')
       const told = { ...shown(client), ...(secret === undefined ? {} : { secret }) }
       print(args, told, [line(client), ...(secret === undefined ? [] : [secret])])
@@ -68,7 +75,7 @@ const removeCommand = defineCommand({
     await operate(args, async ({ clients }) => {
       if (!(await confirmed(args, `remove ${id} and end its grants`)))
         return answerNo(args, 'nothing was done')
-      const removed = await clients.remove(id, BY)
+      const removed = await clients.remove(id, ACTOR)
       if (removed === 'unknown') return answerNo(args, `there is no client ${id}`)
       if (removed === 'in_file')
         return answerNo(args, `${id} stands in the configuration file; remove it there`)

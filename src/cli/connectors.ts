@@ -10,6 +10,7 @@ import { defineCommand } from 'citty'
 import { type ConnectorStatus, connectorLines } from '../connectors/lifecycle/connector-status.ts'
 import { ConfigError, OAuthError } from '../errors.ts'
 import {
+  ACTOR,
   answerNo,
   confirmed,
   OPERATING_ARGS,
@@ -108,7 +109,7 @@ const addCommand = defineCommand({
     const given = flags.filter(([, value]) => value !== undefined)
     const input = { ...readDefinition(args.definition), ...Object.fromEntries(given) }
     await operate(args, async ({ connectors }) => {
-      const done = await orNo(args, () => connectors.put(name, input))
+      const done = await orNo(args, () => connectors.put(name, input, { actor: ACTOR }))
       if (done === undefined) return
       print(args, done.connector, connectorLines(done.connector))
       process.exitCode = exitCodeOf(done.connector)
@@ -132,7 +133,7 @@ const removeCommand = defineCommand({
       if ((await connectors.find(name)) === undefined) return answerNo(args, unknownConnector(name))
       if (!(await confirmed(args, `remove ${name} and end every connection to it`)))
         return answerNo(args, 'nothing was done')
-      const isDone = await orNo(args, () => connectors.remove(name))
+      const isDone = await orNo(args, () => connectors.remove(name, { actor: ACTOR }))
       const lines = [`removed   ${name}, its connections end on every node within 5 s`]
       if (isDone === true) print(args, { name, removed: true }, lines)
       else if (isDone === false) answerNo(args, unknownConnector(name))

@@ -21,6 +21,9 @@ export const OPERATING_ARGS = {
   tenant: { type: 'string', description: 'In the house of this tenant', valueHint: 'name' },
 } as const
 
+/** Who did it, in the audit. */
+export const ACTOR = 'cli'
+
 export interface OperatingArguments {
   readonly config?: string | undefined
   readonly json?: boolean | undefined

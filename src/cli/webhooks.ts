@@ -6,7 +6,7 @@
  */
 import { defineCommand } from 'citty'
 import type { Endpoint } from '../webhooks/endpoints.ts'
-import { answerNo, OPERATING_ARGS, operate, print } from './operating.ts'
+import { ACTOR, answerNo, OPERATING_ARGS, operate, print } from './operating.ts'
 
 const listCommand = defineCommand({
   meta: { name: 'list', description: 'Shows webhooks. Example: postern webhooks list --json' },
@@ -34,7 +34,7 @@ const testCommand = defineCommand({
       const webhooks = await operations.webhooks()
       const all = await webhooks.list()
       const found = all.find(({ id, url }) => id === webhook || url === webhook)
-      const tested = found && (await webhooks.test(found.id, 'cli'))
+      const tested = found && (await webhooks.test(found.id, ACTOR))
       if (found === undefined || tested === undefined)
         return answerNo(args, `there is no webhook ${webhook}`)
       if (tested.outcome === 'failed')

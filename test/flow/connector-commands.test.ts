@@ -7,10 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type RemoteServer, startRemoteServer } from '../../demo/doubles/remote-server.ts'
+import { openSqliteForReading } from '../../src/adapters/sqlite-reader.ts'
 import { createPostern } from '../../src/app.ts'
+import { TENANT } from '../../src/records.ts'
 import { startCli } from '../kit/cli.ts'
 import { createWatchedPlatform } from '../kit/platform.ts'
 import { freePort, servePostern } from '../kit/postern.ts'
+import { createTestRuntime } from '../kit/runtime.ts'
 
 const SEALING_KEY = 'pJ8_xkW0aS5mZ1vT3uYqLr7cNbHgDfEi2o4wB6t9QXs'
 const ISSUER = 'http://127.0.0.1:8414'
@@ -133,7 +136,7 @@ describe('postern serve', { timeout: 60_000 }, () => {
   })
 
   it('add, remove: a connector that is not in the file, found at once, and gone again', async () => {
-    const { remote, other, run } = await openWorld()
+    const { remote, other, config, run } = await openWorld()
     const added = await run('add', 'tasks', `${other.origin}/mcp`, '--auth', 'oauth', '--json')
     expect([added.code, added.stderr]).toEqual([0, ''])
     expect(JSON.parse(added.stdout)).toMatchObject({
@@ -152,6 +155,17 @@ describe('postern serve', { timeout: 60_000 }, () => {
     expect((await run('remove', 'tasks', '--yes')).stdout).toContain('removed   tasks')
     expect((await run('list')).stdout).not.toContain('tasks')
     expect((await run('remove', 'tasks', '--yes')).code).toBe(1)
+    const file = config.databaseUrl.slice('sqlite:'.length)
+    const store = openSqliteForReading(file, createTestRuntime())
+    const rows = await store.list('audit', TENANT, undefined, { max: 100 })
+    const byCommand = rows.filter(({ value }) => value.actor !== undefined)
+    expect(
+      byCommand.map(({ value: { event, actor, connector } }) => [event, actor, connector]),
+    ).toEqual([
+      ['connector.created', 'cli', 'tasks'],
+      ['connector.removed', 'cli', 'tasks'],
+    ])
+    await store.close()
   })
 })
 
