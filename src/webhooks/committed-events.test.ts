@@ -18,6 +18,18 @@ describe('what a commit tells', () => {
     ])
   })
 
+  it('tells of a word that made a connection usable', () => {
+    const more = { userId: 'app:desk:u1', connector: 'notes', detail: 'confirmed' }
+    expect(happeningsOf([audit('connection.confirmed', more)])).toEqual([
+      {
+        type: 'connection.confirmed',
+        eventId: 'evt_1',
+        data: { userId: 'app:desk:u1', connector: 'notes', reason: 'confirmed' },
+      },
+    ])
+    expect(isEventPattern('connection.confirmed')).toBe(true)
+  })
+
   it('names the grant that the commit ends', () => {
     const [told] = happeningsOf([audit('grant.ended', { userId: 'usr_1' })], 'grt_1')
     expect(told?.data).toEqual({ userId: 'usr_1', grantId: 'grt_1', reason: 'why' })

@@ -12,6 +12,7 @@ export const COMMITTED_EVENTS = [
   'client.ended',
   'client.registered',
   'connection.active',
+  'connection.confirmed',
   'connection.ended',
   'connector.created',
   'connector.degraded',

@@ -57,9 +57,11 @@ export async function confirmPending(
     throw refused(house, about, cause)
   }
   // One commit with the connection: when it is lost, the same word may be said again in its time.
-  const detail = `${connector} ${flowId}`
   const view = await connecting.connections.connectWaiting(inputOf(attempt, answer), {
-    steps: [...wordSteps(house, row), auditStep(house, 'connection.confirmed', { userId, detail })],
+    steps: [
+      ...wordSteps(house, row),
+      auditStep(house, 'connection.confirmed', { userId, connector, detail: 'confirmed' }),
+    ],
     isOpen: async () => (await store.get('connecting', row.key)) !== undefined,
   })
   if (view === undefined) throw refused(house, about, 'used')
