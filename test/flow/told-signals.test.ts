@@ -205,6 +205,8 @@ it('what an operator ends, and what waits at the provider', async () => {
   story.add('rotated', await operations.rotateKeys())
   story.add('rotated', await operations.rotateKeys({ emergency: true }))
   story.add('keys', operations.keys())
+  // What is done behind is done before time goes on.
+  await nodes.settle()
   await nodes.elapse(10_000, 5_000)
   await told(nodes, story, 'after', await first.refresh(ada))
   await story.addRows()
