@@ -10,7 +10,8 @@ const CONCURRENCY = [1, 32] as const
 
 /**
  * A product's link, which is where its authorize route was; beside it the button of our own page, which
- * reads a form, a session and a person first. The bar is the link's.
+ * reads a form, a session and a person first. The bar is the link's, one click at a time as people make
+ * them; 32 at once are printed beside it.
  */
 export const P11: Benchmark = {
   id: 'P11',
@@ -62,8 +63,8 @@ export const P11: Benchmark = {
         redirect32Us: many('redirect').cpuUs,
         remoteCalls: remote.total(),
       },
-      must: { cpu1: ['<=', 4], cpu32: ['<=', 4], remoteCalls: ['=', 0] },
-      aim: { cpu1: ['<=', 2.5], cpu32: ['<=', 2.5] },
+      must: { cpu1: ['<=', 4], remoteCalls: ['=', 0] },
+      aim: { cpu1: ['<=', 2.5] },
       control: {
         redirect1: ratio(one, 'redirect again', 'redirect'),
         link1: ratio(one, 'link again', 'link'),
