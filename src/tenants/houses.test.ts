@@ -6,7 +6,7 @@ import { createPostern, openingOf, type Postern } from '../app.ts'
 import type { PosternConfig } from '../config.ts'
 import type { Platform, Store } from '../ports.ts'
 import { createAddresses } from './addresses.ts'
-import { createGaugeSum } from './tenant-platform.ts'
+import { createGaugeSum, createSharedStore, tenantPlatform } from './tenant-platform.ts'
 
 const ISSUER = 'https://auth.example.com'
 const SECRET = 'machine-secret-of-32-characters-or-more'
@@ -37,6 +37,12 @@ interface World {
   readonly opened: { stores: number; closed: number }
 }
 
+const openNobody: Platform['openFetch'] = () => ({
+  fetch: () => Promise.reject(new Error('nobody is asked')),
+  send: () => Promise.reject(new Error('nobody is asked')),
+  close: async () => undefined,
+})
+
 const worlds: Postern[] = []
 afterEach(async () => {
   for (const postern of worlds.splice(0)) await postern.close()
@@ -56,11 +62,7 @@ function open(
     emit,
     lock: createMemoryLock(runtime),
     environment: {},
-    openFetch: () => ({
-      fetch: () => Promise.reject(new Error('nobody is asked')),
-      send: () => Promise.reject(new Error('nobody is asked')),
-      close: async () => undefined,
-    }),
+    openFetch: openNobody,
     async openStore() {
       opened.stores += 1
       const flaky: Store = {
@@ -278,4 +280,29 @@ describe('gauges of several houses', () => {
     second.gauge('postern_revocation_view_age_seconds', 1)
     expect(seen.get('postern_revocation_view_age_seconds')).toBe(9)
   })
+})
+
+it("C8: who waits for a lease of a tenant waits for that tenant's own, where the lock can tell", async () => {
+  const runtime = createTestRuntime()
+  const waited: string[] = []
+  const emit = createRecordingEmit()
+  const platform: Platform = {
+    name: 'test',
+    runtime,
+    emit,
+    lock: {
+      ...createMemoryLock(runtime),
+      wait: async (key) => void waited.push(key),
+    },
+    environment: {},
+    openFetch: openNobody,
+    openStore: async () => ({ store: createMemoryStore(), bus: createMemoryBus() }),
+    developmentSealingKey: () => Promise.reject(new Error('there is one')),
+  }
+  const shared = createSharedStore(platform, 'memory:')
+  const own = tenantPlatform(platform, 'acme', shared, createGaugeSum(emit))
+  await own.lock.wait?.('discovery:x', 1_000)
+  expect(waited).toEqual(['tenant/acme/discovery:x'])
+  const plain = { ...platform, lock: createMemoryLock(runtime) }
+  expect(tenantPlatform(plain, 'acme', shared, createGaugeSum(emit)).lock.wait).toBeUndefined()
 })

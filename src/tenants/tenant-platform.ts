@@ -115,6 +115,9 @@ function tenantLock(lock: Lock, tenant: string): Lock {
   return {
     ...(lock.reach === undefined ? {} : { reach: lock.reach }),
     acquire: (key, leaseMs, deadlineMs) => lock.acquire(prefix + key, leaseMs, deadlineMs),
+    ...(lock.wait === undefined
+      ? {}
+      : { wait: async (key: string, waitMs: number) => lock.wait?.(prefix + key, waitMs) }),
   }
 }
 
