@@ -3,6 +3,7 @@
  * The store behind it knows the same, so whoever asks waits for the cache no longer than for that (K5).
  */
 import type { Cache, Runtime } from '../ports.ts'
+import { within } from './deadline.ts'
 
 /** Longer than a cold read from anywhere in the world, shorter than anybody's deadline. */
 const GET_WAIT_MS = 500
@@ -10,11 +11,7 @@ const GET_WAIT_MS = 500
 export function createQuickCache(cache: Cache, runtime: Pick<Runtime, 'after'>): Cache {
   return {
     stalenessSeconds: cache.stalenessSeconds,
-    get: (key) =>
-      new Promise((resolve, reject) => {
-        const cancel = runtime.after(GET_WAIT_MS, () => resolve(undefined))
-        cache.get(key).then(resolve, reject).finally(cancel)
-      }),
+    get: (key) => within(runtime, cache.get(key), GET_WAIT_MS),
     set: (key, value, ttlSeconds) => cache.set(key, value, ttlSeconds),
     delete: (key) => cache.delete(key),
   }

@@ -19,24 +19,3 @@ export function shareWork<T>(
   runtime.waitUntil(flight.catch(() => undefined))
   return flight
 }
-
-/** `undefined` when the deadline passed first. */
-export function within<T>(
-  runtime: Pick<Runtime, 'after'>,
-  work: Promise<T>,
-  deadlineMs: number,
-): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const cancel = runtime.after(deadlineMs, () => resolve(undefined))
-    work.then(
-      (value) => {
-        cancel()
-        resolve(value)
-      },
-      (error: unknown) => {
-        cancel()
-        reject(error)
-      },
-    )
-  })
-}

@@ -3,6 +3,8 @@
  * allowed it, bound to this browser by a cookie of its own (AZ-21, AZ-22, A14). The answered form and
  * the attempt are one commit, so one form starts one trip.
  */
+
+import { withDeadline } from '../cache/deadline.ts'
 import { OAuthError, UpstreamError } from '../errors.ts'
 import { createVerifier, s256 } from '../oauth/pkce.ts'
 import type { AuthorizeInput } from '../providers/provider.ts'
@@ -10,7 +12,6 @@ import { type AuthorizationRequest, TENANT, type Values } from '../records.ts'
 import { redirectAnswer } from './answers.ts'
 import { openForm } from './consent-page.ts'
 import { type CookieJar, createTransactionValue, formCookie, transactionCookie } from './cookies.ts'
-import { withDeadline } from './deadline.ts'
 import type { IssuerHouse, IssuerProvider } from './house.ts'
 import { createSecret, key } from './ids.ts'
 import { storedRefreshToken } from './kept-tokens.ts'

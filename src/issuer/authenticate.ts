@@ -6,6 +6,7 @@
  * never past it. Audience, scope and revocation marks are not remembered: `gateway/decide.ts` asks
  * for them on every request. Imports neither `net/` nor `providers/`.
  */
+import { within } from '../cache/deadline.ts'
 import { type AccessTokenClaims, judgeShaped, looksLikeAccessToken } from '../oauth/access-token.ts'
 import { isMachine } from '../oauth/machine.ts'
 import { parseScope } from '../oauth/scope.ts'
@@ -149,7 +150,8 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   const settle = async (digest: string, entry: Pending): Promise<void> => {
     let word: Refused['word'] = 'unavailable'
     try {
-      const session = await withDeadline(readSession(deps, digest, entry), deps)
+      const deadlineMs = deps.loadDeadlineMs ?? LOAD_DEADLINE_MS
+      const session = await within(runtime, readSession(deps, digest, entry), deadlineMs, 'late')
       if (session === 'late') return
       if (session !== undefined) {
         table.set(digest, session)
@@ -265,25 +267,6 @@ function toSession(
     acr: grant.acr,
     jkt: claims.cnf?.jkt,
   }
-}
-
-/** Rejects or resolves with the work, or with `late`; the work itself is not cancelled. */
-function withDeadline<T>(work: Promise<T>, deps: AuthenticatorDeps): Promise<T | 'late'> {
-  return new Promise((resolve, reject) => {
-    const cancel = deps.runtime.after(deps.loadDeadlineMs ?? LOAD_DEADLINE_MS, () =>
-      resolve('late'),
-    )
-    work.then(
-      (value) => {
-        cancel()
-        resolve(value)
-      },
-      (error: unknown) => {
-        cancel()
-        reject(error)
-      },
-    )
-  })
 }
 
 /**

@@ -2,11 +2,12 @@
  * What a sign-in knows of a person at this moment: the identity that just came, and the organizations
  * and teams that rules ask about, looked up with the tokens of this very sign-in (PRV-22: fresh).
  */
+
+import { withDeadline } from '../cache/deadline.ts'
 import { OAuthError, UpstreamError } from '../errors.ts'
 import type { Verdict } from '../oauth/allow.ts'
 import type { SignIn } from '../providers/provider.ts'
 import { belongingOf, type FreshFacts, type Person } from './admission.ts'
-import { withDeadline } from './deadline.ts'
 import { type IssuerHouse, type IssuerProvider, judgeUse, type Resource } from './house.ts'
 
 export interface SignInFacts {

@@ -3,6 +3,8 @@
  * they, is it the account that the page showed; then everything in one commit, the user's row first
  * (flows.md section 5, steps 5 to 9).
  */
+
+import { withDeadline } from '../cache/deadline.ts'
 import { OAuthError, UpstreamError } from '../errors.ts'
 import { type Client, matchRedirectUri } from '../oauth/client.ts'
 import type { Step, Versioned } from '../ports.ts'
@@ -21,7 +23,6 @@ import {
 } from './codes.ts'
 import { authorizePath } from './consent.ts'
 import { type CookieJar, sessionCookie } from './cookies.ts'
-import { withDeadline } from './deadline.ts'
 import { revokeStep } from './duty-steps.ts'
 import { findResource, type IssuerHouse, report } from './house.ts'
 import { createId, key } from './ids.ts'

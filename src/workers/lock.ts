@@ -7,6 +7,7 @@
  * object when the lease is given back, and asks no database meanwhile. Errors are ambiguous (F10).
  */
 import { DurableObject } from 'cloudflare:workers'
+import { within } from '../cache/deadline.ts'
 import type { Lease, Lock, Runtime } from '../ports.ts'
 
 interface Held {
@@ -100,11 +101,6 @@ export function createObjectLock(
   runtime: Pick<Runtime, 'sha256' | 'randomBytes' | 'monotonicMs' | 'after'>,
 ): Lock {
   const objectOf = (key: string) => namespace.get(namespace.idFromName(runtime.sha256(key)))
-  const within = <T>(call: Promise<T>, deadlineMs: number): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const cancel = runtime.after(deadlineMs, () => reject(new Error('lock did not answer')))
-      call.then(resolve, reject).finally(cancel)
-    })
   return {
     async acquire(key, leaseMs, deadlineMs) {
       const holder = runtime.sha256(runtime.randomBytes(HOLDER_BYTES))
@@ -112,7 +108,8 @@ export function createObjectLock(
       const startedMs = runtime.monotonicMs()
       try {
         const call = objectOf(key).acquire(holder, leaseMs)
-        const taken = await within(call, Math.max(deadlineMs, CALL_DEADLINE_MS))
+        const taken = await within(runtime, call, Math.max(deadlineMs, CALL_DEADLINE_MS))
+        if (taken === undefined) throw new Error('lock did not answer')
         if ('retryAfterMs' in taken) return { state: 'held', retryAfterMs: taken.retryAfterMs }
         const untilMs = startedMs + leaseMs
         const lease = leaseOf(() => objectOf(key), { holder, fence: taken.fence, untilMs })
@@ -122,7 +119,7 @@ export function createObjectLock(
       }
     },
     async wait(key, waitMs) {
-      await within(objectOf(key).wait(waitMs), waitMs).catch(() => undefined)
+      await within(runtime, objectOf(key).wait(waitMs), waitMs).catch(() => undefined)
     },
   }
 
@@ -137,7 +134,9 @@ export function createObjectLock(
         const startedMs = runtime.monotonicMs()
         try {
           const call = object().renew(mine.holder, leaseMs)
-          if (!(await within(call, CALL_DEADLINE_MS))) return 'lost'
+          const isHeld = await within(runtime, call, CALL_DEADLINE_MS)
+          if (isHeld === undefined) return 'error'
+          if (!isHeld) return 'lost'
           mine.untilMs = startedMs + leaseMs
           return 'acquired'
         } catch {
@@ -147,7 +146,8 @@ export function createObjectLock(
       async release() {
         mine.untilMs = 0
         // A lease that cannot be given back runs out by itself.
-        await within(object().release(mine.holder), CALL_DEADLINE_MS).catch(() => undefined)
+        const call = object().release(mine.holder)
+        await within(runtime, call, CALL_DEADLINE_MS).catch(() => undefined)
       },
     }
   }

@@ -5,6 +5,7 @@
  * Bounded by count and size. Never gives a token of another person, never one that has ended here.
  */
 import { LRUCache } from 'lru-cache'
+import { within } from '../../cache/deadline.ts'
 import { createWaits, type Waits } from '../../cache/waits.ts'
 import type { Config, ConnectorConfig } from '../../config.ts'
 import type { RevocationView } from '../../issuer/revocation.ts'
@@ -16,7 +17,7 @@ import type { Refresher, RefreshResult } from '../../vault/refresh.ts'
 import { createRefreshAhead, type RefreshAhead } from '../../vault/refresh-ahead.ts'
 import type { Renewals } from '../../vault/renewals.ts'
 import type { Vault, VaultRecord } from '../../vault/vault.ts'
-import { shareWork, within } from '../waiting.ts'
+import { shareWork } from '../waiting.ts'
 import {
   bindingOf,
   createMachineTokens,

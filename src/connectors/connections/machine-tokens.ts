@@ -4,6 +4,8 @@
  * refuses or fails is asked again after growing waits.
  * @see RFC 6749 section 4.4
  */
+
+import { within } from '../../cache/deadline.ts'
 import { createWaits } from '../../cache/waits.ts'
 import type { Config } from '../../config.ts'
 import type { Emit, Runtime } from '../../ports.ts'
@@ -11,7 +13,7 @@ import type { Registrations } from '../client/registration.ts'
 import type { TokenCalls } from '../client/token-calls.ts'
 import type { Binding } from '../lifecycle/binding.ts'
 import { clientRefused, type Lifecycle } from '../lifecycle/lifecycle.ts'
-import { shareWork, within } from '../waiting.ts'
+import { shareWork } from '../waiting.ts'
 import type { HeldToken, LoadOptions, UnknownToken } from './connection-tokens.ts'
 
 export interface MachineTokensDeps {

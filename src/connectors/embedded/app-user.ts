@@ -2,8 +2,9 @@
  * Asks a product who is signed in there: `apps.<name>.user(request)`, in a bounded time. What it throws
  * or says in a wrong form is nobody's identity, and goes nowhere (O1).
  */
+
+import { withDeadline } from '../../cache/deadline.ts'
 import type { AppConfig } from '../../config/apps.ts'
-import { withDeadline } from '../../issuer/deadline.ts'
 import { report } from '../../issuer/house.ts'
 import type { ConnectHouse } from '../connect/connect-rooms.ts'
 import { appUserId } from './app-space.ts'

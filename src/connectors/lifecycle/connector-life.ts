@@ -4,6 +4,8 @@
  *
  * Memory answers without a wait. A look never rejects and never loosens what was accepted.
  */
+
+import { within } from '../../cache/deadline.ts'
 import { isNamedByFile } from '../../config/approved-origins.ts'
 import { resourceMetadataUrls } from '../../oauth/resource-metadata.ts'
 import type { Emit, Runtime } from '../../ports.ts'
@@ -15,7 +17,6 @@ import type {
   DiscoveryResult,
   DiscoveryTarget,
 } from '../discovery/discovery.ts'
-import { within } from '../waiting.ts'
 import { approved, type Binding, type Bound, bind } from './binding.ts'
 import type { ConnectorRow, ConnectorRows } from './connector-rows.ts'
 import type { ConnectorStatus } from './connector-status.ts'
