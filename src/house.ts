@@ -24,7 +24,7 @@ import type { Outbound } from './connectors/outbound.ts'
 import { createDue, createOnUse } from './due.ts'
 import { type Gateway, openGateway } from './gateway/open-gateway.ts'
 import type { GatewayView } from './gateway/view.ts'
-import { Redirect } from './issuer/answers.ts'
+import { type Redirect, responseOf } from './issuer/answers.ts'
 import { auditStep } from './issuer/audit.ts'
 import { openClientDocuments } from './issuer/client-documents.ts'
 import { createKeys, KEYS_POLL_MS, type Keys } from './issuer/keys.ts'
@@ -365,10 +365,6 @@ function renewWith(signIns: Pick<SignIns['upkeep'], 'renewDue'>, { tokens }: Lat
     if (connector === undefined) return signIns.renewDue(vaultId, record)
     return tokens.renewDue(vaultId, record.userId, connector)
   }
-}
-
-function responseOf(answer: Response | Redirect): Response {
-  return answer instanceof Redirect ? answer.toResponse() : answer
 }
 
 function openTokenDoor(

@@ -50,6 +50,11 @@ export function redirectAnswer(location: string, cookies: readonly string[] = []
   return new Redirect(location, cookies).toResponse()
 }
 
+/** For everybody but `node:http`, which writes a redirect as it is. */
+export function responseOf(answer: Response | Redirect): Response {
+  return answer instanceof Redirect ? answer.toResponse() : answer
+}
+
 /** A redirect that nobody has read yet: `node:http` writes it as it is, others take the `Response`. */
 export class Redirect {
   readonly status = 303

@@ -36,7 +36,7 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
   return {
     app,
     house,
-    link: (request) => answerLink(house, link, request),
+    link: createLinkDoor(house, link),
     handles: ownPaths(house, findDocument, serverPaths),
   }
 }
@@ -45,19 +45,18 @@ export function createIssuerRoutes(deps: IssuerDeps): IssuerRoutes {
  * A product's link, told by its address on our own host: finding it in the table of routes, and one
  * more such table behind it, takes longer than answering it.
  */
-function answerLink(
-  { issuerUrl, paths }: IssuerHouse,
-  link: LinkDoor,
-  request: Request,
-): Promise<Response | Redirect> | undefined {
-  const { url } = request
+function createLinkDoor({ issuerUrl, paths }: IssuerHouse, link: LinkDoor): IssuerRoutes['link'] {
   const start = `${issuerUrl.origin}${paths.connect}/`
-  const end = url.indexOf('?', start.length)
-  if (end < 0 || !url.startsWith(start) || request.method !== 'GET') return undefined
-  const name = url.slice(start.length, end)
-  const query = new URLSearchParams(url.slice(end + 1))
-  if (!CONNECTOR_NAME.test(name) || !query.has('app')) return undefined
-  return link(request, name, query)?.then(withCommonHeaders)
+  return (request) => {
+    const { url } = request
+    if (!url.startsWith(start) || request.method !== 'GET') return undefined
+    const end = url.indexOf('?', start.length)
+    if (end < 0) return undefined
+    const name = url.slice(start.length, end)
+    const query = new URLSearchParams(url.slice(end + 1))
+    if (!CONNECTOR_NAME.test(name) || !query.has('app')) return undefined
+    return link(request, name, query)?.then(withCommonHeaders)
+  }
 }
 
 const CONNECTOR_NAME = /^[a-z0-9-]{1,40}$/

@@ -4,7 +4,7 @@
  * for one discovery and says in words what is wrong, on which side (flows.md section 6).
  * @see requirements CLI-06 to CLI-09, CLI-12, CLI-13, NET-08
  */
-import { Redirect } from '../../issuer/answers.ts'
+import { Redirect, responseOf } from '../../issuer/answers.ts'
 import { signInAnswer } from '../../issuer/consent-page.ts'
 import { type CookieJar, readCookies } from '../../issuer/cookies.ts'
 import { createFlowId } from '../../issuer/ids.ts'
@@ -35,10 +35,8 @@ export async function showConnect(
   name: string,
 ): Promise<Response> {
   const { searchParams } = new URL(http.url)
-  if (searchParams.has('app')) {
-    const answer = await startFromLink(house, http, name, searchParams)
-    return answer instanceof Redirect ? answer.toResponse() : answer
-  }
+  if (searchParams.has('app'))
+    return responseOf(await startFromLink(house, http, name, searchParams))
   const jar = readCookies(http, house)
   const signedIn = await findSignedIn(house, jar)
   if (signedIn === undefined) return signInAnswer(house, jar, ownPath(http), SIGN_IN_LEAD)
