@@ -78,13 +78,14 @@ export function createApi(
     }
     let response: Response
     try {
-      const matched = find(request.method, new URL(request.url).pathname.slice(place.base.length))
+      const url = new URL(request.url)
+      const matched = find(request.method, url.pathname.slice(place.base.length))
       if (matched === undefined)
         throw new Problem(404, 'ERR_API_NOT_FOUND', 'There is no such path.')
       if ('allow' in matched) throw otherMethod(matched.allow)
       told.route = `${matched.route.method} ${matched.route.path}`
       const caller = await callerOf(frame, request, matched.route, told)
-      const answer = await run(frame, request, { ...matched, caller, told })
+      const answer = await run(frame, request, { ...matched, url, caller, told })
       response = write(request, answer)
     } catch (error) {
       response = refuse(frame, error, told, place)
@@ -159,6 +160,7 @@ function refuseTooMany({ retryAfterSeconds }: ReturnType<Rate['take']>): void {
 
 interface Found {
   readonly route: ApiRoute
+  readonly url: URL
   readonly params: Readonly<Record<string, string>>
   readonly caller: ApiCaller
   readonly told: Told
@@ -166,7 +168,7 @@ interface Found {
 
 async function run(frame: Frame, request: Request, found: Found): Promise<ApiAnswer> {
   const { route, caller, told } = found
-  const { search, searchParams, pathname } = new URL(request.url)
+  const { search, searchParams, pathname } = found.url
   const params = judgeParams(route, found.params)
   const query = judge(route.query ?? NOTHING, readQuery(route.query ?? NOTHING, searchParams))
   const text = await bodyText(request)

@@ -261,10 +261,8 @@ class Made implements MadeConnectors {
 
   /** What was accepted and our client there go with the row, once nothing is left to revoke. */
   async #leaving(name: string, expiresAtMs: number): Promise<readonly Step[]> {
-    const { store } = this.#deps.house()
-    const index = { name: 'name', value: name }
-    const clients = await store.list('registration', TENANT, index, { max: REGISTRATIONS_MAX })
-    const accepted = await store.get('connector', key(name))
+    const accepted = await this.#deps.house().store.get('connector', key(name))
+    const clients = await this.#clients(name)
     return [
       ...(accepted === undefined ? [] : [leaving('connector', accepted, expiresAtMs)]),
       ...clients.map((client) => leaving('registration', client, expiresAtMs)),
@@ -288,10 +286,15 @@ class Made implements MadeConnectors {
 
   /** Our client is one of another definition: not used again (O5). */
   async #clearing(name: string): Promise<readonly Step[]> {
-    const { store } = this.#deps.house()
-    const index = { name: 'name', value: name }
-    const clients = await store.list('registration', TENANT, index, { max: REGISTRATIONS_MAX })
+    const clients = await this.#clients(name)
     return clients.map(({ key: at }): Step => ({ verb: 'remove', kind: 'registration', key: at }))
+  }
+
+  /** Ours at its authorization servers. */
+  #clients(name: string): Promise<readonly Versioned<'registration'>[]> {
+    const index = { name: 'name', value: name }
+    const { store } = this.#deps.house()
+    return store.list('registration', TENANT, index, { max: REGISTRATIONS_MAX })
   }
 
   async #read(): Promise<void> {
